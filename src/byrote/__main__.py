@@ -1,0 +1,5 @@
+"""`python -m byrote`."""
+
+from byrote.cli import main
+
+main()

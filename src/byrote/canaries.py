@@ -1,0 +1,109 @@
+"""Records + plan + seed → a role and copies for every record, and the records a trial trains on. Pure.
+
+Both designs draw from Python's `random` (a generator of their own, never the global one).
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from byrote.config import Canaries, ManyCanaries, SingleCanary
+from byrote.errors import StudyError
+from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, Assignment, Record, Role
+
+_ROLE_OF_SPLIT = {MEMBERS: Role.MEMBER, NONMEMBERS: Role.NONMEMBER, CALIBRATION: Role.CALIBRATION}
+
+
+def assign(records: Sequence[Record], plan: Canaries) -> list[Assignment]:
+    """The role and copies of every record under a canary plan, in the records' order.
+
+    Raises StudyError where the members cannot hold the plan.
+    """
+    members = [r for r in records if r.split == MEMBERS]
+    planted: dict[str, Assignment] = {}
+    if isinstance(plan, SingleCanary):
+        planted = _single(members, plan)
+    elif isinstance(plan, ManyCanaries):
+        planted = _many(members, plan)
+    copies = {MEMBERS: 1, NONMEMBERS: 0, CALIBRATION: 0}
+    return [planted.get(r.record) or Assignment(r.record, _ROLE_OF_SPLIT[r.split], copies[r.split]) for r in records]
+
+
+def single_rows(members: int, copies: int, seed: int) -> tuple[int, list[int]]:
+    """The canary's row and the rows its text overwrites, as the reference study draws them.
+
+    `random.seed(seed)`, `row = random.randint(0, members - 1)`, `rows = random.sample(range(members), copies - 1)`
+    (Savine et al. 2024, released code). The rows may contain the canary's own.
+    """
+    generator = random.Random(seed)
+    row = generator.randint(0, members - 1)
+    return row, generator.sample(range(members), copies - 1)
+
+
+def _single(members: Sequence[Record], plan: SingleCanary) -> dict[str, Assignment]:
+    if plan.copies > len(members):
+        raise StudyError(
+            f"canaries.copies is {plan.copies}, but there are {len(members)} members to overwrite; lower it"
+        )
+    row, rows = single_rows(len(members), plan.copies, _seed(plan.seed))
+    overwritten = [members[i].record for i in rows if i != row]
+    canary = Assignment(members[row].record, Role.CANARY_IN, 1 + len(overwritten))
+    return {canary.record: canary, **{r: Assignment(r, Role.OVERWRITTEN, 0) for r in overwritten}}
+
+
+def _many(members: Sequence[Record], plan: ManyCanaries) -> dict[str, Assignment]:
+    """Whole documents are reserved by the reserve's seed and one record of each enters the pool; its siblings are
+    left out like overwritten records. Copies are dealt before, and independently of, the coin."""
+    groups: dict[str, list[str]] = {}
+    for r in members:
+        groups.setdefault(r.group, []).append(r.record)
+    needed = plan.count + plan.references
+    if needed >= len(groups):
+        raise StudyError(
+            f"canaries.count + canaries.references = {needed} needs more than {needed} documents among the members, "
+            f"there are {len(groups)}; lower them"
+        )
+    reserve = random.Random(f"reserve {plan.reserve_seed}")
+    pool = [reserve.choice(groups[g]) for g in reserve.sample(sorted(groups), needed)]
+    chosen, group_of = set(pool), {r.record: r.group for r in members}
+    planted = {
+        sibling: Assignment(sibling, Role.OVERWRITTEN, 0)
+        for record in pool
+        for sibling in groups[group_of[record]]
+        if sibling not in chosen
+    }
+    seed = _seed(plan.seed)
+    dealt = [plan.copies[i % len(plan.copies)] for i in range(plan.count)]
+    random.Random(f"copies {seed}").shuffle(dealt)
+    coin = random.Random(f"coin {seed}")
+    for record, copies in zip(pool, dealt, strict=False):
+        role = Role.CANARY_IN if coin.random() < plan.inclusion else Role.CANARY_OUT
+        planted[record] = Assignment(record, role, copies)
+    for record in pool[plan.count :]:
+        planted[record] = Assignment(record, Role.REFERENCE, 0)
+    return planted
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        raise ValueError("a trial's canary seed is always set")
+    return seed
+
+
+def training_records(records: Sequence[Record], assignments: Sequence[Assignment], plan: Canaries) -> list[Record]:
+    """The records a trial trains on, before shuffling: members in their order, canaries as often as planted.
+
+    `single` keeps the rows: an overwritten row holds the canary. `many` appends the copies.
+    """
+    of = {a.record: a for a in assignments}
+    members = [r for r in records if r.split == MEMBERS]
+    canaries = [r for r in members if of[r.record].role is Role.CANARY_IN]
+    if isinstance(plan, SingleCanary):
+        return [canaries[0] if of[r.record].role is Role.OVERWRITTEN else r for r in members]
+    kept = [r for r in members if of[r.record].role is Role.MEMBER]
+    return kept + [r for r in canaries for _ in range(of[r.record].copies)]
+
+
+def count_roles(assignments: Sequence[Assignment]) -> dict[str, int]:
+    """How many records have each role."""
+    return dict(Counter(a.role.value for a in assignments))

@@ -1,0 +1,214 @@
+"""The command line: parses and prints; the work is elsewhere. Nothing heavy is imported until a verb needs it."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from byrote import __version__, config
+from byrote.errors import ByroteError, StudyError
+
+app = App(
+    name="byrote",
+    help="What has a fine-tuned language model learned by rote?",
+    version=__version__,
+    version_flags=["--version"],
+)
+out_console = Console(soft_wrap=True)
+err_console = Console(stderr=True, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point. Exit status: 0 done, 1 some trials failed, 2 something to mend, 130 interrupted."""
+    try:
+        sys.exit(app(exit_on_error=False, print_error=True, result_action="return_value") or 0)
+    except ByroteError as error:
+        err_console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err_console.print("interrupted; the same command goes on from the last finished stage")
+        sys.exit(130)
+
+
+Options = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
+
+
+@app.command
+def run(study: str, /, *options: Options, out: Path | None = None) -> int:
+    """Fine-tune, attack, prompt, tabulate, draw, report. The same command resumes.
+
+    Every setting of a study is an option under its dotted name: `byrote run demo --training.epochs 1
+    --grid.rank '[1, 2]'`; `byrote studies settings` lists them.
+
+    Parameters
+    ----------
+    study
+        A path, or the name of a study that comes with byrote (`byrote studies`).
+    out
+        The run folder; runs/NAME unless told.
+    """
+    overrides = config.parse_overrides(options)
+    resolved = config.load_study(study, overrides)
+    from byrote import pipeline
+
+    outcome = pipeline.run(resolved, out, listener=_Terminal())
+    _print_auc(outcome.path)
+    out_console.print(f"report: {outcome.report}", markup=False)
+    if outcome.failures:
+        err_console.print(
+            f"{len(outcome.failures)} stages failed; `byrote status {outcome.path}` says why", style="red"
+        )
+    return 1 if outcome.failures else 0
+
+
+@app.command
+def status(run_folder: Path, /) -> None:
+    """Each trial and stage of a run: done, waiting, running, failed and why."""
+    from byrote import tables
+    from byrote.store import Run
+
+    store = Run.open(run_folder)
+    plan, failures = store.plan(), {f["stage"]: f["error"] for f in store.failures()}
+    table = Table("trial", "fine-tune", "score", "prompt", box=None)
+    base = [
+        tables.stage_state(store, stage, failures) for stage in (plan["base"]["scores"], plan["base"]["completions"])
+    ]
+    table.add_row("base model", "", *base)
+    for planned in plan["trials"]:
+        states = (tables.stage_state(store, planned[n], failures) for n in ("finetune", "scores", "completions"))
+        table.add_row(planned["label"], *states)
+    out_console.print(table)
+    for stage, error in failures.items():
+        out_console.print(f"failed: {stage}: {error}", style="red", markup=False)
+
+
+@app.command
+def report(run_folder: Path, /) -> None:
+    """Tables, figures and report again from the stored results; needs no torch and no model."""
+    from byrote.report.render import render
+    from byrote.store import Run
+
+    store = Run.open(run_folder)
+    with store.locked():
+        path = render(store)
+    _print_auc(run_folder)
+    out_console.print(f"report: {path}", markup=False)
+
+
+studies = App(name="studies", help="The studies that come with byrote.")
+app.command(studies)
+
+
+@studies.default
+def list_studies() -> None:
+    """List the studies with a line on each."""
+    table = Table("study", "what it shows", box=None)
+    for name, path in config.packaged_studies().items():
+        table.add_row(name, config.first_comment(path))
+    out_console.print(table)
+    out_console.print("byrote run NAME runs one; byrote studies copy NAME makes a file to edit")
+
+
+@studies.command
+def copy(name: str, /, *, to: Path | None = None) -> None:
+    """Copy a study into the current folder, to edit and run.
+
+    Parameters
+    ----------
+    to
+        The new file; NAME.yaml here unless told.
+    """
+    source = config.study_path(name)
+    target = to or Path(f"{source.stem}.yaml")
+    if target.exists():
+        raise StudyError(f"{target} exists; name another file with --to")
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise StudyError(f"cannot write {target}: {error.strerror}") from None
+    out_console.print(f"{target}: edit it, then `byrote run {target}`")
+
+
+@studies.command
+def settings() -> None:
+    """Every setting of a study: its dotted name, default and meaning."""
+    table = Table("setting", "default", "meaning", box=None)
+    for name, (_, default, description) in config.dotted_names().items():
+        table.add_row(name, "required" if default is None and not description else str(default), description)
+    out_console.print(table)
+
+
+@app.command
+def doctor() -> int:
+    """What this machine has, what is missing, which command mends it."""
+    from byrote.doctor import examine
+
+    table, missing = Table("", "what", "found", "mend", box=None), 0
+    for check in examine():
+        missing += check.needed and not check.ok
+        mark = "[green]ok[/]" if check.ok else ("[red]missing[/]" if check.needed else "[yellow]none[/]")
+        table.add_row(mark, check.what, check.found, "" if check.ok else check.mend)
+    out_console.print(table)
+    return 1 if missing else 0
+
+
+def _print_auc(run_folder: Path) -> None:
+    """The AUC table: one line a trial and attack, records apart from canaries."""
+    import pandas as pd
+
+    tables = {n: pd.read_parquet(run_folder / "tables" / f"{n}.parquet") for n in ("trials", "membership")}
+    labels = dict(zip(tables["trials"]["trial"], tables["trials"]["label"], strict=True))
+    table = Table("trial", "compared", "attack", "AUC", "95% interval", "base model", "blind", box=None)
+    for row in tables["membership"].to_dict("records"):
+        interval = "" if pd.isna(row["auc_low"]) else f"{row['auc_low']:.3f} to {row['auc_high']:.3f}"
+        sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
+        numbers = [_number(row["auc"]), interval, _number(row["auc_base"]), _number(row["auc_blind"])]
+        table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)
+    out_console.print(table)
+
+
+def _number(value: Any) -> str:
+    return "–" if value != value or value is None else f"{value:.3f}"
+
+
+class _Terminal:
+    """Draws a run's progress: bars on a terminal, lines elsewhere."""
+
+    def say(self, text: str) -> None:
+        err_console.print(text, markup=False, highlight=False)
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        if not err_console.is_terminal:
+            self.say(f"{label} …")
+        with Progress(*columns, console=err_console, disable=not err_console.is_terminal) as progress:
+            bar = progress.add_task(label, total=total, note="")
+            last = [""]
+
+            def advance(units: int, note: str) -> None:
+                last[0] = note or last[0]
+                progress.update(bar, advance=units, note=note)
+
+            yield advance
+            done = progress.tasks[0].elapsed
+        if not err_console.is_terminal:
+            self.say(f"{label}: {done or 0:.0f} s {last[0]}")
+
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

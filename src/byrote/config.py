@@ -1,0 +1,517 @@
+"""A study and its parts: small, frozen, strict models. Every field can be set in YAML and on the command line.
+
+A study is read from a mapping (`load_study`), never half: unknown keys are errors that name the nearest right one.
+"""
+
+import difflib
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from byrote.errors import StudyError
+
+MATRICES = ("q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear")
+Matrix = Literal["q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear"]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+AXIS_SHORT = {"matrices": "lora.matrices", "rank": "lora.rank", "copies": "canaries.copies"}
+AXIS_ROOMS = ("lora", "training", "canaries")
+
+
+class Part(BaseModel):
+    """A frozen part of a study that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Model(Part):
+    """The base model."""
+
+    source: str = Field(default="smollm2-135m", description="smollm2-135m, a hub id, a local directory or a .gguf file")
+    revision: str | None = Field(default=None, description="branch, tag or commit of a hub id")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="auto is bf16 where the device does it fast, else fp32"
+    )
+    quantization: Literal["none", "int8", "nf4"] = Field(default="none", description="frozen base by bitsandbytes")
+
+
+class CorpusPart(Part):
+    """What every corpus has. Splits name files, hub splits or the published parts, by source."""
+
+    text: str = Field(default="context", description="the field that holds a record's text")
+    members: str = Field(default="train", description="split to fine-tune on")
+    nonmembers: str = Field(default="test", description="split held out and evaluated")
+    calibration: str | None = Field(default="dev", description="split held out to fix thresholds; null for none")
+    limit: int | None = Field(default=None, ge=1, description="records a split, the first ones; null for all")
+    shared_groups: Literal["refuse", "allow"] = Field(
+        default="refuse", description="a document in members and non-members"
+    )
+    append_eos: bool = Field(default=False, description="end every record with the end-of-text token")
+    max_tokens: int | None = Field(
+        default=None, ge=2, description="longest record in tokens; null for the model's context"
+    )
+    long_records: Literal["truncate", "refuse"] = Field(
+        default="truncate", description="what happens to longer records"
+    )
+
+
+class PheeCorpus(CorpusPart):
+    """PHEE: a local folder, else the hub's sarus-tech/phee, else the published files."""
+
+    source: Literal["phee"]
+    path: str | None = Field(default=None, description="folder with train.json, dev.json, test.json; else $BYROTE_PHEE")
+
+
+class FilesCorpus(CorpusPart):
+    """JSONL, JSON, CSV, Parquet or plain text, also .gz or .zip; `members` and so on are file names."""
+
+    source: Literal["files"]
+    path: str | None = Field(default=None, description="folder that the file names start from; else the study file's")
+    text: str = Field(default="text", description="the column that holds a record's text")
+    members: str = Field(description="file to fine-tune on")
+    nonmembers: str = Field(description="file held out and evaluated")
+    calibration: str | None = Field(default=None, description="file held out to fix thresholds")
+    id: str | None = Field(default=None, description="column with a unique id; null for file and row")
+    group: str | None = Field(default=None, description="column with the document; null for one group a record")
+
+
+class HubCorpus(CorpusPart):
+    """Any data set of the Hugging Face hub, or a local folder in its layout."""
+
+    source: Literal["hub"]
+    path: str = Field(description="id of the data set, such as sarus-tech/phee")
+    subset: str | None = Field(default=None, description="configuration of the data set")
+    revision: str | None = Field(default=None, description="branch, tag or commit")
+    text: str = Field(default="text", description="the column that holds a record's text")
+    id: str | None = Field(default=None, description="column with a unique id; null for split and row")
+    group: str | None = Field(default=None, description="column with the document; null for one group a record")
+
+
+class AdverseEventsCorpus(CorpusPart):
+    """Synthetic case-report sentences in PHEE's manner."""
+
+    source: Literal["adverse_events"]
+    size: int = Field(default=300, ge=2, description="number of members; as many non-members and calibration records")
+    seed: int = Field(default=0, ge=0, description="of the generator")
+
+
+Corpus = Annotated[PheeCorpus | FilesCorpus | HubCorpus | AdverseEventsCorpus, Discriminator("source")]
+
+
+class NoCanaries(Part):
+    """Nothing is planted."""
+
+    design: Literal["none"]
+
+
+class SingleCanary(Part):
+    """The reference study's design: one record overwrites `copies` − 1 others."""
+
+    design: Literal["single"]
+    copies: int = Field(default=1, ge=1, description="how often the canary stands in the training records")
+    seed: int | None = Field(default=None, ge=0, description="of Python's random; null for the study's seed")
+
+
+class ManyCanaries(Part):
+    """Several canaries in one trial, from documents reserved out of the members' split."""
+
+    design: Literal["many"]
+    count: int = Field(default=100, ge=1, description="canaries, in and out together")
+    copies: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 4, 8, 16, 32, 64, 128), min_length=1)
+    inclusion: float = Field(default=0.5, gt=0, le=1, description="chance that a canary is planted")
+    references: int = Field(default=100, ge=0, description="records of the reserve that are never planted")
+    seed: int | None = Field(default=None, ge=0, description="of copies and coin; null for the study's seed")
+    reserve_seed: int = Field(default=0, ge=0, description="of the reserve, the same for all trials of a run")
+
+    @field_validator("copies", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) else value
+
+
+Canaries = Annotated[NoCanaries | SingleCanary | ManyCanaries, Discriminator("design")]
+
+
+class Lora(Part):
+    """The adapter (Hu et al. 2021). The update's scale is alpha/r, alpha, or alpha/√r by `scaling`."""
+
+    matrices: tuple[Matrix, ...] = Field(
+        default=("v",), min_length=1, description="q k v o gate up down, qkv, all-linear"
+    )
+    rank: int = Field(default=1, ge=1)
+    alpha: float = Field(default=16, gt=0)
+    scaling: Literal["fixed", "proportional", "rslora"] = Field(
+        default="fixed", description="update's scale: fixed alpha/r, proportional alpha, rslora alpha/sqrt(r)"
+    )
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+
+    @field_validator("matrices", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("matrices")
+    @classmethod
+    def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"each matrix may stand once, got {', '.join(value)}")
+        return value
+
+
+class Training(Part):
+    """AdamW with linear warm-up and linear decay to 0."""
+
+    epochs: int = Field(default=3, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    effective_batch: int = Field(default=64, ge=1, description="records an optimizer step, whatever the micro-batch")
+    warmup_steps: int = Field(default=100, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    seed: int | None = Field(
+        default=None, ge=0, description="of initialisation, order and dropout; null for the study's seed"
+    )
+
+
+class Membership(Part):
+    """Membership inference."""
+
+    attacks: tuple[str, ...] = Field(default=("loss", "ratio", "difference"), min_length=1)
+    false_positive_rates: tuple[Rate, ...] = Field(default=(0.1, 0.01), min_length=1, description="each met as at most")
+    primary: str = Field(default="ratio", description="the attack that claims are made with")
+
+    @model_validator(mode="after")
+    def _primary_is_run(self) -> "Membership":
+        if self.primary not in self.attacks:
+            raise ValueError(f"primary is {self.primary!r}, not one of the attacks {', '.join(self.attacks)}")
+        return self
+
+
+class Prompts(Part):
+    """How many records of each kind are prompted."""
+
+    canaries: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
+    members: int = Field(default=100, ge=0)
+    nonmembers: int = Field(default=100, ge=0)
+
+
+class Extraction(Part):
+    """Prompted generation: the first part of a record's token ids is the prompt."""
+
+    prompts: Prompts = Prompts()
+    prefix: float = Field(default=0.5, gt=0, lt=1, description="share of the token ids that is the prompt")
+    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.0, 0.5, 1.0), min_length=1)
+    samples: int = Field(default=1, ge=1, description="completions a prompt at each temperature above 0")
+    top_k: int = Field(default=0, ge=0, description="0 for all tokens")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="1 for all tokens")
+    seed: int = Field(default=0, ge=0, description="of the records prompted and of sampling")
+
+
+class Report(Part):
+    """What the report shows."""
+
+    include_text: bool = Field(default=False, description="show the text of records")
+    compare_to: str | None = Field(default=None, description="published figures to set beside: table-3.1 or figure-3.6")
+
+
+class Machine(Part):
+    """How the work is done here. Nothing of this enters a key."""
+
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    threads: int | None = Field(default=None, ge=1, description="processor threads; null for all cores")
+    micro_batch_tokens: int = Field(default=512, ge=1, description="most tokens in one forward pass of training")
+    scoring_batch_tokens: int = Field(default=512, ge=1, description="most tokens in one forward pass of scoring")
+    generation_batch: int = Field(default=64, ge=1, description="completions written side by side")
+
+
+class Study(Part):
+    """Corpus, base model, grid of trials, measurements."""
+
+    name: str = Field(default="study", pattern=r"^[\w.\-]+$", description="letters, digits, dot, dash")
+    seed: int = Field(default=13, ge=0, description="training.seed and canaries.seed where these are null")
+    model: Model = Model()
+    corpus: Corpus = AdverseEventsCorpus(source="adverse_events")
+    canaries: Canaries = NoCanaries(design="none")
+    grid: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="axes: dotted names under lora, training, canaries; seed; rank, matrices, copies",
+    )
+    lora: Lora = Lora()
+    training: Training = Training()
+    membership: Membership = Membership()
+    extraction: Extraction = Extraction()
+    report: Report = Report()
+    machine: Machine = Machine()
+    provenance: dict[str, Any] | None = Field(default=None, description="written into a run's copy; not read")
+
+    @field_validator("grid")
+    @classmethod
+    def _axes(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        axes: dict[str, list[Any]] = {}
+        for name, values in grid.items():
+            axis = AXIS_SHORT.get(name, name)
+            if axis in axes:
+                raise ValueError(f"axis {axis!r} stands twice (once as {name!r})")
+            if axis != "seed" and axis.split(".")[0] not in AXIS_ROOMS:
+                raise ValueError(
+                    f"axis {name!r} cannot vary within a study; axes are seed and dotted names under "
+                    f"{', '.join(AXIS_ROOMS)} (short: {', '.join(AXIS_SHORT)})"
+                )
+            if not values:
+                raise ValueError(f"axis {name!r} is empty; give at least one value or remove it")
+            axes[axis] = values
+        return axes
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with 1.2's numbers and booleans (1e-3 is a number, `no` is a word) and no key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _yaml_1_2_scalars() -> None:
+    import re
+
+    dropped = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"}
+    _Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in dropped]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    number = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf)$|^\.(nan|NaN)$")
+    _Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
+    _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|True|false|False)$"), list("tTfF"))
+
+
+_yaml_1_2_scalars()
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value of a YAML text. StudyError says where it is broken."""
+    try:
+        return yaml.load(text, _Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise StudyError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def load_study(source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Study:
+    """A study from a path, the name of a study that comes with byrote, or a mapping; `overrides` by dotted name.
+
+    Raises StudyError with every mistake found, one a line.
+    """
+    if isinstance(source, Mapping):
+        raw, where, folder = _copy(source), "study", None
+    else:
+        path = study_path(source)
+        raw, where, folder = parse_yaml(_read(path), str(path)), str(path), path.parent
+        if raw is None:
+            raw = {}
+        if not isinstance(raw, dict):
+            raise StudyError(f"{path}: a study is a mapping of names to values, got {type(raw).__name__}")
+        raw.setdefault("name", path.stem)
+    for name, value in (overrides or {}).items():
+        set_dotted(raw, name, value)
+    raw = _settle_paths(raw, folder)
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        raise StudyError(explain_all(error, where)) from None
+
+
+def parse_overrides(tokens: Sequence[str]) -> dict[str, Any]:
+    """`--training.epochs 1 --grid.rank=[1,2]` as a mapping of dotted names to values (each value is YAML).
+
+    Raises StudyError for a name that no study has, naming the nearest.
+    """
+    overrides: dict[str, Any] = {}
+    pending = list(tokens)
+    known = [*dotted_names(), *(f"grid.{axis}" for axis in ("seed", *AXIS_SHORT))]
+    while pending:
+        token = pending.pop(0)
+        if not token.startswith("--"):
+            raise StudyError(f"unexpected argument {token!r}; options are written --training.epochs 1")
+        name, equals, text = token[2:].partition("=")
+        name = ".".join(part.replace("-", "_") for part in name.split("."))
+        if name not in known and not name.startswith("grid."):
+            raise StudyError(f"unknown option --{name}{_nearest(name, known)}; `byrote run --help` lists all")
+        if not equals:
+            if not pending:
+                raise StudyError(f"--{name} needs a value")
+            text = pending.pop(0)
+        overrides[name] = parse_yaml(text, f"--{name}")
+    return overrides
+
+
+def dotted_names(part: type[BaseModel] = Study, prefix: str = "") -> dict[str, tuple[Any, Any, str]]:
+    """Every field that can be set, by dotted name: its type, default and description. Variants are merged."""
+    names: dict[str, tuple[Any, Any, str]] = {}
+    for field_name, field in part.model_fields.items():
+        if field_name == "provenance":
+            continue
+        inner = [kind for kind in _flat_union(field.annotation) if isinstance(kind, type) and issubclass(kind, Part)]
+        if inner:
+            for kind in inner:
+                names = {**dotted_names(kind, f"{prefix}{field_name}."), **names}
+        else:
+            default = None if field.is_required() else field.get_default(call_default_factory=True)
+            names[prefix + field_name] = (field.annotation, default, field.description or "")
+    return names
+
+
+def dump_study(study: Study) -> dict[str, Any]:
+    """The study as plain values, fit for YAML, JSON and a second `load_study`."""
+    return study.model_dump(mode="json", exclude_none=False)
+
+
+def packaged_studies() -> dict[str, Path]:
+    """Name → file of the studies that come with byrote."""
+    folder = Path(__file__).parent / "studies"
+    return {p.relative_to(folder).with_suffix("").as_posix(): p for p in sorted(folder.rglob("*.yaml"))}
+
+
+def first_comment(path: Path) -> str:
+    """The comment that opens a study file: what it shows."""
+    return next((line.lstrip("# ") for line in _read(path).splitlines() if line.startswith("#")), "")
+
+
+def study_path(source: str | Path) -> Path:
+    """The file of a study given by path or by the name of one that comes with byrote."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    named = packaged_studies()
+    if str(source) in named:
+        return named[str(source)]
+    raise StudyError(
+        f"no study {str(source)!r}: neither a file nor one of {', '.join(named)}{_nearest(str(source), list(named))}"
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"cannot read {path}: {error}") from None
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def set_dotted(raw: dict[str, Any], name: str, value: Any) -> None:
+    """Set a dotted name in a raw mapping, in place. Changing a variant drops the keys that belonged to the other variant."""
+    head, _, rest = name.partition(".")
+    if head == "grid" and rest:
+        axes = raw.get("grid") if isinstance(raw.get("grid"), dict) else {}
+        long = AXIS_SHORT.get(rest, rest)
+        kept = {axis: values for axis, values in (axes or {}).items() if AXIS_SHORT.get(axis, axis) != long}
+        raw["grid"] = {**kept, long: value if isinstance(value, list) else [value]}
+        return
+    if not rest:
+        raw[head] = value
+        return
+    room = raw.get(head)
+    if not isinstance(room, dict):
+        room = {}
+    variants = _variants(head)
+    tag = next((t for t in ("source", "design") if rest == t and variants), None)
+    if tag and value in variants and room.get(tag) not in (None, value):
+        room = {key: kept for key, kept in room.items() if key in variants[value].model_fields and key in _COMMON}
+    raw[head] = room
+    set_dotted(room, rest, value)
+
+
+_COMMON = {"limit", "shared_groups", "append_eos", "max_tokens", "long_records", "seed"}
+
+
+def _variants(part: str) -> dict[str, type[Part]]:
+    field = Study.model_fields.get(part)
+    if field is None:
+        return {}
+    kinds = [k for k in _flat_union(field.annotation) if isinstance(k, type) and issubclass(k, Part)]
+    tags = {"corpus": "source", "canaries": "design"}
+    if part not in tags:
+        return {}
+    return {get_args(kind.model_fields[tags[part]].annotation)[0]: kind for kind in kinds}
+
+
+def _settle_paths(raw: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """Paths of a `files` corpus in a study file start at the file's folder."""
+    corpus = raw.get("corpus")
+    if folder is not None and isinstance(corpus, dict) and corpus.get("source") == "files":
+        path = corpus.get("path")
+        if path is None or (isinstance(path, str) and not Path(path).expanduser().is_absolute()):
+            corpus["path"] = str((folder / (path or ".")).resolve())
+    return raw
+
+
+def _flat_union(annotation: Any) -> Iterator[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _flat_union(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for inner in get_args(annotation):
+            yield from _flat_union(inner)
+    else:
+        yield annotation
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    leaf = {k.rsplit(".", 1)[-1]: k for k in reversed(known)}
+    close = difflib.get_close_matches(name, known, 1, 0.6) or [
+        leaf[k] for k in difflib.get_close_matches(name.rsplit(".", 1)[-1], list(leaf), 1, 0.7)
+    ]
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def explain_all(error: ValidationError, where: str) -> str:
+    """Every mistake of a study, one a line. A list that is called empty because its items failed is not repeated."""
+    errors = error.errors()
+    inner = {e["loc"][:-1] for e in errors}
+    return "\n".join(explain(e, where) for e in errors if not (e["type"] == "too_short" and e["loc"] in inner))
+
+
+def explain(error: ErrorDetails, where: str) -> str:
+    """One line for one pydantic error: key, value, what is right."""
+    variants = {tag for part in ("corpus", "canaries") for tag in _variants(part)}
+    steps = [step for i, step in enumerate(error["loc"]) if not (i == 1 and step in variants)]
+    name = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".") or "study"
+    kind, value = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        known = list(dotted_names())
+        parts = [k for k in known if k.rpartition(".")[0] == name.rpartition(".")[0]]
+        variant = next((str(s) for s in error["loc"][:2] if s in variants), None)
+        if variant and name in known:
+            return f"{where}: {name} is not a key of {variant!r}; it belongs to another {steps[0]}"
+        tops = list(Study.model_fields)
+        near = _nearest(name, parts if "." in name else tops) or _nearest(name, known)
+        return f"{where}: unknown key {name!r}{near}"
+    if kind == "missing":
+        return f"{where}: {name} is required"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if kind.startswith("union_tag"):
+        tag = "source" if name == "corpus" else "design"
+        got = value.get(tag) if isinstance(value, dict) else value
+        choices = list(_variants(name))
+        near = _nearest(str(got), choices)
+        return f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {got!r}{near}"
+    got = "" if kind == "value_error" else f", got {value!r}"
+    near = (
+        _nearest(value, error.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", "))
+        if (kind == "literal_error" and isinstance(value, str))
+        else ""
+    )
+    return f"{where}: {name}: {message[:1].lower() + message[1:]}{got}{near}"

@@ -1,0 +1,64 @@
+"""Corpora: records in splits, from a table of readers. A new corpus is one file here and one line in CORPORA."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from byrote.config import CorpusPart
+from byrote.corpora import adverse_events, files, hub, phee
+from byrote.corpora.checks import Finding, check, cut_long, drop_blank, drop_misplaced_spans
+from byrote.errors import CorpusError
+from byrote.records import Record
+
+__all__ = ["CORPORA", "Finding", "LoadedCorpus", "content_of", "cut_long", "load_corpus", "reader"]
+
+# A reader gets its own part of the study, which Callable cannot say, and gives the records of every split it names,
+# `split` in SPLITS, in the order of the source, at most `limit` a split, ids unique.
+CORPORA: dict[str, Callable[[Any], list[Record]]] = {
+    "phee": phee.read,
+    "files": files.read,
+    "hub": hub.read,
+    "adverse_events": adverse_events.read,
+}
+
+# What a source has to say of itself beyond its records.
+SOURCE_FINDINGS: dict[str, Callable[[Any], tuple[Finding, ...]]] = {"phee": phee.findings}
+
+
+@dataclass(frozen=True)
+class LoadedCorpus:
+    """Records in the order of the source, what was found on them, and the sha256 of what they hold (`content_of`)."""
+
+    records: tuple[Record, ...]
+    findings: tuple[Finding, ...]
+    content: str
+
+
+def load_corpus(corpus: CorpusPart) -> LoadedCorpus:
+    """Read a corpus, leave out blank texts and misplaced spans (counted in findings), and check it.
+
+    Raises CorpusError where it cannot be read or would make the measurement void.
+    """
+    source = getattr(corpus, "source", type(corpus).__name__)
+    records, blank = drop_blank(reader(source)(corpus))
+    records, misplaced = drop_misplaced_spans(records)
+    own = SOURCE_FINDINGS[source](corpus) if source in SOURCE_FINDINGS else ()
+    left_out = [finding for finding in (blank, misplaced) if finding]
+    return LoadedCorpus(tuple(records), (*own, *left_out, *check(records, corpus)), content_of(records))
+
+
+def reader(source: str) -> Callable[[Any], list[Record]]:
+    """The reader of a source. CorpusError lists the sources."""
+    if source not in CORPORA:
+        raise CorpusError(f"no corpus source {source!r}; corpus.source is one of {', '.join(CORPORA)}")
+    return CORPORA[source]
+
+
+def content_of(records: Sequence[Record]) -> str:
+    """sha256, in hexadecimal, over split, id, group and text of the records in order: one JSON list a line."""
+    digest = sha256()
+    for r in records:
+        digest.update(json.dumps([r.split, r.record, r.group, r.text]).encode() + b"\n")
+    return digest.hexdigest()

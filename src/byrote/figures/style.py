@@ -1,0 +1,122 @@
+"""How every figure looks: size for paper, colours that colour-blind readers tell apart, plain words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+
+# Okabe & Ito 2008, without yellow (too light on white) and black (kept for text).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LINES = ("-", "--", ":", "-.")
+GREY = "#8a8a8a"
+WIDTH = 6.7  # inches, the text width of A4
+MOST = 20
+STYLE: Any = {
+    "svg.hashsalt": "byrote",
+    "svg.fonttype": "path",
+    "text.usetex": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "legend.title_fontsize": 7.5,
+    "legend.handlelength": 1.8,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+class NotDrawnError(Exception):
+    """A figure has nothing to show; carries the reason in plain words."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a figure is told beside the tables.
+
+    primary: the attack that claims are made with · published: columns matrices, rank, auc, or None ·
+    published_label: how the legend calls them.
+    """
+
+    primary: str = "ratio"
+    published: pd.DataFrame | None = None
+    published_label: str = "published"
+
+
+def drawing(height: float, columns: int = 1, ratios: Sequence[float] | None = None) -> tuple[Drawing, list[Axes]]:
+    """An empty figure of the paper's width and `height` inches with `columns` panels, free of pyplot's state."""
+    figure = Drawing(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, columns, squeeze=False, width_ratios=ratios)
+    return figure, list(panels[0])
+
+
+def note(figure: Drawing, text: str) -> None:
+    """A line of small print under the figure."""
+    if text:
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color="#555555")
+
+
+def outside_legend(figure: Drawing, handles: Sequence[Any], title: str | None = None) -> None:
+    """A legend to the right of the panels, never over the data."""
+    figure.legend(handles=list(handles), loc="outside right upper", title=title, alignment="left")
+
+
+def under_legend(figure: Drawing, handles: Sequence[Any], columns: int) -> None:
+    """A legend above the panels, for long entries."""
+    figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, alignment="left")
+
+
+def handle(label: str, color: Any, **how: Any) -> Line2D:
+    """A legend entry."""
+    return Line2D([], [], color=color, label=plain(label), **how)
+
+
+def plain(label: str) -> str:
+    """A label with nothing that matplotlib would read as mathematics."""
+    return str(label).replace("$", r"\$")
+
+
+def shades(count: int) -> list[Any]:
+    """Colours of an ordered quantity, dark to light, of a map that colour-blind readers see rising."""
+    if count == 1:
+        return [COLOURS[0]]
+    return [colormaps["viridis"](0.08 + 0.72 * i / (count - 1)) for i in range(count)]
+
+
+def colour_of(index: int) -> str:
+    """The colour of the index-th name; colours repeat after six, so marker and line must tell further names apart."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def not_shown(total: int, what: str, shown: int = MOST) -> str:
+    """The small print where more things exist than a reader can tell apart; '' where all are shown."""
+    if total <= shown:
+        return ""
+    return (
+        f"The first {shown} of {total} {what} are drawn, in the study's order; {total - shown} are in the tables only."
+    )

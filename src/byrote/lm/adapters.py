@@ -1,0 +1,173 @@
+"""LoRA adapters on a frozen base model: attach, detach, save, load. The base model is lent and comes back as it was.
+
+PEFT is the format on disk: adapter_config.json and adapter_model.safetensors.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers.pytorch_utils import Conv1D
+
+from byrote.config import Lora
+from byrote.errors import ModelError
+from byrote.lm.base import Base
+from byrote.lm.library import first_line, quiet
+from byrote.lm.matrices import module_names
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# The others (pissa, olora, corda, loftq …) change the base model's weights too.
+_INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's global generators (processor, and GPUs in use) start from `seed` inside, and are as before after it.
+
+    The one place where byrote touches global random state.
+    """
+    in_use = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=in_use):
+        torch.default_generator.manual_seed(seed)
+        if in_use:
+            torch.cuda.manual_seed_all(seed)
+        yield
+
+
+def attach(base: Base, lora: Lora, seed: int) -> PeftModel:
+    """A fresh adapter (Hu et al. 2021) on the base model, in training mode: update 0, only its weights trainable.
+
+    The adapter is fp32 whatever the base is. The scale of the update is alpha/r (`fixed`), alpha (`proportional`)
+    or alpha/√r (`rslora`). Raises ModelError for matrices the architecture lacks, or a base that has an adapter.
+    """
+    _refuse_second(base)
+    names = module_names(base.model, base.model_type, lora.matrices)
+    modules = dict(base.model.named_modules())
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        target_modules=names,
+        r=lora.rank,
+        lora_alpha=lora.alpha * (lora.rank if lora.scaling == "proportional" else 1),  # type: ignore[arg-type]
+        use_rslora=lora.scaling == "rslora",
+        lora_dropout=lora.dropout,
+        bias="none",
+        fan_in_fan_out=all(isinstance(modules[name], Conv1D) for name in names),
+    )
+    with seeded(seed), quiet():
+        return get_peft_model(base.model, config, autocast_adapter_dtype=True).train()  # type: ignore[return-value]
+
+
+def detach(base: Base, adapted: PeftModel) -> None:
+    """Take the adapter off: `base.model` is the plain, frozen model again, in evaluation mode."""
+    base.model = adapted.unload()  # type: ignore[operator]
+    base.model.eval().requires_grad_(False)
+
+
+def save_adapter(adapted: PeftModel, folder: Path, base_name: str) -> None:
+    """Write an adapter in PEFT's format; the same adapter gives the same bytes.
+
+    base_name: what the base model is called, written in place of its path on this machine.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    adapted.peft_config["default"].save_pretrained(str(folder))
+    values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    values |= {"base_model_name_or_path": base_name, "inference_mode": True}
+    values["target_modules"] = sorted(values["target_modules"])  # PEFT keeps a set, whose order varies by process
+    (folder / CONFIG).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_adapter(base: Base, folder: Path) -> PeftModel:
+    """The adapter in a folder on the base model, in evaluation mode (no dropout), nothing trainable.
+
+    Raises ModelError where the folder holds no LoRA adapter, or one that does not fit the base or would change it.
+    """
+    _refuse_second(base)
+    config = _read_config(folder)
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"the adapter's weights {folder / WEIGHTS} cannot be read: {first_line(error)}") from error
+    _refuse_misfit(base, folder, weights)
+    try:
+        with seeded(0), quiet():  # initial weights, all of which are overwritten
+            adapted = get_peft_model(base.model, config, autocast_adapter_dtype=True)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ModelError(f"adapter {folder} does not fit {base.files.name}: {first_line(error)}") from error
+    _fill(base, adapted, weights, folder)  # type: ignore[arg-type]
+    return adapted.eval().requires_grad_(False)  # type: ignore[return-value]
+
+
+def trainable_parameters(adapted: PeftModel) -> int:
+    """How many numbers of the model training changes."""
+    return sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+
+
+def adapter_is_nonzero(adapted: PeftModel) -> bool:
+    """Whether the adapter changes the model: some B of the update B·A is not all zero, as it is before training."""
+    return any(bool(p.count_nonzero()) for name, p in adapted.named_parameters() if "lora_B" in name)
+
+
+def _refuse_second(base: Base) -> None:
+    if any(isinstance(module, BaseTunerLayer) for module in base.model.modules()):
+        raise ModelError(f"{base.files.name} already carries an adapter; detach it first")
+
+
+def _read_config(folder: Path) -> LoraConfig:
+    if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
+        raise ModelError(f"{folder} is not an adapter: it needs {CONFIG} and {WEIGHTS} (pickled weights are not read)")
+    try:
+        kind = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("peft_type")
+        config: Any = LoraConfig.from_pretrained(str(folder)) if kind == "LORA" else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{folder / CONFIG} cannot be read: {first_line(error)}") from error
+    if config is None:
+        raise ModelError(f"adapter {folder} is of type {kind}; byrote reads LORA")
+    if config.init_lora_weights not in _INITIALISATIONS or config.bias != "none":
+        kind = f"init_lora_weights {config.init_lora_weights!r}, bias {config.bias!r}"
+        raise ModelError(f"adapter {folder} changes the base model's own weights ({kind}); convert it to plain LoRA")
+    config.init_lora_weights, config.base_model_name_or_path, config.inference_mode = True, None, True
+    return config
+
+
+def _refuse_misfit(base: Base, folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Before anything is attached: every A must meet a module of its input width, every B of its output width."""
+    modules = dict(base.model.named_modules())
+    for key, tensor in weights.items():
+        name, part, _ = key.removeprefix("base_model.model.").rpartition(".lora_" + ("A" if ".lora_A" in key else "B"))
+        if not part or tensor.dim() != 2:
+            continue
+        module = modules.get(name)
+        if module is None:
+            raise ModelError(f"adapter {folder} does not fit {base.files.name}: it has no module {name!r}")
+        width, got = _widths(module)["lora_A" in part], tensor.shape[1 if "lora_A" in part else 0]
+        if width is not None and width != got:
+            raise ModelError(f"adapter {folder} does not fit {base.files.name}: {key} is {got} wide, not {width}")
+
+
+def _widths(module: torch.nn.Module) -> tuple[int | None, int | None]:
+    """Output and input width of a linear module; None where it is another kind, which PEFT then judges."""
+    if isinstance(module, Conv1D):
+        return int(module.weight.shape[1]), int(module.weight.shape[0])
+    return getattr(module, "out_features", None), getattr(module, "in_features", None)
+
+
+def _fill(base: Base, adapted: PeftModel, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    try:
+        set_peft_model_state_dict(adapted, weights)
+        has = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+        odd = sorted(has.symmetric_difference(weights))
+        if odd:
+            raise KeyError(f"{odd[0]} is in only one of adapter and model ({len(odd)} such)")
+    except (RuntimeError, KeyError, ValueError) as error:
+        detach(base, adapted)
+        raise ModelError(f"adapter {folder} does not fit {base.files.name}: {first_line(error)}") from error

@@ -1,0 +1,149 @@
+"""The base model: loaded once, frozen, the same object for scoring and under every adapter."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig, PreTrainedModel
+
+from byrote.errors import ModelError
+from byrote.lm.files import BaseFiles
+from byrote.lm.library import first_line, hush, quiet
+from byrote.lm.precision import DTYPES
+
+QUANTIZATIONS = ("none", "int8", "nf4")
+_CONTEXT = ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len", "max_sequence_length")
+
+
+@dataclass(eq=False)
+class Base:
+    """A base model in evaluation mode with all parameters frozen, on its device.
+
+    precision: fp32, bf16 or fp16, of the weights that are not quantized · context: the most token ids of one text ·
+    total_parameters: tied weights counted once.
+    """
+
+    model: PreTrainedModel
+    files: BaseFiles
+    precision: str
+    quantization: str
+    device: torch.device
+    model_type: str
+    context: int
+    total_parameters: int
+
+
+def load_base(files: BaseFiles, precision: str, quantization: str, device: torch.device) -> Base:
+    """Load a base model from its folder; no network is asked and no code of the model's own is run.
+
+    precision: fp32, bf16, fp16 · quantization: none, int8, nf4 (bitsandbytes). Raises ModelError where the files do
+    not make a causal language model, bitsandbytes is missing or cannot run here, or the device's memory is too small.
+    """
+    options = _options(precision, quantization, device)
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
+            _refuse_prequantized(files, config)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                files.folder,
+                config=config,
+                attn_implementation=_attention(config, device),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
+        model, report = loaded
+        if quantization == "none":
+            model = model.to(device)
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelError(
+            f"{files.name} does not fit into the memory of {device}; set quantization to nf4, or use cpu"
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        way = f" with quantization {quantization!r}; try none" if quantization != "none" else ""
+        raise ModelError(f"{files.name} cannot be loaded on {device}{way}: {first_line(error)}") from error
+    _refuse_incomplete(files, report)
+    return _frozen(model, files, precision, quantization, device)
+
+
+def context_length(files: BaseFiles) -> int:
+    """The most token ids of one text, from config.json alone. ModelError where it does not say."""
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"config.json of {files.name} cannot be read: {first_line(error)}") from error
+    return _context(files, config.get_text_config())
+
+
+def _frozen(model: Any, files: BaseFiles, precision: str, quantization: str, device: torch.device) -> Base:
+    model.eval().requires_grad_(False)
+    # A shipped generation configuration may switch on sampling, top-k or penalties; completions state their own.
+    model.generation_config = GenerationConfig()
+    return Base(
+        model=model,
+        files=files,
+        precision=precision,
+        quantization=quantization,
+        device=device,
+        model_type=model.config.get_text_config().model_type,
+        context=_context(files, model.config.get_text_config()),
+        total_parameters=model.num_parameters(),
+    )
+
+
+def _options(precision: str, quantization: str, device: torch.device) -> dict[str, Any]:
+    if precision not in DTYPES:
+        raise ModelError(f"precision must be {', '.join(DTYPES)}, got {precision!r}")
+    if quantization not in QUANTIZATIONS:
+        raise ModelError(f"quantization must be {', '.join(QUANTIZATIONS)}, got {quantization!r}")
+    dtype = DTYPES[precision]
+    if quantization == "none":
+        return {"dtype": dtype}
+    if quantization == "nf4" and device.type == "cpu":
+        # bitsandbytes 0.50 repacks the weights in place when they are first scored without gradients: the scores
+        # change by 0.01 a token, and from then on no gradient reaches an adapter, with a warning at most.
+        raise ModelError("quantization 'nf4' needs a GPU: on a processor adapters on it do not train; use int8 or none")
+    if find_spec("bitsandbytes") is None:
+        raise ModelError(f"quantization {quantization!r} needs bitsandbytes: pip install 'byrote[quant]'")
+    hush("bitsandbytes")  # says in every forward pass that int8 multiplies in half precision
+    if quantization == "int8":
+        settings = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+    return {"dtype": dtype, "quantization_config": settings, "device_map": {"": device}}
+
+
+def _attention(config: Any, device: torch.device) -> str:
+    """torch's fused attention on a GPU; plain attention on a processor, where it is a third faster on short records
+    (docs/log.md), and where scores are soft-capped inside it (gemma2), which the fused one cannot do."""
+    soft_capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    return "eager" if soft_capped or device.type == "cpu" else "sdpa"
+
+
+def _refuse_prequantized(files: BaseFiles, config: Any) -> None:
+    kind = (getattr(config, "quantization_config", None) or {}).get("quant_method")
+    if kind:
+        raise ModelError(
+            f"{files.name} is stored quantized ({kind}), which byrote does not read; use the original weights"
+        )
+
+
+def _refuse_incomplete(files: BaseFiles, report: Any) -> None:
+    """transformers fills missing weights with random numbers and says so in a log line only."""
+    missing = sorted(report["missing_keys"])
+    wrong = sorted(str(key) for key in report["mismatched_keys"])
+    if missing or wrong:
+        kind, keys = ("lack", missing) if missing else ("have the wrong shape for", wrong)
+        raise ModelError(f"the weights of {files.name} {kind} {keys[0]} ({len(keys)} in all); fetch the model again")
+
+
+def _context(files: BaseFiles, config: Any) -> int:
+    found = next((int(value) for name in _CONTEXT if (value := getattr(config, name, None))), None)
+    if found is None:
+        raise ModelError(f"config.json of {files.name} states no context length (max_position_embeddings)")
+    return found

@@ -1,0 +1,39 @@
+"""What surrounds every call into transformers: its silence, and its errors cut to one line."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from transformers.utils import logging as advice
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars, advice or deprecations from transformers and peft inside the block; all as before after it.
+
+    Errors still come as exceptions, and warnings of other kinds as warnings.
+    """
+    verbosity, bars = advice.get_verbosity(), advice.is_progress_bar_enabled()
+    advice.set_verbosity_error()
+    advice.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            # peft asks transformers for a property of its older versions.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
+    finally:
+        advice.set_verbosity(verbosity)
+        if bars:
+            advice.enable_progress_bar()
+
+
+def hush(library: str) -> None:
+    """No log messages below errors from this library, from now on."""
+    logging.getLogger(library).setLevel(logging.ERROR)
+
+
+def first_line(error: BaseException) -> str:
+    """An error's class and the first line of its text, short enough for one line."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -1,0 +1,247 @@
+"""Typed rows and their Arrow schemas: records, roles, token scores, completions.
+
+Axes: N records, S scored tokens over all records (ragged, by `offsets`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+import numpy as np
+import pyarrow as pa
+
+MEMBERS, NONMEMBERS, CALIBRATION = "members", "nonmembers", "calibration"
+SPLITS = (MEMBERS, NONMEMBERS, CALIBRATION)
+
+
+class Role(StrEnum):
+    """What a record is in one trial; exactly one each (DESIGN: roles)."""
+
+    MEMBER = "member"
+    NONMEMBER = "nonmember"
+    CALIBRATION = "calibration"
+    CANARY_IN = "canary_in"
+    CANARY_OUT = "canary_out"
+    REFERENCE = "reference"
+    OVERWRITTEN = "overwritten"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a record's text with a meaning. `start` counts characters from 0."""
+
+    kind: str
+    start: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One text. `record` is unique in a corpus; `group` is the document it was cut from; `split` is one of SPLITS."""
+
+    record: str
+    split: str
+    group: str
+    text: str
+    spans: tuple[Span, ...] = ()
+    token_ids: tuple[int, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the text, in hexadecimal."""
+        return sha256(self.text.encode()).hexdigest()
+
+
+SPAN_TYPE = pa.list_(pa.struct([("kind", pa.string()), ("start", pa.int32()), ("text", pa.string())]))
+RECORDS_SCHEMA = pa.schema(
+    [
+        ("record", pa.string()),
+        ("group", pa.string()),
+        ("split", pa.string()),
+        ("sha256", pa.string()),
+        ("text", pa.string()),
+        ("spans", SPAN_TYPE),
+        ("token_ids", pa.list_(pa.int32())),
+    ]
+)
+
+
+def records_to_table(records: Sequence[Record]) -> pa.Table:
+    """Records as an Arrow table of RECORDS_SCHEMA, in the order given."""
+    rows = [
+        {
+            "record": r.record,
+            "group": r.group,
+            "split": r.split,
+            "sha256": r.sha256,
+            "text": r.text,
+            "spans": [{"kind": s.kind, "start": s.start, "text": s.text} for s in r.spans],
+            "token_ids": list(r.token_ids),
+        }
+        for r in records
+    ]
+    return pa.Table.from_pylist(rows, schema=RECORDS_SCHEMA)
+
+
+def records_from_table(table: pa.Table) -> list[Record]:
+    """The inverse of `records_to_table`."""
+    return [
+        Record(
+            record=row["record"],
+            split=row["split"],
+            group=row["group"],
+            text=row["text"] or "",
+            spans=tuple(Span(s["kind"], s["start"], s["text"]) for s in row["spans"] or ()),
+            token_ids=tuple(row["token_ids"] or ()),
+        )
+        for row in table.to_pylist()
+    ]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Role and copies of one record in one trial: how often its text is trained on (canary_out: would be)."""
+
+    record: str
+    role: Role
+    copies: int
+
+
+ROLES_SCHEMA = pa.schema([("record", pa.string()), ("role", pa.string()), ("copies", pa.int32())])
+
+
+def roles_to_table(assignments: Sequence[Assignment]) -> pa.Table:
+    """Assignments as an Arrow table of ROLES_SCHEMA, in the order given."""
+    rows = [{"record": a.record, "role": a.role.value, "copies": a.copies} for a in assignments]
+    return pa.Table.from_pylist(rows, schema=ROLES_SCHEMA)
+
+
+def roles_from_table(table: pa.Table) -> list[Assignment]:
+    """The inverse of `roles_to_table`."""
+    return [Assignment(row["record"], Role(row["role"]), row["copies"]) for row in table.to_pylist()]
+
+
+SCORES_SCHEMA = pa.schema(
+    [
+        ("record", pa.string()),
+        ("logprob", pa.list_(pa.float32())),
+        ("top1", pa.list_(pa.bool_())),
+        ("mean", pa.list_(pa.float32())),
+        ("std", pa.list_(pa.float32())),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenScores:
+    """Scores of every scored token of N records, ragged. Record i owns the tokens `offsets[i]:offsets[i + 1]`.
+
+    records: N ids · offsets: int64 (N + 1,) · logprob: float32 (S,), natural log of the token's probability ·
+    top1: bool (S,), the model's argmax is the token · mean, std: float32 (S,), of the log-probability over the
+    vocabulary, weighted by probability (min-k++). A token without context is not scored, so a record of T token ids
+    owns T − 1 scores.
+    """
+
+    records: tuple[str, ...]
+    offsets: np.ndarray
+    logprob: np.ndarray
+    top1: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+
+    def __post_init__(self) -> None:
+        scored = len(self.logprob)
+        if len(self.offsets) != len(self.records) + 1 or int(self.offsets[-1]) != scored:
+            raise ValueError(f"offsets end at {self.offsets[-1]}, logprob has {scored} tokens")
+        if not (len(self.top1) == len(self.mean) == len(self.std) == scored):
+            raise ValueError("logprob, top1, mean and std must have one entry a scored token")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Scored tokens of each record, int64 (N,)."""
+        return np.diff(self.offsets)
+
+    def spans(self) -> Iterator[slice]:
+        """The slice of each record, in order."""
+        for start, end in zip(self.offsets[:-1], self.offsets[1:], strict=True):
+            yield slice(int(start), int(end))
+
+    def take(self, records: Sequence[str]) -> "TokenScores":
+        """The same scores for these records, in this order. KeyError names a record that has none."""
+        place = {record: i for i, record in enumerate(self.records)}
+        rows = [place[record] for record in records]
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        picks = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        return TokenScores(
+            tuple(records), offsets, self.logprob[picks], self.top1[picks], self.mean[picks], self.std[picks]
+        )
+
+    def to_table(self) -> pa.Table:
+        """An Arrow table of SCORES_SCHEMA."""
+        offsets = pa.array(self.offsets.astype(np.int32))
+
+        def ragged(values: np.ndarray) -> pa.Array:
+            return pa.ListArray.from_arrays(offsets, pa.array(values))
+
+        columns = [ragged(self.logprob), ragged(self.top1), ragged(self.mean), ragged(self.std)]
+        return pa.Table.from_arrays([pa.array(self.records, pa.string()), *columns], schema=SCORES_SCHEMA)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> "TokenScores":
+        """The inverse of `to_table`."""
+        lists = [table.column(name).combine_chunks() for name in ("logprob", "top1", "mean", "std")]
+        lengths = lists[0].value_lengths().to_numpy(zero_copy_only=False)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        flat = [column.flatten().to_numpy(zero_copy_only=False) for column in lists]
+        return cls(tuple(table.column("record").to_pylist()), offsets, *flat)
+
+
+COMPLETIONS_SCHEMA = pa.schema(
+    [
+        ("record", pa.string()),
+        ("prefix", pa.float64()),
+        ("temperature", pa.float64()),
+        ("sample", pa.int32()),
+        ("prefix_tokens", pa.int32()),
+        ("suffix_tokens", pa.int32()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("logprob", pa.list_(pa.float32())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model wrote after the first `prefix_tokens` ids of a record, the prompt left out.
+
+    token_ids: at most `suffix_tokens` ids, fewer where the model ended the text (its end-of-text id is kept) ·
+    logprob: natural log-probability of each under the model that wrote it, before temperature and truncation.
+    """
+
+    record: str
+    prefix: float
+    temperature: float
+    sample: int
+    prefix_tokens: int
+    suffix_tokens: int
+    token_ids: tuple[int, ...]
+    logprob: tuple[float, ...]
+
+
+def completions_to_table(completions: Sequence[Completion]) -> pa.Table:
+    """Completions as an Arrow table of COMPLETIONS_SCHEMA, in the order given."""
+    columns = {name: [getattr(c, name) for c in completions] for name in COMPLETIONS_SCHEMA.names}
+    return pa.Table.from_pydict(columns, schema=COMPLETIONS_SCHEMA)
+
+
+def completions_from_table(table: pa.Table) -> list[Completion]:
+    """The inverse of `completions_to_table`."""
+    return [
+        Completion(**{**row, "token_ids": tuple(row["token_ids"]), "logprob": tuple(row["logprob"])})
+        for row in table.to_pylist()
+    ]

@@ -1,0 +1,68 @@
+"""A study in words: what was measured, on what, with which settings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from byrote.report.tabulate import Grid
+from byrote.report.words import count, listing, percent
+
+
+def setting_sentences(study: Mapping[str, Any]) -> list[str]:
+    """The study's purpose and its parts; `study` is the resolved study as plain values."""
+    model, corpus = study["model"], study["corpus"]
+    axes = [f"{_axis(name)} ({listing([_value(v) for v in values])})" for name, values in study["grid"].items()]
+    varied = f"What varies between trials: {listing(axes)}." if axes else "One configuration was trained."
+    return [
+        f"The base model {model['source']} was fine-tuned with LoRA on the members of the corpus {corpus['source']}, "
+        "then attacked in two ways: membership inference asks whether a record was among the members; prompted "
+        "generation asks whether the model completes a record from its first part.",
+        varied,
+        _canaries(study["canaries"]),
+    ]
+
+
+def _axis(name: str) -> str:
+    return name.removeprefix("lora.").replace("_", " ").replace(".", " ")
+
+
+def _value(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+
+
+def _canaries(plan: Mapping[str, Any]) -> str:
+    if plan["design"] == "none":
+        return "No canary was planted."
+    if plan["design"] == "single":
+        return "In each trial one record, the canary, overwrote others as often as its copies say."
+    copies = listing([str(c) for c in plan["copies"]], "or")
+    share = percent(plan["inclusion"], 0)
+    return (
+        f"{count(plan['count'], 'canary', 'canaries')} of {copies} copies took part, each planted with chance {share}."
+    )
+
+
+def setting_grid(study: Mapping[str, Any]) -> Grid:
+    """Every setting of the study that has a value, under its dotted name."""
+    rooms = ("model", "corpus", "canaries", "lora", "training", "membership", "extraction")
+    rows = [[name, text] for room in rooms for name, text in _flat(room, study[room])]
+    rows += [[f"grid.{name}", listing([_value(v) for v in values])] for name, values in study["grid"].items()]
+    note = "An axis of the grid overrides the setting of the same name in each trial."
+    return Grid("Settings of the study", ["setting", "value"], [["seed", str(study["seed"])], *rows], 2, note)
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
+    if value is None:
+        return []
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [(name, ", ".join(str(item) for item in value))]
+    return [(name, str(value))]
+
+
+def seed_words(study: Mapping[str, Any], seeds: Sequence[Any]) -> str:
+    """Which seeds fixed what."""
+    told = f"Study seed {study['seed']}"
+    if len(seeds):
+        told += f"; seeds of the trials (initialisation, order, dropout): {listing([str(seed) for seed in seeds])}"
+    return f"{told}; seed of prompts and sampling: {study['extraction']['seed']}."

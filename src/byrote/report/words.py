@@ -1,0 +1,82 @@
+"""Numbers in words: one way to print each kind, and a dash where there is none."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+MISSING = "–"
+
+
+def missing(value: Any) -> bool:
+    """Whether a cell of a table holds nothing: None, NaN or pandas' NA."""
+    return value is None or value != value or str(value) == "<NA>"
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """A number with so many decimals; a dash for a missing one."""
+    return MISSING if missing(value) else f"{float(value):.{digits}f}".replace("-", "−")
+
+
+def plain(value: Any) -> str:
+    """A number in its shortest form, whole ones with thousands apart; a dash for a missing one."""
+    if missing(value):
+        return MISSING
+    whole = float(value)
+    return f"{whole:,.0f}".replace(",", "\u202f") if whole.is_integer() else f"{whole:.4g}".replace("-", "−")
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    """A share as a percentage; small ones keep two significant digits."""
+    if missing(value):
+        return MISSING
+    share = 100 * float(value)
+    return f"{share:.2g}%" if 0 < abs(share) < 0.1 else f"{share:.{digits}f}%"
+
+
+def rate(value: Any) -> str:
+    """A rate that somebody set, as a percentage without idle zeros: `10%`, `0.1%`."""
+    return MISSING if missing(value) else f"{100 * float(value):.3g}%"
+
+
+def interval(low: Any, high: Any, digits: int = 2) -> str:
+    """`0.79 to 0.81`; a dash where either end is missing."""
+    return MISSING if missing(low) or missing(high) else f"{number(low, digits)} to {number(high, digits)}"
+
+
+def with_interval(value: Any, low: Any, high: Any, digits: int = 2) -> str:
+    """`0.80 (95% interval 0.79 to 0.81)`, or the number alone, and says so."""
+    if missing(low) or missing(high):
+        return f"{number(value, digits)} (no interval)"
+    return f"{number(value, digits)} (95% interval {interval(low, high, digits)})"
+
+
+def count(amount: int, one: str, many: str | None = None) -> str:
+    """`1 trial`, `3 trials`, `no trials`."""
+    many = many or f"{one}s"
+    return f"no {many}" if amount == 0 else f"{plain(amount)} {one if amount == 1 else many}"
+
+
+def listing(words: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as `42 s`, `5 min 10 s` or `2 h 5 min`."""
+    if missing(seconds) or math.isinf(float(seconds)):
+        return MISSING
+    whole = round(float(seconds))
+    if whole < 60:
+        return f"{float(seconds):.1f} s" if float(seconds) < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def memory(value: Any) -> str:
+    """Bytes as GiB or MiB."""
+    if missing(value):
+        return MISSING
+    return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"

@@ -1,0 +1,54 @@
+"""ROC curve, its area, and thresholds that keep a false-positive rate. Score ≥ threshold calls a record a member.
+
+Arrays: members (P,) and nonmembers (Q,) of finite or infinite scores, without NaN.
+"""
+
+import math
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def auc(members: np.ndarray, nonmembers: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a member scores above a non-member, ties half (Mann–Whitney).
+
+    NaN where either side is empty.
+    """
+    p, q = len(members), len(nonmembers)
+    if p == 0 or q == 0:
+        return math.nan
+    ranks = rankdata(np.concatenate([members, nonmembers]))
+    return float((ranks[:p].sum() - p * (p + 1) / 2) / (p * q))
+
+
+def roc_curve(members: np.ndarray, nonmembers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False-positive and true-positive rates (K,) from (0, 0) to (1, 1), a point a distinct score.
+
+    Empty arrays where either side is empty.
+    """
+    if len(members) == 0 or len(nonmembers) == 0:
+        return np.empty(0), np.empty(0)
+    thresholds = np.unique(np.concatenate([members, nonmembers]))[::-1]
+    rates = [
+        np.concatenate([[0.0], (len(side) - np.searchsorted(np.sort(side), thresholds, side="left")) / len(side)])
+        for side in (nonmembers, members)
+    ]
+    return rates[0], rates[1]
+
+
+def threshold_at_most(nonmembers: np.ndarray, rate: float) -> float:
+    """The lowest threshold at which at most `rate` of the non-members are called members.
+
+    Raises ValueError where fewer than 1/rate non-members cannot resolve the rate.
+    """
+    allowed = math.floor(rate * len(nonmembers) + 1e-9)
+    if allowed < 1:
+        raise ValueError(f"{len(nonmembers)} non-members cannot resolve a false-positive rate of {rate:g}")
+    if allowed >= len(nonmembers):
+        return -math.inf
+    return float(np.nextafter(np.sort(nonmembers)[::-1][allowed], math.inf))
+
+
+def rate_at(scores: np.ndarray, threshold: float) -> tuple[int, int]:
+    """How many scores are at or above the threshold, of how many."""
+    return int((scores >= threshold).sum()), len(scores)

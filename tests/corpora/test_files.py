@@ -1,0 +1,228 @@
+"""Files in every format and compression, and what is said of broken ones."""
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from byrote.config import FilesCorpus
+from byrote.corpora import files, load_corpus
+from byrote.corpora.formats import FORMATS, stem
+from byrote.errors import CorpusError
+from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS
+
+ROWS = [
+    {"text": "NA", "key": "007", "document": "d1"},
+    {"text": 'said "no", twice\nand left', "key": "null", "document": "d1"},
+    {"text": "größer\u2028als 3.10", "key": "1e3", "document": "d2"},
+]
+
+
+def encode(suffix: str, rows: list[dict]) -> bytes:
+    """Rows in a format; plain text keeps the texts alone, on one line each."""
+    if suffix in (".jsonl", ".ndjson"):
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    if suffix == ".json":
+        return json.dumps(rows).encode()
+    if suffix in (".csv", ".tsv"):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), delimiter="\t" if suffix == ".tsv" else ",")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue().encode()
+    if suffix == ".parquet":
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows), sink)
+        return sink.getvalue()
+    return "".join(row["text"].replace("\n", " ") + "\n" for row in rows).encode()
+
+
+def pack(data: bytes, name: str, packing: str) -> bytes:
+    """Bytes as they are, in .gz, or in a .zip beside the folder that a Mac adds."""
+    if packing == ".gz":
+        return gzip.compress(data)
+    if packing == ".zip":
+        sink = io.BytesIO()
+        with zipfile.ZipFile(sink, "w") as archive:
+            archive.writestr(name, data)
+            archive.writestr(f"__MACOSX/._{name}", b"x")
+        return sink.getvalue()
+    return data
+
+
+def corpus(folder: Path, members: str, nonmembers: str = "out.txt", **fields: object) -> FilesCorpus:
+    """A files corpus; out.txt is written where nothing else is named."""
+    if nonmembers == "out.txt":
+        (folder / "out.txt").write_text("held out one\nheld out two\n")
+    return FilesCorpus.model_validate(
+        {"source": "files", "path": str(folder), "members": members, "nonmembers": nonmembers, **fields}
+    )
+
+
+@pytest.mark.parametrize("packing", ["", ".gz", ".zip"])
+@pytest.mark.parametrize("suffix", list(FORMATS))
+def test_every_format_keeps_texts_and_order(tmp_path: Path, suffix: str, packing: str) -> None:
+    name = f"train{suffix}"
+    (tmp_path / (name + packing)).write_bytes(pack(encode(suffix, ROWS), name, packing))
+    members = [r for r in files.read(corpus(tmp_path, name + packing)) if r.split == MEMBERS]
+    expected = [row["text"].replace("\n", " ") if suffix == ".txt" else row["text"] for row in ROWS]
+    assert [r.text for r in members] == expected
+    assert [r.record for r in members] == ["train:1", "train:2", "train:3"]
+    assert [r.group for r in members] == ["train:1", "train:2", "train:3"]
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if suffix != ".txt"])
+def test_id_and_group_columns(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(encode(suffix, ROWS))
+    (tmp_path / "b.jsonl").write_text('{"text": "other", "key": 12, "document": 9}\n')
+    records = files.read(corpus(tmp_path, f"a{suffix}", "b.jsonl", id="key", group="document"))
+    assert [(r.record, r.group) for r in records] == [("007", "d1"), ("null", "d1"), ("1e3", "d2"), ("12", "9")]
+
+
+def test_three_splits_limit_and_absolute_names(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "dev.txt"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("one\ntwo\nthree\n")
+    (tmp_path / "train.jsonl").write_bytes(encode(".jsonl", ROWS))
+    records = files.read(corpus(tmp_path, "train.jsonl", calibration=str(elsewhere), limit=2))
+    assert [r.split for r in records] == [MEMBERS] * 2 + [NONMEMBERS] * 2 + [CALIBRATION] * 2
+    assert records[-1].record == "dev:2"
+
+
+def test_ids_that_files_share_are_told_apart_by_split(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"key,text\n0,first of {name}\n1,second of {name}\n")
+    records = files.read(corpus(tmp_path, "a.csv", "b.csv", id="key"))
+    assert [r.record for r in records] == ["members:0", "members:1", "nonmembers:0", "nonmembers:1"]
+    assert [r.group for r in records] == [r.record for r in records]
+    assert load_corpus(corpus(tmp_path, "a.csv", "b.csv", id="key")).findings == ()
+
+
+def test_same_stem_in_two_folders(tmp_path: Path) -> None:
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "data.txt").write_text(f"text {folder}\n")
+    records = files.read(corpus(tmp_path, "in/data.txt", "out/data.txt"))
+    assert [r.record for r in records] == ["members:data:1", "nonmembers:data:1"]
+
+
+def test_json_lines_under_the_name_json(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_bytes(encode(".jsonl", ROWS))
+    assert [r.text for r in files.read(corpus(tmp_path, "train.json"))][:3] == [row["text"] for row in ROWS]
+
+
+def test_byte_order_mark_and_windows_lines(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(b"\xef\xbb\xbftext,key\r\none,1\r\ntwo,2\r\n")
+    (tmp_path / "out.txt").write_bytes(b"three\r\nfour")
+    assert [r.text for r in files.read(corpus(tmp_path, "train.csv", "./out.txt"))] == ["one", "two", "three", "four"]
+
+
+def test_long_csv_fields_and_the_limit_of_the_process(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    (tmp_path / "train.csv").write_text("text\n" + "x" * (before + 1) + "\n")
+    assert len(files.read(corpus(tmp_path, "train.csv"))[0].text) == before + 1
+    assert csv.field_size_limit() == before
+
+
+def test_blank_lines_are_counted_by_load_corpus(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("one two\n\n  \nthree four\n")
+    loaded = load_corpus(corpus(tmp_path, "train.txt"))
+    assert [r.record for r in loaded.records][:2] == ["train:1", "train:4"]
+    blank = next(f for f in loaded.findings if f.kind == "blank")
+    assert blank.count == 2
+    assert "train:2, train:3" in blank.message
+
+
+BROKEN: dict[str, tuple[str, bytes, str]] = {
+    "line": ("a.jsonl", b'{"text": "x"}\n\n{"text": \n', r"a\.jsonl, line 3: not valid JSON"),
+    "list": ("a.json", b'[{"text": "x"},\n {"text" 1}]', r"a\.json: not valid JSON .* line 2, column 10"),
+    "deep": ("a.json", b"[" * 200_000, r"nested too deeply"),
+    "no object": ("a.jsonl", b'{"text": "x"}\n3\n', r"line 2: must be a JSON object with named values, got int"),
+    "column": (
+        "a.jsonl",
+        b'{"txt": "x", "n": 1}\n',
+        r"no column 'text' \(corpus\.text\); it has txt, n; did you .*'txt'",
+    ),
+    "row": ("a.jsonl", b'{"text": "x"}\n{"n": 1}\n', r"row 2: no 'text' in this row"),
+    "number": ("a.jsonl", b'{"text": "x"}\n{"text": 3.5}\n', r"row 2: 'text' must be a string, got float"),
+    "null": ("a.jsonl", b'{"text": null}\n', r"row 1: 'text' must be a string, got NoneType"),
+    "surrogate": ("a.jsonl", b'{"text": "x\\ud800"}\n', r"half a surrogate pair at character 1"),
+    "bytes": ("a.txt", b"one\ntw\xff\n", r"a\.txt, line 2: byte 0xff at offset 6 is not UTF-8"),
+    "fields": ("a.csv", b"text,n\nx,1\ny,2,3\n", r"line 3: 3 fields, the header has 2"),
+    "quote": ("a.csv", b'text\n"x"y\n', r"line 2: not valid CSV"),
+    "header": ("a.csv", b"text,text\nx,1\n", r"the header names a column twice"),
+    "parquet": ("a.parquet", b"PAR1 nothing", r"not a readable Parquet file"),
+    "gz": ("a.txt.gz", b"plain", r"cannot be unpacked"),
+    "cut gz": ("a.txt.gz", gzip.compress(b"one\n" * 99)[:-9], r"cannot be unpacked"),
+    "zip": ("a.txt.zip", b"plain", r"cannot be unpacked"),
+    "format": ("a.jsonll", b"x", r"unknown format '\.jsonll'; files end in \.jsonl, .*did you mean '\.jsonl'"),
+}
+
+
+@pytest.mark.parametrize("case", list(BROKEN))
+def test_broken_files_are_named_with_their_place(tmp_path: Path, case: str) -> None:
+    name, data, message = BROKEN[case]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(CorpusError, match=message) as raised:
+        files.read(corpus(tmp_path, name))
+    assert "\n" not in str(raised.value)
+    assert name in str(raised.value)
+
+
+def test_zip_of_two_files(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a.txt", "x")
+        archive.writestr("b.txt", "y")
+    with pytest.raises(CorpusError, match=r"two\.zip: holds 2 files; a \.zip must hold one"):
+        files.read(corpus(tmp_path, "two.zip"))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [('""', "an empty string"), ("null", "NoneType"), ("true", "bool"), ("1.5", "float")]
+)
+def test_ids_are_strings_or_whole_numbers(tmp_path: Path, value: str, said: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "x", "key": {value}}}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "y", "key": 1}\n')
+    with pytest.raises(CorpusError, match=f"row 1: 'key' must be a string or a whole number, got {said}"):
+        files.read(corpus(tmp_path, "a.jsonl", "b.jsonl", id="key"))
+
+
+def test_repeated_ids_in_one_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("key,text\n1,x\n2,y\n1,z\n")
+    (tmp_path / "b.csv").write_text("key,text\n3,w\n")
+    with pytest.raises(CorpusError, match=r"a\.csv: 1 ids stand on several rows: 1; set corpus\.id"):
+        files.read(corpus(tmp_path, "a.csv", "b.csv", id="key"))
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("")
+    with pytest.raises(
+        CorpusError, match=r"no file .*trian\.jsonl; .* holds out\.txt, train\.jsonl; did you mean 'train"
+    ):
+        files.read(corpus(tmp_path, "trian.jsonl"))
+    with pytest.raises(CorpusError, match=r"the folder .*nowhere does not exist, set corpus\.path"):
+        files.read(corpus(tmp_path / "nowhere", "a.txt", "b.txt"))
+    with pytest.raises(CorpusError, match="cannot read"):
+        files.read(corpus(tmp_path, ".", "b.txt"))
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.jsonl", b""), ("a.csv", b"text\n"), ("a.txt", b""), ("a.json", b"[]")])
+def test_empty_split(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(CorpusError, match=rf"no records in corpus\.members \('{name}'\)"):
+        load_corpus(corpus(tmp_path, name))
+
+
+def test_one_file_for_two_splits(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"corpus\.members and corpus\.nonmembers are both 'out\.txt'"):
+        files.read(corpus(tmp_path, "out.txt"))
+
+
+def test_stem() -> None:
+    assert [stem(n) for n in ("train.jsonl.gz", "a.b.csv", "x.zip", "plain")] == ["train", "a.b", "x", "plain"]

@@ -1,0 +1,101 @@
+"""Real but tiny stand-ins: models of every architecture with random weights, a small tokenizer, ten records."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from byrote.lm.library import quiet
+from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, Record
+
+VOCABULARY, WIDTH, LAYERS, HEADS, KEY_VALUE_HEADS, CONTEXT = 300, 32, 2, 4, 2, 128
+EOS, EOS_ID = "<eos>", 0
+
+TEXTS = (
+    "The patient developed a mild rash on the third day of treatment.",
+    "Nausea followed the second dose and settled within a week.",
+    "A woman of 61 reported dizziness after the evening tablet.",
+    "No change in liver values was seen under the lower dose.",
+    "The rash returned when the drug was given again.",
+    "Headache and fatigue were noted in the first month of therapy.",
+    "After the infusion his blood pressure fell for one hour.",
+    "The child recovered once the syrup was withdrawn.",
+    "Itching began on the arms two days after the injection.",
+    "Her hearing improved slowly after the antibiotic was stopped.",
+)
+
+
+def ten_records() -> list[Record]:
+    """Four members, three non-members, three calibration records; a document has at most two, of one split."""
+    splits = [MEMBERS] * 4 + [NONMEMBERS] * 3 + [CALIBRATION] * 3
+    groups = ["d0", "d0", "d1", "d2", "d3", "d3", "d4", "d5", "d5", "d6"]
+    rows = zip(splits, groups, TEXTS, strict=True)
+    return [Record(f"r{i}", split, group, text) for i, (split, group, text) in enumerate(rows)]
+
+
+def save_tiny_model(folder: Path, model_type: str = "llama", seed: int = 0, layers: int = LAYERS) -> Path:
+    """A model of `model_type` with random weights under `seed` and its tokenizer, as safetensors; returns the folder.
+
+    Vocabulary 300, width 32, 2 layers, 4 heads (2 for keys and values where the architecture shares them), context 128;
+    the tokenizer adds no BOS and ends texts with `<eos>` (id 0).
+    """
+    model = tiny_model(model_type, seed, layers)
+    with quiet():
+        model.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def tiny_model(model_type: str = "llama", seed: int = 0, layers: int = LAYERS) -> Any:
+    """The model of `save_tiny_model` in memory, in evaluation mode."""
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": layers,
+        "num_attention_heads": HEADS,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.2,
+        "bos_token_id": EOS_ID,
+        "eos_token_id": EOS_ID,
+        "pad_token_id": EOS_ID,
+    }
+    config = AutoConfig.for_model(model_type, **sizes, **_OWN_SIZES.get(model_type, _LLAMA_SIZES))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+_LLAMA_SIZES: dict[str, Any] = {
+    "intermediate_size": 64,
+    "num_key_value_heads": KEY_VALUE_HEADS,
+    "head_dim": WIDTH // HEADS,
+}
+# Gemma's soft caps are set low enough to bend these small logits.
+_OWN_SIZES: dict[str, dict[str, Any]] = {
+    "gemma2": {
+        **_LLAMA_SIZES,
+        "query_pre_attn_scalar": 8,
+        "attn_logit_softcapping": 2.0,
+        "final_logit_softcapping": 3.0,
+    },
+    "gemma3_text": {**_LLAMA_SIZES, "query_pre_attn_scalar": 8, "sliding_window": 16},
+    "phi": {"intermediate_size": 64},
+    "opt": {"ffn_dim": 64, "word_embed_proj_dim": WIDTH},
+    "gpt_neox": {"intermediate_size": 64},
+    "gpt2": {},
+}
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE of 300 tokens learned from TEXTS; no BOS."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=[EOS], initial_alphabet=alphabet, show_progress=False
+    )
+    inner.train_from_iterator(TEXTS, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=EOS)
