@@ -99,3 +99,26 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
     inner.train_from_iterator(TEXTS, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=EOS)
+
+
+def tiny_study(model_folder: Path, corpus_folder: Path) -> dict[str, Any]:
+    """A study of two trials that trains in a second, as the mapping that `load_study` takes."""
+    return {
+        "name": "tiny",
+        "model": {"source": str(model_folder), "precision": "fp32"},
+        "corpus": {
+            "source": "files",
+            "path": str(corpus_folder),
+            "members": "members.jsonl",
+            "nonmembers": "nonmembers.jsonl",
+            "calibration": "calibration.jsonl",
+            "id": "id",
+            "group": "group",
+        },
+        "canaries": {"design": "single", "copies": 3, "seed": 2},
+        "grid": {"matrices": [["q"], ["v"]], "rank": [2]},
+        "training": {"epochs": 2, "learning_rate": 1e-2, "effective_batch": 4, "warmup_steps": 1},
+        "membership": {"false_positive_rates": [0.1, 0.01]},
+        "extraction": {"prompts": {"members": 2, "nonmembers": 2}, "temperatures": [0.0, 1.0]},
+        "machine": {"device": "cpu", "threads": 1},
+    }

@@ -3,13 +3,14 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -22,14 +23,20 @@ app = App(
     version=__version__,
     version_flags=["--version"],
 )
-out_console = Console(soft_wrap=True)
+# Where nobody's window says how wide it is, lines are kept whole for files and pipes.
+out_console = Console(width=None if sys.stdout.isatty() else 140)
 err_console = Console(stderr=True, soft_wrap=True)
 
 
-def main() -> None:
-    """Entry point. Exit status: 0 done, 1 some trials failed, 2 something to mend, 130 interrupted."""
+def main(tokens: Sequence[str] | None = None) -> NoReturn:
+    """Entry point; `tokens` are the words after `byrote`, else those of the command line.
+
+    Exit status: 0 done, 1 some trials failed, 2 something to mend, 130 interrupted.
+    """
     try:
-        sys.exit(app(exit_on_error=False, print_error=True, result_action="return_value") or 0)
+        sys.exit(app(tokens, exit_on_error=False, result_action="return_value") or 0)
+    except CycloptsError:  # printed already
+        sys.exit(2)
     except ByroteError as error:
         err_console.print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
@@ -166,11 +173,11 @@ def _print_auc(run_folder: Path) -> None:
 
     tables = {n: pd.read_parquet(run_folder / "tables" / f"{n}.parquet") for n in ("trials", "membership")}
     labels = dict(zip(tables["trials"]["trial"], tables["trials"]["label"], strict=True))
-    table = Table("trial", "compared", "attack", "AUC", "95% interval", "base model", "blind", box=None)
+    table = Table("trial", "compared", "attack", "AUC [95% interval]", "base model", "blind", box=None)
     for row in tables["membership"].to_dict("records"):
-        interval = "" if pd.isna(row["auc_low"]) else f"{row['auc_low']:.3f} to {row['auc_high']:.3f}"
+        interval = "" if pd.isna(row["auc_low"]) else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
         sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
-        numbers = [_number(row["auc"]), interval, _number(row["auc_base"]), _number(row["auc_blind"])]
+        numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_base"]), _number(row["auc_blind"])]
         table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)
     out_console.print(table)
 

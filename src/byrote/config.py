@@ -412,7 +412,7 @@ def _copy(value: Any) -> Any:
 
 
 def set_dotted(raw: dict[str, Any], name: str, value: Any) -> None:
-    """Set a dotted name in a raw mapping, in place. Changing a variant drops the keys that belonged to the other variant."""
+    """Set a dotted name in a raw mapping, in place. Changing a variant drops the other variant's own keys."""
     head, _, rest = name.partition(".")
     if head == "grid" and rest:
         axes = raw.get("grid") if isinstance(raw.get("grid"), dict) else {}

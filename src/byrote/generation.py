@@ -46,7 +46,7 @@ def complete(
 ) -> list[Completion]:
     """Write as many tokens as each suffix has, fewer where the model ends the text, at every temperature.
 
-    Temperature 0 is greedy and gives one completion. Above 0 each record, temperature and sample has a generator of its own
+    Temperature 0 is greedy and gives one completion. Above 0 each record, temperature and sample has its own generator
     (Philox, seeded by `extraction.seed`), so a completion does not depend on what else is asked for. In order of
     prompts, temperatures, samples. `on_batch` hears the new tokens.
     """

@@ -66,7 +66,7 @@ def as_adapter(folder: Path) -> None:
 
 LACKS = {
     "config": (without("config.json"), "has no config.json"),
-    "weights": (without(WEIGHTS), "has no model.safetensors and no model.safetensors.index.json"),
+    "weights": (without(WEIGHTS), r"has no weights \(model\.safetensors or model\.safetensors\.index\.json\)"),
     "pickled": (only_pickled, r"only pickled weights \(pytorch_model\.bin\), which byrote never loads"),
     "tokenizer": (without("tokenizer.json"), r"has no tokenizer \(tokenizer\.json or tokenizer\.model\)"),
     "adapter": (as_adapter, "is an adapter, not a base model"),

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from byrote.config import AdverseEventsCorpus
 from byrote.corpora._vocabulary import DIED, DRUG_CLASSES, FRAMES, PHRASES, SURVIVED, SYSTEMS, DrugClass, System
 from byrote.errors import CorpusError
-from byrote.records import SPLITS, Record, Span
+from byrote.records import CALIBRATION, SPLITS, Record, Span
 
 # From 5000 to this size the mean length was measured to grow by 0.1 words, as short titles are used up.
 LARGEST_SIZE = 100_000
@@ -62,7 +62,8 @@ def read(corpus: AdverseEventsCorpus) -> list[Record]:
         written[g] = _write_group(f"case{g:05d}", *groups[g], rng, seen)
     records = [record for group in written for record in group]
     kept = corpus.size if corpus.limit is None else min(corpus.limit, corpus.size)
-    return [r for s in range(len(SPLITS)) for r in records[s * corpus.size : s * corpus.size + kept]]
+    wanted = [s for s, split in enumerate(SPLITS) if split != CALIBRATION or corpus.calibration is not None]
+    return [r for s in wanted for r in records[s * corpus.size : s * corpus.size + kept]]
 
 
 def _group_counts(size: int, rng: Random) -> list[int]:

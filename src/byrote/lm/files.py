@@ -73,7 +73,7 @@ def check(folder: Path, name: str) -> None:
                 f"model {name!r} has only pickled weights ({pickled[0]}), which byrote never loads; "
                 "save it as safetensors with save_pretrained"
             )
-        raise ModelError(f"model {name!r}: {folder} has no {WEIGHTS} and no {INDEX}")
+        raise ModelError(f"model {name!r}: {folder} has no weights ({WEIGHTS} or {INDEX}); fetch them")
     if not has.intersection(_VOCABULARIES):
         raise ModelError(f"model {name!r}: {folder} has no tokenizer (tokenizer.json or tokenizer.model)")
 

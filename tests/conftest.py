@@ -1,0 +1,57 @@
+"""Shape checks at run time, and what most tests start from."""
+
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
+
+import pytest
+from hypothesis import settings
+
+from byrote.config import Study, load_study
+
+settings.register_profile("byrote", deadline=None, derandomize=True)  # no clock and no chance in a verdict
+settings.load_profile("byrote")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama with its tokenizer, as files."""
+    from fakes import save_tiny_model
+
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve members, twelve non-members, ten calibration records as JSON lines, documents of two."""
+    from fakes import TEXTS
+
+    folder = tmp_path_factory.mktemp("corpus")
+    for split, count, shift in (("members", 12, 0), ("nonmembers", 12, 3), ("calibration", 10, 5)):
+        rows = [
+            {
+                "id": f"{split}{i}",
+                "group": f"{split}{i // 2}",
+                "text": f"{TEXTS[(i + shift) % 10][:-1]}, {split[0]}{i}.",
+            }
+            for i in range(count)
+        ]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture
+def tiny_study(tiny_folder: Path, corpus_folder: Path) -> dict:
+    """A study that trains in a second, as the mapping that `load_study` takes."""
+    from fakes import tiny_study
+
+    return tiny_study(tiny_folder, corpus_folder)
+
+
+@pytest.fixture
+def study(tiny_study: dict) -> Study:
+    """The same, checked."""
+    return load_study(tiny_study)

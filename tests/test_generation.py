@@ -1,0 +1,123 @@
+"""Completions: greedy as transformers writes them, sampled from the stated distribution, batched as if alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from byrote.config import Extraction
+from byrote.generation import Prompt, choose, complete, decoding_distribution
+from fakes import TEXTS, tiny_model, tiny_tokenizer
+
+
+def prompts(short: int = 10) -> list[Prompt]:
+    tokenizer = tiny_tokenizer()
+    ids = [tuple(tokenizer(text).input_ids) for text in TEXTS[:short]]
+    return [Prompt(f"r{i}", tokens, len(tokens) // 2) for i, tokens in enumerate(ids)]
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "gpt_neox", "opt", "gemma2"])
+def test_greedy_equals_transformers_generate(model_type: str):
+    model = tiny_model(model_type)
+    got = complete(model, prompts(), Extraction(temperatures=(0.0,)), None, 4)
+    for prompt, completion in zip(prompts(), got, strict=True):
+        start = torch.tensor([prompt.token_ids[: prompt.prefix_tokens]])
+        written = model.generate(
+            start,
+            attention_mask=torch.ones_like(start),
+            do_sample=False,
+            max_new_tokens=len(prompt.suffix),
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        assert list(completion.token_ids) == written[0, start.shape[1] :].tolist()
+        assert len(completion.token_ids) == completion.suffix_tokens == len(prompt.suffix)
+
+
+def test_a_completion_does_not_depend_on_its_batch():
+    model, decoding = tiny_model(), Extraction(temperatures=(0.0, 1.0), samples=2)
+    alone = complete(model, prompts(), decoding, 0, 1)
+    together = complete(model, prompts(), decoding, 0, 64)
+    assert [c.token_ids for c in alone] == [c.token_ids for c in together]
+    np.testing.assert_allclose(
+        np.concatenate([c.logprob for c in alone]), np.concatenate([c.logprob for c in together]), atol=1e-4
+    )
+    fewer = complete(model, prompts()[3:5], decoding.model_copy(update={"temperatures": (1.0,)}), 0, 64)
+    expected = [c for c in together if c.record in ("r3", "r4") and c.temperature == 1.0]
+    assert [c.token_ids for c in fewer] == [c.token_ids for c in expected]
+
+
+def test_order_and_number_of_completions():
+    got = complete(tiny_model(), prompts(2), Extraction(temperatures=(0.0, 0.5), samples=3), None, 3)
+    assert [(c.record, c.temperature, c.sample) for c in got] == [
+        (record, temperature, sample)
+        for record in ("r0", "r1")
+        for temperature, samples in ((0.0, 1), (0.5, 3))
+        for sample in range(samples)
+    ]
+    assert len({c.token_ids for c in got if c.record == "r0"}) > 1
+
+
+def test_logprobs_are_those_of_the_untempered_model():
+    model = tiny_model()
+    completion = complete(model, prompts(1), Extraction(temperatures=(2.0,), top_k=5), None, 1)[0]
+    prompt = prompts(1)[0]
+    ids = torch.tensor([[*prompt.token_ids[: prompt.prefix_tokens], *completion.token_ids]])
+    with torch.no_grad():
+        logp = model(input_ids=ids).logits[0].log_softmax(-1)
+    places = range(prompt.prefix_tokens - 1, ids.shape[1] - 1)
+    expected = [float(logp[place, ids[0, place + 1]]) for place in places]
+    np.testing.assert_allclose(completion.logprob, expected, atol=1e-4)
+
+
+def test_it_stops_at_the_end_of_text_and_keeps_that_id():
+    model = tiny_model()
+    free = complete(model, prompts(), Extraction(temperatures=(0.0,)), None, 64)
+    longest = max(free, key=lambda c: len(c.token_ids))
+    eos = longest.token_ids[2]
+    stopped = complete(model, prompts(), Extraction(temperatures=(0.0,)), eos, 64)
+    for before, after in zip(free, stopped, strict=True):
+        cut = before.token_ids.index(eos) + 1 if eos in before.token_ids else len(before.token_ids)
+        assert after.token_ids == before.token_ids[:cut]
+
+
+def test_another_seed_draws_otherwise_and_the_same_seed_the_same():
+    model = tiny_model()
+    one, same, other = (
+        [c.token_ids for c in complete(model, prompts(3), Extraction(temperatures=(1.0,), seed=seed), None, 8)]
+        for seed in (0, 0, 1)
+    )
+    assert one == same != other
+
+
+def test_draws_follow_the_distribution():
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).repeat(20_000, 1)
+    uniforms = torch.from_numpy(np.random.default_rng(0).random(20_000))
+    drawn = choose(logits, torch.full((20_000,), 0.7), uniforms, 0, 1.0)
+    expected = torch.softmax(logits[0] / 0.7, -1).numpy()
+    shares = np.bincount(drawn.numpy(), minlength=4) / 20_000
+    np.testing.assert_allclose(shares, expected, atol=4 * np.sqrt(0.25 / 20_000))
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "kept"),
+    [
+        (0, 1.0, [0, 1, 2, 3]),
+        (2, 1.0, [0, 1]),
+        (0, 0.6, [0]),
+        (0, 0.7, [0, 1]),
+        (3, 0.95, [0, 1, 2]),
+        (9, 1.0, [0, 1, 2, 3]),
+    ],
+)
+def test_top_k_and_top_p_keep_the_likeliest(top_k: int, top_p: float, kept: list[int]):
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])  # probabilities .644 .237 .087 .032
+    probabilities = decoding_distribution(logits, torch.tensor([1.0]), top_k, top_p)[0]
+    plain = torch.softmax(logits[0], -1)
+    expected = torch.zeros(4)
+    expected[kept] = plain[kept] / plain[kept].sum()
+    torch.testing.assert_close(probabilities, expected)
+
+
+def test_training_mode_is_refused():
+    with pytest.raises(ValueError, match="eval mode"):
+        complete(tiny_model().train(), prompts(1), Extraction(), None, 1)

@@ -1,0 +1,122 @@
+"""The grid's trials, and content keys: frozen, with what is in and what is out."""
+
+import pytest
+
+from byrote import grid
+from byrote.config import Lora, Training, load_study
+from byrote.errors import StudyError
+from byrote.grid import trials_of
+
+
+def test_the_grid_is_the_product_of_its_axes_each_trial_once():
+    study = load_study({"grid": {"rank": [1, 2, 2], "matrices": [["q"], "v", ["q", "k"]], "seed": [13, 7]}})
+    trials = trials_of(study)
+    assert len(trials) == 2 * 3 * 2
+    assert {(t.lora.rank, t.matrices, t.seed) for t in trials} == {
+        (r, m, s) for r in (1, 2) for m in ("q", "v", "q,k") for s in (13, 7)
+    }
+    assert trials[0].label == "q · rank 1 · seed 13"
+
+
+def test_no_grid_is_one_trial():
+    assert len(trials_of(load_study({}))) == 1
+
+
+def test_seed_sets_training_and_canaries_together_or_either_alone():
+    planted = {"canaries": {"design": "single", "copies": 2}}
+    both = trials_of(load_study({**planted, "grid": {"seed": [5]}}))[0]
+    assert (both.training.seed, both.canaries.seed) == (5, 5)  # type: ignore[union-attr]
+    alone = trials_of(load_study({**planted, "training": {"seed": 9}, "grid": {"seed": [5]}}))[0]
+    assert (alone.training.seed, alone.canaries.seed) == (9, 5)  # type: ignore[union-attr]
+    axis = trials_of(load_study({**planted, "grid": {"canaries.seed": [1, 2]}}))
+    assert [(t.training.seed, t.canaries.seed) for t in axis] == [(13, 1), (13, 2)]  # type: ignore[union-attr]
+
+
+def test_labels_tell_trials_apart():
+    study = load_study({"canaries": {"design": "single"}, "grid": {"copies": [1, 8], "lora.dropout": [0.0, 0.1]}})
+    labels = [t.label for t in trials_of(study)]
+    assert len(set(labels)) == 4
+    assert "copies 8" in labels[-1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"grid": {"rank": [1, 0]}}, ["lora.rank", "got 0"]),
+        ({"grid": {"matrices": [["v"], ["w"]]}}, ["'w'"]),
+        ({"grid": {"copies": [2]}}, ["canaries.copies", "'none'", "single"]),
+        ({"grid": {"lora.rnk": [2]}}, ["lora.rnk", "lora.rank"]),
+    ],
+)
+def test_a_wrong_value_of_an_axis_is_named(raw: dict, words: list[str]):
+    with pytest.raises(StudyError) as error:
+        trials_of(load_study(raw))
+    for word in words:
+        assert word in str(error.value)
+
+
+KEYS = {
+    "base": grid.base_key("w", "t", "fp32", "none"),
+    "roles": grid.roles_key("digest", load_study({"canaries": {"design": "single", "seed": 3}}).canaries),
+    "trial": grid.trial_key("base", "roles", "training", Lora(), Training(seed=1)),
+    "scores": grid.scores_key("parent", "records"),
+    "completions": grid.completions_key("parent", "prompts", load_study({}).extraction),
+    "sequences": grid.sequences_digest(["a", "b"], [[1, 2], []])[:16],
+}
+
+
+def test_keys_are_frozen():
+    """A change here makes every stored run stale: raise METHOD_VERSION only when results change."""
+    assert KEYS == GOLDEN
+
+
+def test_everything_that_changes_the_result_changes_the_key():
+    base = grid.trial_key("base", "roles", "training", Lora(), Training(seed=1))
+    others = [
+        grid.trial_key("base2", "roles", "training", Lora(), Training(seed=1)),
+        grid.trial_key("base", "roles2", "training", Lora(), Training(seed=1)),
+        grid.trial_key("base", "roles", "training2", Lora(), Training(seed=1)),
+        *(
+            grid.trial_key("base", "roles", "training", Lora(**{name: value}), Training(seed=1))
+            for name, value in {
+                "matrices": ["q"],
+                "rank": 2,
+                "alpha": 8,
+                "scaling": "rslora",
+                "dropout": 0.0,
+            }.items()
+        ),
+        *(
+            grid.trial_key("base", "roles", "training", Lora(), Training(**{"seed": 1, name: value}))
+            for name, value in {
+                "epochs": 1,
+                "learning_rate": 1e-4,
+                "effective_batch": 8,
+                "warmup_steps": 1,
+                "weight_decay": 0.1,
+                "max_grad_norm": 2.0,
+                "seed": 2,
+            }.items()
+        ),
+    ]
+    assert len({base, *others}) == len(others) + 1
+    assert set(Lora.model_fields) == {"matrices", "rank", "alpha", "scaling", "dropout"}
+    assert len(Training.model_fields) == 7
+
+
+def test_how_many_records_are_prompted_is_in_the_prompts_not_in_the_decoding():
+    some, more = ({"extraction": {"prompts": {"members": n}}} for n in (1, 2))
+    keys = {grid.completions_key("p", "same prompts", load_study(raw).extraction) for raw in (some, more)}
+    assert len(keys) == 1
+    warm = load_study({"extraction": {"temperatures": [0.7]}}).extraction
+    assert grid.completions_key("p", "same prompts", warm) not in keys
+
+
+GOLDEN = {
+    "base": "e47834bbc344e264",
+    "roles": "f0eb96153a99ac76",
+    "trial": "7ce6d3bd69975577",
+    "scores": "b46802fe14f1f782",
+    "completions": "c3a1dbcc555034c7",
+    "sequences": "f25e47afc8e5b09a",
+}

@@ -1,0 +1,73 @@
+"""Token scores equal plain transformers, record by record; no padding, batch or order enters them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from byrote.batches import by_length, pad_right
+from byrote.scoring import score
+from fakes import TEXTS, tiny_model, tiny_tokenizer
+
+
+def token_ids() -> list[list[int]]:
+    tokenizer = tiny_tokenizer()
+    return [*(tokenizer(text).input_ids for text in TEXTS), [5], [7, 8]]
+
+
+NAMES = [f"r{i}" for i in range(12)]
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "gpt_neox", "gemma2"])
+def test_scores_equal_one_record_at_a_time(model_type: str):
+    model, ids = tiny_model(model_type), token_ids()
+    scores = score(model, NAMES, ids, 100)
+    for span, tokens in zip(scores.spans(), ids, strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([tokens])).logits[0, :-1]
+        logp = logits.double().log_softmax(-1).numpy()
+        picked = logp[np.arange(len(tokens) - 1), tokens[1:]]
+        np.testing.assert_allclose(scores.logprob[span], picked, atol=1e-4)
+        np.testing.assert_array_equal(scores.top1[span], logp.argmax(-1) == tokens[1:])
+        p = np.exp(logp)
+        mean = (p * logp).sum(-1)
+        np.testing.assert_allclose(scores.mean[span], mean, atol=1e-4)
+        np.testing.assert_allclose(scores.std[span], np.sqrt((p * logp**2).sum(-1) - mean**2), atol=1e-3)
+
+
+def test_scores_do_not_depend_on_batch_or_order():
+    model, ids = tiny_model(), token_ids()
+    alone, together = score(model, NAMES, ids, 1), score(model, NAMES, ids, 10_000)
+    np.testing.assert_allclose(alone.logprob, together.logprob, atol=1e-5)
+    backwards = score(model, NAMES[::-1], ids[::-1], 60).take(NAMES)
+    np.testing.assert_allclose(alone.logprob, backwards.logprob, atol=1e-5)
+    again = score(model, NAMES, ids, 60)
+    np.testing.assert_array_equal(again.take(NAMES).logprob, score(model, NAMES, ids, 60).logprob)
+
+
+def test_a_record_of_t_tokens_has_t_minus_one_scores():
+    scores = score(tiny_model(), NAMES, token_ids(), 60)
+    assert scores.lengths.tolist() == [len(ids) - 1 for ids in token_ids()]
+    assert scores.lengths[10] == 0
+
+
+def test_training_mode_is_refused():
+    with pytest.raises(ValueError, match="eval mode"):
+        score(tiny_model().train(), ["a"], [[1, 2]], 10)
+
+
+@given(st.lists(st.integers(1, 20), max_size=30), st.integers(1, 60))
+def test_every_sequence_stands_in_one_batch_of_like_lengths(lengths: list[int], most: int):
+    batches = by_length(lengths, most)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= most
+    flat = [lengths[i] for batch in batches for i in batch]
+    assert flat == sorted(lengths, reverse=True)
+
+
+def test_padding_goes_right():
+    tokens, lengths = pad_right([[1, 2, 3], [4]])
+    assert tokens.tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert lengths.tolist() == [3, 1]

@@ -1,0 +1,119 @@
+"""Statistics against naive twins, closed forms, an independent library and published figures."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+from sklearn.metrics import roc_auc_score
+
+from byrote.statistics.blind import blind_auc
+from byrote.statistics.intervals import clopper_pearson, hanley_mcneil, hanley_mcneil_se
+from byrote.statistics.roc import auc, rate_at, roc_curve, threshold_at_most
+
+numbers = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=20).map(np.array)
+
+# Table 3.1 of Savine et al.: the printed ± of all fifteen cells is Hanley–McNeil at 2898 members and 968 non-members.
+CELLS = {
+    "q": {1: (0.68, 0.02), 2: (0.70, 0.02), 4: (0.72, 0.02)},
+    "k": {1: (0.68, 0.02), 2: (0.71, 0.02), 4: (0.71, 0.02)},
+    "v": {1: (0.80, 0.01), 2: (0.82, 0.01), 4: (0.83, 0.01)},
+    "o": {1: (0.77, 0.02), 2: (0.79, 0.01), 4: (0.80, 0.01)},
+    "q,k": {1: (0.76, 0.02), 2: (0.77, 0.02), 4: (0.79, 0.01)},
+}
+
+
+@pytest.mark.parametrize(("area", "half"), [cell for row in CELLS.values() for cell in row.values()])
+def test_hanley_mcneil_gives_the_papers_intervals(area: float, half: float):
+    low, high = hanley_mcneil(area, 2898, 968)
+    assert round((high - low) / 2, 2) == half
+
+
+@pytest.mark.parametrize(("area", "half"), [(0.68, 0.018), (0.80, 0.014), (0.83, 0.013)])
+def test_hanley_mcneil_to_three_places(area: float, half: float):
+    assert round(1.959964 * hanley_mcneil_se(area, 2898, 968), 3) == half
+
+
+def test_intervals_of_nothing_are_missing_and_of_certainty_stay_inside():
+    assert all(map(math.isnan, hanley_mcneil(math.nan, 0, 5)))
+    assert hanley_mcneil(1.0, 10, 10) == (1.0, 1.0)
+    assert hanley_mcneil(0.99, 5, 5)[1] == 1.0
+    assert all(map(math.isnan, clopper_pearson(0, 0)))
+
+
+@given(numbers, numbers)
+def test_auc_is_the_share_of_pairs_in_order(members: np.ndarray, nonmembers: np.ndarray):
+    pairs = [(m > n) + (m == n) / 2 for m in members for n in nonmembers]
+    assert auc(members, nonmembers) == pytest.approx(sum(pairs) / len(pairs))
+    labels = [1] * len(members) + [0] * len(nonmembers)
+    assert auc(members, nonmembers) == pytest.approx(roc_auc_score(labels, [*members, *nonmembers]))
+    assert auc(nonmembers, members) == pytest.approx(1 - auc(members, nonmembers))
+    assert auc(members * 3 + 1, nonmembers * 3 + 1) == pytest.approx(auc(members, nonmembers))
+
+
+@given(numbers, numbers)
+def test_the_curve_rises_from_corner_to_corner_over_the_same_area(members: np.ndarray, nonmembers: np.ndarray):
+    fpr, tpr = roc_curve(members, nonmembers)
+    assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
+    assert (np.diff(fpr) >= 0).all()
+    assert (np.diff(tpr) >= 0).all()
+    assert np.trapezoid(tpr, fpr) == pytest.approx(auc(members, nonmembers))
+
+
+def test_an_empty_side_has_no_area_and_no_curve():
+    assert math.isnan(auc(np.array([]), np.array([1.0])))
+    assert len(roc_curve(np.array([1.0]), np.array([]))[0]) == 0
+
+
+@given(numbers, st.floats(0.01, 0.99))
+def test_the_threshold_is_the_lowest_that_keeps_the_rate(nonmembers: np.ndarray, rate: float):
+    if math.floor(rate * len(nonmembers) + 1e-9) < 1:
+        with pytest.raises(ValueError, match="cannot resolve"):
+            threshold_at_most(nonmembers, rate)
+        return
+    threshold = threshold_at_most(nonmembers, rate)
+    called, of = rate_at(nonmembers, threshold)
+    assert called <= rate * of + 1e-6
+    below = np.nextafter(threshold, -math.inf)
+    assert threshold == -math.inf or rate_at(nonmembers, below)[0] > rate * of
+
+
+def test_at_most_with_ties_calls_none_rather_than_too_many():
+    threshold = threshold_at_most(np.array([1.0] * 10), 0.5)
+    assert rate_at(np.array([1.0] * 10), threshold) == (0, 10)
+
+
+def test_a_tenth_of_ten_is_one():
+    assert rate_at(np.arange(10.0), threshold_at_most(np.arange(10.0), 0.1)) == (1, 10)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 20), (3, 20), (20, 20), (1, 968)])
+def test_clopper_pearson_bounds_have_exactly_the_tail_they_promise(hits: int, trials: int):
+    low, high = clopper_pearson(hits, trials)
+    assert (low == 0) if hits == 0 else binom.sf(hits - 1, trials, low) == pytest.approx(0.025)
+    assert (high == 1) if hits == trials else binom.cdf(hits, trials, high) == pytest.approx(0.025)
+
+
+def test_a_blind_classifier_sees_a_planted_word_and_nothing_else():
+    generator = np.random.default_rng(0)
+    words = ["rash", "fever", "nausea", "cough", "pain", "itch"]
+
+    def texts(count: int, extra: str) -> list[str]:
+        return [" ".join([*generator.choice(words, 6), extra]) for _ in range(count)]
+
+    groups = [f"{i // 3}" for i in range(240)]
+    assert blind_auc(texts(120, "before"), texts(120, "after"), groups) > 0.99
+    assert 0.35 < blind_auc(texts(120, "x"), texts(120, "x"), groups) < 0.65
+
+
+def test_folds_by_document_raise_no_false_alarm():
+    """Each document has a word of its own: random folds would recognise it, folds by document cannot."""
+    texts = [f"word{i // 4} common text {i % 7}" for i in range(400)]
+    groups = [f"d{i // 4}" for i in range(400)]
+    assert 0.35 < blind_auc(texts[:200], texts[200:], groups) < 0.65
+
+
+def test_blind_of_one_document_is_missing():
+    assert math.isnan(blind_auc(["a"], ["b"], ["g", "h"]))
