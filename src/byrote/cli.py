@@ -162,7 +162,7 @@ def doctor() -> int:
     for check in examine():
         missing += check.needed and not check.ok
         mark = "[green]ok[/]" if check.ok else ("[red]missing[/]" if check.needed else "[yellow]none[/]")
-        table.add_row(mark, check.what, check.found, "" if check.ok else check.mend)
+        table.add_row(mark, escape(check.what), escape(check.found), "" if check.ok else escape(check.mend))
     out_console.print(table)
     return 1 if missing else 0
 

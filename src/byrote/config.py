@@ -60,7 +60,7 @@ class CorpusPart(Part):
 
 
 class PheeCorpus(CorpusPart):
-    """PHEE: a local folder, else the hub's sarus-tech/phee, else the published files."""
+    """PHEE: a local folder, else the published files."""
 
     source: Literal["phee"]
     path: str | None = Field(default=None, description="folder with train.json, dev.json, test.json; else $BYROTE_PHEE")
@@ -344,7 +344,7 @@ def parse_overrides(tokens: Sequence[str]) -> dict[str, Any]:
         name, equals, text = token[2:].partition("=")
         name = ".".join(part.replace("-", "_") for part in name.split("."))
         if name not in known and not name.startswith("grid."):
-            raise StudyError(f"unknown option --{name}{_nearest(name, known)}; `byrote run --help` lists all")
+            raise StudyError(f"unknown option --{name}{_nearest(name, known)}; `byrote studies settings` lists all")
         if not equals:
             if not pending:
                 raise StudyError(f"--{name} needs a value")

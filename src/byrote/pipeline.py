@@ -181,8 +181,8 @@ def _tokenise(
     with_ids = [_with_tokens(r, ids) for r, ids in zip(records, token_ids, strict=True)]
     longest = min(study.corpus.max_tokens or context, context)
     kept, cut = cut_long(with_ids, longest, study.corpus.long_records)
-    if study.corpus.append_eos:  # a record that was cut lost its end
-        eos = tokenizer.eos_id
+    eos = tokenizer.eos_id
+    if study.corpus.append_eos and eos is not None:  # a record that was cut lost its end
         kept = [r if r.token_ids[-1] == eos else _with_tokens(r, (*r.token_ids[:-1], eos)) for r in kept]
     unscored = [r.record for r in kept if len(r.token_ids) < 2]
     findings = [cut] if cut else []
@@ -333,7 +333,9 @@ class _Worker:
         """The base model in memory."""
         if self._base is None:
             prepared, model = self.prepared, self.prepared.study.model
-            self.listener.say(f"loading {prepared.files.name} in {prepared.precision} on {device_name(prepared.device)}")
+            self.listener.say(
+                f"loading {prepared.files.name} in {prepared.precision} on {device_name(prepared.device)}"
+            )
             self._base = lm.load_base(
                 self.prepared.files, self.prepared.precision, model.quantization, self.prepared.device
             )
