@@ -1,5 +1,7 @@
-from importlib.util import find_spec
+import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,8 +100,18 @@ def test_unknown_settings(tmp_path: Path, precision: str, quantization: str, sai
         load(save_tiny_model(tmp_path), precision, quantization)
 
 
-@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
-def test_quantization_without_bitsandbytes(tmp_path: Path) -> None:
+class WithoutBitsandbytes(PathFinder):
+    """Finds what is installed, bitsandbytes apart."""
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> Any:
+        return None if fullname == "bitsandbytes" else super().find_spec(fullname, path, target)
+
+
+def test_quantization_without_bitsandbytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finders = [WithoutBitsandbytes if finder is PathFinder else finder for finder in sys.meta_path]
+    monkeypatch.setattr(sys, "meta_path", finders)
+    monkeypatch.delitem(sys.modules, "bitsandbytes", raising=False)
     with pytest.raises(ModelError, match=r"'int8' needs bitsandbytes: pip install 'byrote\[quant\]'"):
         load(save_tiny_model(tmp_path), quantization="int8")
 
@@ -109,7 +121,6 @@ def test_nf4_is_refused_on_a_processor(tmp_path: Path) -> None:
         load(save_tiny_model(tmp_path), quantization="nf4")
 
 
-@pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 def test_an_int8_base_trains_its_adapter_after_it_was_scored(tmp_path: Path) -> None:
     base = load(save_tiny_model(tmp_path), quantization="int8")
     token_ids_BT = torch.arange(1, 21).view(1, 20)
