@@ -261,6 +261,9 @@ def _membership(
     members, nonmembers, calibration = (s[~np.isnan(s)] for s in scored)
     area = auc(members, nonmembers)
     low, high = hanley_mcneil(area, len(members), len(nonmembers))
+    interval = "hanley-mcneil"
+    if area in (0, 1):  # the formula's variance is 0 there, which is not certainty
+        low, high, interval = math.nan, math.nan, "none: sides do not overlap, the formula has no width"
     control = math.nan
     if not attack.needs_base:
         by_base = [attack.score(trial.base.take(ids), trial.base.take(ids)) for ids in sides[:2]]
@@ -276,7 +279,7 @@ def _membership(
             "n_nonmembers": len(nonmembers),
             "left_out": sum(int(np.isnan(s).sum()) for s in scored[:2]),
             **_present(auc=area, auc_low=low, auc_high=high, auc_base=control, auc_blind=stratum.auc_blind),
-            "interval": "hanley-mcneil",
+            "interval": interval,
         },
     )
     fpr, tpr = roc_curve(members, nonmembers)

@@ -1,5 +1,6 @@
 """Language models: found, loaded, adapted and run. The one importer of transformers and peft."""
 
+from byrote.lm import advice as _advice  # noqa: F401 (before peft)
 from byrote.lm.adapters import (
     adapter_is_nonzero,
     attach,

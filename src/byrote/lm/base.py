@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, G
 
 from byrote.errors import ModelError
 from byrote.lm.files import BaseFiles
-from byrote.lm.library import first_line, hush, quiet
+from byrote.lm.library import first_line, quiet
 from byrote.lm.precision import DTYPES
 
 QUANTIZATIONS = ("none", "int8", "nf4")
@@ -110,7 +110,6 @@ def _options(precision: str, quantization: str, device: torch.device) -> dict[st
         raise ModelError("quantization 'nf4' needs a GPU: on a processor adapters on it do not train; use int8 or none")
     if find_spec("bitsandbytes") is None:
         raise ModelError(f"quantization {quantization!r} needs bitsandbytes: pip install 'byrote[quant]'")
-    hush("bitsandbytes")  # says in every forward pass that int8 multiplies in half precision
     if quantization == "int8":
         settings = BitsAndBytesConfig(load_in_8bit=True)
     else:

@@ -1,6 +1,5 @@
 """What surrounds every call into transformers: its silence, and its errors cut to one line."""
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,11 +25,6 @@ def quiet() -> Iterator[None]:
         advice.set_verbosity(verbosity)
         if bars:
             advice.enable_progress_bar()
-
-
-def hush(library: str) -> None:
-    """No log messages below errors from this library, from now on."""
-    logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def first_line(error: BaseException) -> str:
