@@ -286,8 +286,8 @@ def run(
     store = Run(out or Path("runs") / study.name)
     if study.machine.threads:
         torch.set_num_threads(study.machine.threads)
+    prepared = prepare(study, listener)
     with store.locked():
-        prepared = prepare(study, listener)
         _write_plan(store, prepared)
         _Worker(store, prepared, listener).work()
         listener.say("tables, figures and report")
