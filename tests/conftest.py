@@ -1,4 +1,4 @@
-"""Shape checks at run time, and what most tests start from."""
+"""What most tests start from."""
 
 import json
 import os
