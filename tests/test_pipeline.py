@@ -242,6 +242,26 @@ def test_a_failure_in_training_leaves_the_other_trials(study: byrote.Study, tmp_
     assert sorted(byrote.load(tmp_path / "run").tables.trials.state) == ["done", "failed"]
 
 
+def test_failures_of_trials_that_are_no_longer_asked_for_do_not_count(
+    study: byrote.Study, tiny_study: dict, tmp_path: Path
+):
+    out = tmp_path / "run"
+    assert pipeline.run(study, out, listener=Recorder("fine-tune q", 1, ValueError("broken"))).failures
+    assert pipeline.run(load_study(tiny_study, {"grid.matrices": [["v"]]}), out).failures == ()
+
+
+def test_a_broken_adapter_is_a_failure_that_goes_when_it_is_mended(study: byrote.Study, tmp_path: Path):
+    out = tmp_path / "run"
+    pipeline.run(study, out, listener=Recorder("score q", 0, ValueError("broken")))
+    trial = next(t for t in Run.open(out).plan()["trials"] if t["matrices"] == "q")
+    weights = out / trial["finetune"] / "adapter" / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(b"no weights")
+    assert {f["stage"] for f in pipeline.run(study, out).failures} == {trial["finetune"], trial["scores"]}
+    weights.write_bytes(whole)
+    assert pipeline.run(study, out).failures == ()
+
+
 def test_a_failure_of_the_base_model_ends_the_run(study: byrote.Study, tmp_path: Path):
     with pytest.raises(StageError, match="broken"):
         pipeline.run(study, tmp_path / "run", listener=Recorder("score base", 0, ValueError("broken")))

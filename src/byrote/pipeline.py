@@ -355,6 +355,7 @@ class _Worker:
                 adapted = lm.attach(self.base, planned.trial.lora, planned.trial.seed)
             else:
                 adapted = lm.load_adapter(self.base, self.store.path / planned.finetune / "adapter")
+                self.store.forget_failure(planned.finetune)
             try:
                 self._trial_stages(planned, label, adapted)
             finally:

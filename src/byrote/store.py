@@ -140,8 +140,14 @@ class Run:
         self.write_json(f"failures/{_flat(stage)}.json", row)
 
     def failures(self) -> list[dict[str, Any]]:
-        """Errors of the stages that failed and have not succeeded since."""
-        return [self._json(f"failures/{p.name}") for p in sorted((self.path / "failures").glob("*.json"))]
+        """Errors of the stages that failed and have not succeeded since; of the planned ones, where there is a plan."""
+        kept = [self._json(f"failures/{p.name}") for p in sorted((self.path / "failures").glob("*.json"))]
+        if not (self.path / "plan.json").is_file():
+            return kept
+        plan = self.plan()
+        rows = [plan["base"], *plan["trials"]]
+        planned = {row.get(name) for row in rows for name in ("finetune", "scores", "completions")}
+        return [failure for failure in kept if failure["stage"] in planned]
 
     def forget_failure(self, stage: str) -> None:
         """Drop the error of a stage that has succeeded."""
