@@ -336,9 +336,7 @@ class _Worker:
             self.listener.say(
                 f"loading {prepared.files.name} in {prepared.precision} on {device_name(prepared.device)}"
             )
-            self._base = lm.load_base(
-                self.prepared.files, self.prepared.precision, model.quantization, self.prepared.device
-            )
+            self._base = lm.load_base(prepared.files, prepared.precision, model.quantization, prepared.device)
         return self._base
 
     def _check_matrices(self) -> None:

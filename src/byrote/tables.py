@@ -138,10 +138,11 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
     rows: dict[str, list[dict[str, Any]]] = {f.name: [] for f in fields(Tables)}
     rows["timings"] += _timings(run, "", plan["base"], ("scores", "completions"))
     blind: dict[str, float] = {}
+    failed = {failure["stage"] for failure in run.failures()}
     for planned in plan["trials"]:
         tuned = run.scores(planned["scores"]) if run.has(planned["scores"]) else None
         trial = _Measured(planned, run.roles(planned["roles"]), tuned, base_scores)
-        rows["trials"].append(_trial_row(run, trial))
+        rows["trials"].append(_trial_row(run, trial, failed))
         rows["timings"] += _timings(run, planned["trial"], planned, ("finetune", "scores", "completions"))
         for stratum in _strata(trial, records, planned["roles"], blind):
             for name, attack in attacks.items():
@@ -154,7 +155,7 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
 # --- trials and timings -----------------------------------------------------------------------------------------
 
 
-def _trial_row(run: Run, trial: _Measured) -> dict[str, Any]:
+def _trial_row(run: Run, trial: _Measured, failed: set[str]) -> dict[str, Any]:
     planned = trial.row
     done = run.manifest(planned["finetune"]) if run.has(planned["finetune"]) else {}
     held_out = [a.record for a in trial.roles if a.role is Role.NONMEMBER]
@@ -167,7 +168,7 @@ def _trial_row(run: Run, trial: _Measured) -> dict[str, Any]:
         "members": sum(a.role is Role.MEMBER for a in trial.roles),
         "perplexity_base": _perplexity(trial.base, held_out),
         "perplexity_tuned": _perplexity(trial.tuned, held_out),
-        "state": state_of(run, planned),
+        "state": _state(run, planned, failed),
         "label": planned["label"],
         "alpha": lora["alpha"],
         "scaling": lora["scaling"],
@@ -177,12 +178,11 @@ def _trial_row(run: Run, trial: _Measured) -> dict[str, Any]:
     }
 
 
-def state_of(run: Run, planned: Mapping[str, Any]) -> str:
+def _state(run: Run, planned: Mapping[str, Any], failed: set[str]) -> str:
     """done, failed or waiting: the state of a planned trial."""
     stages = [planned[name] for name in ("finetune", "scores", "completions") if planned.get(name)]
     if all(run.has(stage) for stage in stages):
         return "done"
-    failed = {failure["stage"] for failure in run.failures()}
     return "failed" if failed & set(stages) else "waiting"
 
 

@@ -118,7 +118,7 @@ def _options(precision: str, quantization: str, device: torch.device) -> dict[st
 
 
 def _attention(config: Any, device: torch.device) -> str:
-    """torch's fused attention on a GPU; plain attention on a processor, where it is a third faster on short records
+    """torch's fused attention on a GPU; plain attention on a processor, where it is faster on short records
     (docs/log.md), and where scores are soft-capped inside it (gemma2), which the fused one cannot do."""
     soft_capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
     return "eager" if soft_capped or device.type == "cpu" else "sdpa"
