@@ -1,110 +1,251 @@
-"""byrote against the reference pipeline, in turn in one run: ratios for fine-tuning, scoring and generation.
+"""byrote against the reference pipeline and a tuned Trainer, in turn in one run: rates, ratios, MFU, peak memory.
 
-    make bench                    # about ten minutes on two cores; --rounds, --records for more
+    make bench                              # the full measurement, about 20 minutes on two cores
+    python benchmarks/speed.py --short      # about 5 minutes, looser bounds
 
-Rates count real tokens, no padding. MFU: 4N a trained and 2N a scored token, N the weights that multiply, against the
-best matrix product measured in the same run. Times on a shared machine are noisy: the ratios are what counts.
+Same records, model, LoRA settings and device for all. Rates count real tokens, no padding. MFU: 4N FLOP a trained and
+2N a scored or written token, N the weights that multiply, against the best matrix product of the same round in the
+contender's precision. `side by side` trains two trials in two processes at once, each with half of the threads. The
+whole trial is composed of the stage rates. The reference's generation rate is of fewer completions, written one by one.
+Records are PHEE's where BYROTE_PHEE names its folder, else synthetic. Exits with 1 where a bound is not met.
 """
 
 import argparse
 import json
-import statistics
+import os
+import platform
+import random
+import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import reference
-import torch
+import common
+from common import SIDE
+from workers import Settings, Worker
 
-from byrote import lm
-from byrote.config import AdverseEventsCorpus, Extraction, Lora, Training
-from byrote.corpora import load_corpus
-from byrote.finetune import finetune
-from byrote.generation import Prompt, complete
-from byrote.scoring import score
-
-
-def gemm_peak(dtype: torch.dtype) -> float:
-    """Best of ten products of 512 × 1536 × 4096, in FLOP/s."""
-    a, b = torch.randn(512, 1536).to(dtype), torch.randn(1536, 4096).to(dtype)
-    best = 0.0
-    for _ in range(10):
-        started = time.perf_counter()
-        for _ in range(10):
-            a @ b
-        best = max(best, 10 * 2 * 512 * 1536 * 4096 / (time.perf_counter() - started))
-    return best
+SOURCE = "smollm2-135m"
+MODULES = {"reference": "reference", "tuned": "tuned", "byrote": "engine"}
+STEP = 64  # records an optimizer step
+WARM_UP = 16  # records
 
 
-def byrote_rates(base: lm.Base, token_ids: list[tuple[int, ...]], generated: int) -> dict[str, float]:
-    """Real tokens a second of byrote's loops."""
-    adapted = lm.attach(base, Lora(matrices=("v",), rank=1), seed=0)
+@dataclass(frozen=True)
+class Mode:
+    """How much is measured. steps, scored, prompts are of one round and contender; `share` loosens the bounds."""
+
+    rounds: int
+    steps: int
+    scored: int
+    prompts: int
+    samples: int
+    one_by_one: int
+    share: float
+
+
+MODES = {
+    "full": Mode(rounds=3, steps=7, scored=200, prompts=10, samples=10, one_by_one=10, share=1.0),
+    "short": Mode(rounds=3, steps=1, scored=64, prompts=10, samples=10, one_by_one=4, share=0.6),
+}
+
+Ids = Sequence[Sequence[int]]
+
+
+def main() -> int:
+    """Measure in turn, print the table, write the JSON; 1 where a bound is not met."""
+    options = _options()
+    mode = MODES["short" if options.short else "full"]
+    corpus, token_ids = load_records(mode)
+    settings, device = settings_for(options)
+    header = {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "device": device,
+        "threads": settings.threads,
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+        "corpus": corpus,
+    }
+    print(f"{device}, {settings.threads} threads, {header['date']}, {corpus}, byrote and tuned in {settings.precision}")
+    print(", ".join(f"{name} {number}" for name, number in header["versions"].items()), flush=True)
+    started = time.monotonic()
+    run = Run(settings, mode)
     try:
-        log = finetune(adapted, token_ids, Training(epochs=1, warmup_steps=0, seed=0), 512)
-        started = time.perf_counter()
-        score(adapted, [str(i) for i in range(len(token_ids))], token_ids, 512)
-        scoring = time.perf_counter() - started
-        prompts = [Prompt(str(i), ids, len(ids) // 2) for i, ids in enumerate(token_ids[:generated])]
-        started = time.perf_counter()
-        complete(adapted, prompts, Extraction(temperatures=(1.0,)), None, 64)
-        generation = time.perf_counter() - started
+        run.warm_up(token_ids[:WARM_UP])
+        rounds = []
+        for number in range(mode.rounds):
+            rounds.append(run.round(token_ids[number * mode.steps * STEP : (number + 1) * mode.steps * STEP]))
+            print(f"round {number + 1} of {mode.rounds} done", flush=True)
+        weights, memory = run.workers["byrote"].ask("weights"), run.memory()
     finally:
-        lm.detach(base, adapted)
-    return {
-        "fine-tuning": sum(s.tokens for s in log) / sum(s.seconds for s in log),
-        "scoring": sum(map(len, token_ids)) / scoring,
-        "generation": sum(len(p.suffix) for p in prompts) / generation,
-    }
+        run.close()
+    minutes = (time.monotonic() - started) / 60
+    print(f"{minutes:.1f} minutes in all")
+    header |= {"settings": settings_record(settings, mode), "weights": weights, "memory_bytes": memory}
+    header["minutes"] = round(minutes, 1)
+    return report(header, rounds, run.excused, token_ids, options.out)
 
 
-def reference_rates(files: lm.BaseFiles, token_ids: list[tuple[int, ...]], generated: int) -> dict[str, float]:
-    """Real tokens a second of the reference pipeline."""
-    model, tokens = reference.load(files), sum(map(len, token_ids))
-    few = token_ids[:generated]
-    return {
-        "fine-tuning": tokens / reference.finetune(model, files, token_ids),
-        "scoring": tokens / reference.score(model, token_ids),
-        "generation": sum(len(ids) - len(ids) // 2 for ids in few) / reference.complete(model, few),
-    }
-
-
-def main() -> None:
-    """Measure in turn, print the table, write benchmarks/speed.json."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--records", type=int, default=128)
-    parser.add_argument("--generated", type=int, default=10)
+    parser.add_argument("--short", action="store_true", help="about 5 minutes; bounds at 60%%")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="of every contender; 2")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "speed.json")
-    options = parser.parse_args()
-    files = lm.resolve_base("smollm2-135m")
-    records = load_corpus(AdverseEventsCorpus(source="adverse_events", size=options.records)).records[: options.records]
-    token_ids = lm.load_tokenizer(files).encode([r.text for r in records], append_eos=False)
-    device = lm.pick_device("cpu")
+    return parser.parse_args()
+
+
+def load_records(mode: Mode) -> tuple[str, list[tuple[int, ...]]]:
+    """Name of the corpus, and token ids of enough members in an order of their own, other ones for every round."""
+    from byrote import lm
+    from byrote.config import AdverseEventsCorpus, PheeCorpus
+    from byrote.corpora import load_corpus
+
+    wanted = mode.rounds * mode.steps * STEP
+    phee = bool(os.environ.get("BYROTE_PHEE"))
+    corpus = PheeCorpus(source="phee") if phee else AdverseEventsCorpus(source="adverse_events", size=wanted)
+    texts = [r.text for r in load_corpus(corpus).records if r.split == "members"]
+    random.Random(0).shuffle(texts)
+    return corpus.source, lm.load_tokenizer(lm.resolve_base(SOURCE)).encode(texts[:wanted], append_eos=False)
+
+
+def settings_for(options: argparse.Namespace) -> tuple[Settings, str]:
+    """What the contenders are made from, and the device in words."""
+    import torch
+
+    from byrote import lm
+
+    device = lm.pick_device(options.device)
     precision = lm.pick_precision("auto", device)
-    base = lm.load_base(files, precision, "none", device)
-    weights = sum(p.numel() for p in base.model.parameters())
-    rounds = []
-    for number in range(options.rounds):
-        rounds.append(
-            {
-                "gemm": gemm_peak(lm.DTYPES[precision]),
-                "byrote": byrote_rates(base, token_ids, options.generated),
-                "reference": reference_rates(files, token_ids, options.generated),
-            }
-        )
-        print(f"round {number + 1} of {options.rounds} done", flush=True)
-    peak = statistics.median(r["gemm"] for r in rounds)
-    print(f"{precision}, {torch.get_num_threads()} threads, matrix product {peak / 1e9:.0f} GFLOP/s")
-    print(f"{'stage':<12} {'byrote':>10} {'reference':>10} {'ratio (min–max)':>20} {'MFU':>6}   (real tokens a second)")
-    for stage, factor in (("fine-tuning", 4), ("scoring", 2), ("generation", 2)):
-        ours, theirs = ([r[who][stage] for r in rounds] for who in ("byrote", "reference"))
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-        spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})"
-        mfu = factor * weights * statistics.median(ours) / peak
-        print(
-            f"{stage:<12} {statistics.median(ours):>10.0f} {statistics.median(theirs):>10.0f} {spread:>20} {mfu:>6.2f}"
-        )
-    options.out.write_text(json.dumps({"precision": precision, "weights": weights, "rounds": rounds}, indent=1) + "\n")
+    words = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+    return Settings(SOURCE, lm.resolve_base(SOURCE).folder, str(device), precision, options.threads), words
+
+
+def processor_name() -> str:
+    """The processor's model name."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def settings_record(settings: Settings, mode: Mode) -> dict[str, Any]:
+    """The settings without this machine's paths."""
+    return {"model": SOURCE, "precision": settings.precision, "device": settings.device, "mode": mode}
+
+
+class Run:
+    """The contenders in their processes; `excused` names the stages that are not judged here and why."""
+
+    def __init__(self, settings: Settings, mode: Mode) -> None:
+        self.mode, self.settings, self.excused = mode, settings, {}
+        gpu = not settings.device.startswith("cpu")
+        if gpu:
+            self.excused["all"] = "the bounds are for a processor"
+        if gpu or settings.threads < 2:
+            self.excused[SIDE] = "one GPU runs one trial at a time" if gpu else "it needs two threads"
+            print(f"{SIDE} is skipped: {self.excused[SIDE]}", flush=True)
+        half = replace(settings, threads=settings.threads // 2)
+        both = () if SIDE in self.excused else (half, half)
+        self.workers = {name: Worker(module, settings) for name, module in MODULES.items()}
+        self.side = [Worker("engine", each) for each in both]
+        self.products = [Worker("gemm", each) for each in (both or (settings,))]
+
+    def warm_up(self, token_ids: Ids) -> None:
+        """A few records through every loop, untimed: libraries set themselves up at first use."""
+        for worker in (*self.workers.values(), *self.side):
+            worker.ask("finetune", token_ids)
+            worker.ask("score", token_ids)
+            worker.ask("complete", token_ids[:1], 1)
+
+    def round(self, token_ids: Ids) -> dict[str, Any]:
+        """Rates of every stage and contender, one after the other, and the best matrix products."""
+        scored, prompts = token_ids[: self.mode.scored], token_ids[: self.mode.prompts]
+        rates: dict[str, dict[str, float]] = {"fine-tuning": {}, "scoring": {}, "generation": {}}
+        peaks = self.peaks()
+        for name, worker in self.workers.items():
+            rates["fine-tuning"][name] = _tokens(token_ids) / worker.ask("finetune", token_ids)
+        if self.side:
+            # Both have the same records, so they end together; the longer time counts.
+            rates[SIDE] = {"byrote": 2 * _tokens(token_ids) / max(self.at_once(self.side, "finetune", token_ids))}
+        for name, worker in self.workers.items():
+            rates["scoring"][name] = _tokens(scored) / worker.ask("score", scored)
+        for name, worker in self.workers.items():
+            one_by_one = name == "reference"
+            few, samples = (prompts[: self.mode.one_by_one], 1) if one_by_one else (prompts, self.mode.samples)
+            written = samples * sum(len(ids) - len(ids) // 2 for ids in few)
+            rates["generation"][name] = written / worker.ask("complete", few, samples)
+        return {"rates": rates, "peaks": peaks}
+
+    def peaks(self) -> dict[str, dict[str, float]]:
+        """Precision → how → FLOP/s of the best product: one thread, all threads, two processes at once."""
+        threads = self.settings.threads
+        hows = {1: "1 thread"} | ({threads: f"{threads} threads"} if threads > 1 else {})
+        if not self.settings.device.startswith("cpu"):
+            hows = {threads: "GPU"}
+        found: dict[str, dict[str, float]] = {}
+        for precision in dict.fromkeys((self.settings.precision, "fp32")):
+            found[precision] = {how: self.products[0].ask("peak", precision, count) for count, how in hows.items()}
+            if self.side:
+                found[precision]["2 processes"] = sum(self.at_once(self.products, "peak", precision, threads // 2))
+        return found
+
+    @staticmethod
+    def at_once(workers: Sequence[Worker], name: str, *arguments: Any) -> list[float]:
+        """The answers of workers that work at the same time."""
+        for worker in workers:
+            worker.start(name, *arguments)
+        return [worker.finish() for worker in workers]
+
+    def memory(self) -> dict[str, dict[str, int | None]]:
+        """Most bytes of each contender in its process, and on the GPU."""
+        return {name: {"host": w.ask("memory"), "gpu": w.ask("gpu_memory")} for name, w in self.workers.items()}
+
+    def close(self) -> None:
+        """End all processes."""
+        for worker in (*self.workers.values(), *self.side, *self.products):
+            worker.close()
+
+
+def _tokens(token_ids: Ids) -> int:
+    return sum(map(len, token_ids))
+
+
+def report(
+    header: dict[str, Any], rounds: list[dict[str, Any]], excused: dict[str, str], token_ids: Ids, out: Path
+) -> int:
+    """Print what was measured and write it to `out`; 1 where a bound is not met."""
+    settings, counts = header["settings"], common.Counts()
+    precisions = {"reference": "fp32", "tuned": settings["precision"], "byrote": settings["precision"]}
+    workload = common.workload_of(counts, token_ids)
+    rates, measured = common.medians(rounds), common.figures(rounds, workload, header["weights"], precisions)
+    verdicts = common.judge(measured, settings["mode"].share, excused)
+    passed = all(v.passed is not False for v in verdicts)
+    print("\nreal tokens a second, medians (least–most) of the rounds:")
+    print("\n".join(common.table(measured, rates)))
+    print(
+        f"whole trial: composed of the stage rates for {counts}, {workload.trained / 1e3:.0f} thousand tokens trained"
+    )
+    for precision, hows in rounds[0]["peaks"].items():
+        best = (f"{how} {max(r['peaks'][precision][how] for r in rounds) / 1e9:.0f}" for how in hows)
+        print(f"best matrix product in {precision}, GFLOP/s: {', '.join(best)}")
+    for name, used in header["memory_bytes"].items():
+        words = (f"{place} {size / 2**20:.0f} MiB" for place, size in used.items() if size is not None)
+        print(f"peak memory of {name}: {', '.join(words)}")
+    print("\n".join(common.verdict_lines(verdicts)))
+    record = header | {
+        "workload": {"counts": counts, "tokens": workload, "composed": True},
+        "rounds": rounds,
+        "medians": rates,
+        "figures": measured,
+        "bounds": verdicts,
+        "passed": passed,
+    }
+    out.write_text(json.dumps(common.as_json(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

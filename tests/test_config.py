@@ -87,7 +87,7 @@ def test_broken_yaml_names_file_and_line(tmp_path: Path):
         ({"grid": {"rank": []}}, ["'rank' is empty"]),
         ({"grid": {"rank": [1], "lora.rank": [2]}}, ["'lora.rank' stands twice"]),
         ({"training": {"learning_rate": float("nan")}}, ["training.learning_rate"]),
-        ({"membership": {"primary": "zlib"}}, ["'zlib'", "loss, ratio, difference"]),
+        ({"membership": {"primary": "zlib", "attacks": ["loss", "ratio"]}}, ["'zlib'", "loss, ratio"]),
         ({"corpus": {"source": "files", "members": "a"}}, ["corpus.nonmembers is required"]),
     ],
 )

@@ -11,7 +11,7 @@ from transformers import get_linear_schedule_with_warmup
 from byrote import lm
 from byrote.config import Lora, Training
 from byrote.errors import StageError, StudyError
-from byrote.finetune import finetune, learning_rate_at, steps_of
+from byrote.finetune import Step, _accumulate, finetune, learning_rate_at, steps_of
 from fakes import TEXTS, tiny_tokenizer
 
 PLAIN = {"epochs": 2, "learning_rate": 1e-2, "effective_batch": 4, "warmup_steps": 1, "seed": 3}
@@ -27,10 +27,14 @@ def base(tiny_folder: Path) -> lm.Base:
     return lm.load_base(lm.resolve_base(str(tiny_folder)), "fp32", "none", torch.device("cpu"))
 
 
+def weights_of(adapted: lm.Adapted, which: int = 0) -> dict[str, torch.Tensor]:
+    return {f"{name}.{x}": w.clone() for name, *ab in adapted.weights_of(which) for x, w in zip("AB", ab, strict=True)}
+
+
 def train(base: lm.Base, micro_batch_tokens: int, dropout: float = 0.0, **changes: object):
     adapted = lm.attach(base, Lora(matrices=("q", "v"), rank=2, dropout=dropout), seed=1)
-    log = finetune(adapted, token_ids(), Training(**{**PLAIN, **changes}), micro_batch_tokens)  # type: ignore[arg-type]
-    weights = {n: p.detach().clone() for n, p in adapted.named_parameters() if "lora" in n}
+    (log,) = finetune(adapted, token_ids(), Training(**{**PLAIN, **changes}), micro_batch_tokens)  # type: ignore[arg-type]
+    weights = weights_of(adapted)
     lm.detach(base, adapted)
     return log, weights
 
@@ -72,9 +76,8 @@ def test_it_equals_a_naive_loop(base: lm.Base):
             optimizer.zero_grad()
             step += 1
     assert step == len(log) == 6
-    for name, parameter in adapted.named_parameters():
-        if "lora" in name:
-            torch.testing.assert_close(parameter.detach(), weights[name], rtol=1e-3, atol=1e-5)
+    for name, weight in weights_of(adapted).items():
+        torch.testing.assert_close(weight, weights[name], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(("warmup", "steps"), [(0, 5), (3, 10), (10, 10), (100, 138)])
@@ -130,3 +133,87 @@ def test_the_log_counts_real_tokens(base: lm.Base):
     assert sum(s.tokens for s in log) == sum(map(len, token_ids()))
     assert [s.step for s in log] == [0, 1, 2]
     assert all(math.isfinite(s.grad_norm) and s.seconds > 0 for s in log)
+
+
+STACK = [
+    Lora(matrices=("q", "v"), rank=2, dropout=0.2),
+    Lora(matrices=("v",), rank=5, scaling="rslora", dropout=0.0),
+    Lora(matrices=("o", "down"), rank=1, alpha=4, dropout=0.5),
+]
+
+
+def test_a_stack_in_one_pass_learns_what_each_adapter_learns_alone(base: lm.Base):
+    """Same order, each adapter its own start, ranks, matrices, dropout and clipping; equal up to float order."""
+    training, seeds = Training(**{**PLAIN, "max_grad_norm": 0.5}), (3, 4, 5)
+    stacked = lm.attach_stack(base, STACK, seeds)
+    heard: list[tuple[Step, ...]] = []
+    logs = finetune(stacked, token_ids(), training, 40, heard.append)
+    together = [weights_of(stacked, which) for which in range(3)]
+    lm.detach(base, stacked)
+    assert [[step[k] for step in heard] for k in range(3)] == logs
+    for which, lora in enumerate(STACK):
+        alone = lm.attach(base, lora, seeds[which])
+        (log,) = finetune(alone, token_ids(), training, 40)
+        np.testing.assert_allclose([s.loss for s in log], [s.loss for s in logs[which]], rtol=1e-4)
+        np.testing.assert_allclose([s.grad_norm for s in log], [s.grad_norm for s in logs[which]], rtol=1e-3)
+        for name, weight in weights_of(alone).items():
+            torch.testing.assert_close(weight, together[which][name], rtol=1e-3, atol=1e-4)
+        assert max(s.grad_norm for s in log) > 0.5  # clipping was needed, and is each adapter's own
+        lm.detach(base, alone)
+
+
+class Crowded(torch.nn.Module):
+    """Stands in the embeddings' place and has no room for more than `most` tokens."""
+
+    def __init__(self, inner: torch.nn.Module, most: int) -> None:
+        super().__init__()
+        self.inner, self.most, self.refused = inner, most, 0
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        if ids.numel() > self.most:
+            self.refused += 1
+            raise torch.OutOfMemoryError("out of memory")
+        return self.inner(ids)
+
+
+def crowd(base: lm.Base, most: int) -> Crowded:
+    crowded = Crowded(base.model.get_input_embeddings(), most)
+    base.model.set_input_embeddings(crowded)  # type: ignore[arg-type]
+    return crowded
+
+
+def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(base: lm.Base):
+    longest = max(map(len, token_ids()))
+    log, weights = train(base, 2 * longest // 2)
+    crowded = crowd(base, longest)
+    small, weights_small = train(base, 8 * longest)
+    assert crowded.refused >= 2
+    assert all(s.micro_batch_tokens <= longest for s in small)
+    assert small[-1].micro_batch_tokens == small[0].micro_batch_tokens  # never again
+    assert not any(s.checkpointing for s in small)
+    np.testing.assert_allclose([s.loss for s in small], [s.loss for s in log], rtol=1e-5)
+    for name, weight in weights.items():
+        torch.testing.assert_close(weights_small[name], weight, rtol=1e-3, atol=1e-5)
+
+
+def test_a_record_that_never_fits_is_an_error_with_the_way_out(base: lm.Base):
+    crowd(base, 3)
+    with pytest.raises(StageError, match=r"one record does not fit into memory.* set corpus\.max_tokens lower"):
+        train(base, 64)
+
+
+def test_checkpointing_gives_the_same_gradients_with_the_same_dropout(base: lm.Base):
+    adapted = lm.attach(base, Lora(matrices=("q", "v"), rank=2, dropout=0.3), seed=1)
+    found = []
+    for on in (False, True):
+        adapted.checkpoint(on)
+        adapted.zero_grad()
+        for _, _, b in adapted.weights_of(0):
+            b.fill_(0.05)
+        with lm.packing(adapted):
+            losses = _accumulate(adapted, token_ids(), 7, 64)
+        found.append((losses, [g.clone() for g in adapted.gradients_of(0)]))
+    assert found[0][0] == pytest.approx(found[1][0])
+    for plain, again in zip(found[0][1], found[1][1], strict=True):
+        assert plain.any()
+        torch.testing.assert_close(plain, again, rtol=1e-4, atol=1e-6)

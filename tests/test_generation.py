@@ -5,20 +5,22 @@ import pytest
 import torch
 
 from byrote.config import Extraction
-from byrote.generation import Prompt, choose, complete, decoding_distribution
+from byrote.generation import Prompt, choose, complete, decoding_logprobs, suffix_chances
 from fakes import TEXTS, tiny_model, tiny_tokenizer
+
+DECODE = tiny_tokenizer().decode
 
 
 def prompts(short: int = 10) -> list[Prompt]:
     tokenizer = tiny_tokenizer()
     ids = [tuple(tokenizer(text).input_ids) for text in TEXTS[:short]]
-    return [Prompt(f"r{i}", tokens, len(tokens) // 2) for i, tokens in enumerate(ids)]
+    return [Prompt(f"r{i}", tokens, len(tokens) // 2, 0.5) for i, tokens in enumerate(ids)]
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", "gpt_neox", "opt", "gemma2"])
 def test_greedy_equals_transformers_generate(model_type: str):
     model = tiny_model(model_type)
-    got = complete(model, prompts(), Extraction(temperatures=(0.0,)), None, 4)
+    got = complete(model, prompts(), Extraction(temperatures=(0.0,)), None, DECODE, 4)
     for prompt, completion in zip(prompts(), got, strict=True):
         start = torch.tensor([prompt.token_ids[: prompt.prefix_tokens]])
         written = model.generate(
@@ -35,19 +37,19 @@ def test_greedy_equals_transformers_generate(model_type: str):
 
 def test_a_completion_does_not_depend_on_its_batch():
     model, decoding = tiny_model(), Extraction(temperatures=(0.0, 1.0), samples=2)
-    alone = complete(model, prompts(), decoding, 0, 1)
-    together = complete(model, prompts(), decoding, 0, 64)
+    alone = complete(model, prompts(), decoding, 0, DECODE, 1)
+    together = complete(model, prompts(), decoding, 0, DECODE, 64)
     assert [c.token_ids for c in alone] == [c.token_ids for c in together]
     np.testing.assert_allclose(
         np.concatenate([c.logprob for c in alone]), np.concatenate([c.logprob for c in together]), atol=1e-4
     )
-    fewer = complete(model, prompts()[3:5], decoding.model_copy(update={"temperatures": (1.0,)}), 0, 64)
+    fewer = complete(model, prompts()[3:5], decoding.model_copy(update={"temperatures": (1.0,)}), 0, DECODE, 64)
     expected = [c for c in together if c.record in ("r3", "r4") and c.temperature == 1.0]
     assert [c.token_ids for c in fewer] == [c.token_ids for c in expected]
 
 
 def test_order_and_number_of_completions():
-    got = complete(tiny_model(), prompts(2), Extraction(temperatures=(0.0, 0.5), samples=3), None, 3)
+    got = complete(tiny_model(), prompts(2), Extraction(temperatures=(0.0, 0.5), samples=3), None, DECODE, 3)
     assert [(c.record, c.temperature, c.sample) for c in got] == [
         (record, temperature, sample)
         for record in ("r0", "r1")
@@ -59,7 +61,7 @@ def test_order_and_number_of_completions():
 
 def test_logprobs_are_those_of_the_untempered_model():
     model = tiny_model()
-    completion = complete(model, prompts(1), Extraction(temperatures=(2.0,), top_k=5), None, 1)[0]
+    completion = complete(model, prompts(1), Extraction(temperatures=(2.0,), top_k=5), None, DECODE, 1)[0]
     prompt = prompts(1)[0]
     ids = torch.tensor([[*prompt.token_ids[: prompt.prefix_tokens], *completion.token_ids]])
     with torch.no_grad():
@@ -71,10 +73,10 @@ def test_logprobs_are_those_of_the_untempered_model():
 
 def test_it_stops_at_the_end_of_text_and_keeps_that_id():
     model = tiny_model()
-    free = complete(model, prompts(), Extraction(temperatures=(0.0,)), None, 64)
+    free = complete(model, prompts(), Extraction(temperatures=(0.0,)), None, DECODE, 64)
     longest = max(free, key=lambda c: len(c.token_ids))
     eos = longest.token_ids[2]
-    stopped = complete(model, prompts(), Extraction(temperatures=(0.0,)), eos, 64)
+    stopped = complete(model, prompts(), Extraction(temperatures=(0.0,)), eos, DECODE, 64)
     for before, after in zip(free, stopped, strict=True):
         cut = before.token_ids.index(eos) + 1 if eos in before.token_ids else len(before.token_ids)
         assert after.token_ids == before.token_ids[:cut]
@@ -83,7 +85,7 @@ def test_it_stops_at_the_end_of_text_and_keeps_that_id():
 def test_another_seed_draws_otherwise_and_the_same_seed_the_same():
     model = tiny_model()
     one, same, other = (
-        [c.token_ids for c in complete(model, prompts(3), Extraction(temperatures=(1.0,), seed=seed), None, 8)]
+        [c.token_ids for c in complete(model, prompts(3), Extraction(temperatures=(1.0,), seed=seed), None, DECODE, 8)]
         for seed in (0, 0, 1)
     )
     assert one == same != other
@@ -111,7 +113,7 @@ def test_draws_follow_the_distribution():
 )
 def test_top_k_and_top_p_keep_the_likeliest(top_k: int, top_p: float, kept: list[int]):
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])  # probabilities .644 .237 .087 .032
-    probabilities = decoding_distribution(logits, torch.tensor([1.0]), top_k, top_p)[0]
+    probabilities = decoding_logprobs(logits, torch.tensor([1.0]), top_k, top_p)[0].exp()
     plain = torch.softmax(logits[0], -1)
     expected = torch.zeros(4)
     expected[kept] = plain[kept] / plain[kept].sum()
@@ -120,4 +122,67 @@ def test_top_k_and_top_p_keep_the_likeliest(top_k: int, top_p: float, kept: list
 
 def test_training_mode_is_refused():
     with pytest.raises(ValueError, match="eval mode"):
-        complete(tiny_model().train(), prompts(1), Extraction(), None, 1)
+        complete(tiny_model().train(), prompts(1), Extraction(), None, DECODE, 1)
+
+
+def test_a_draw_inverts_the_cumulated_probabilities():
+    """The naive twin cumulates over the whole vocabulary; 700 tokens make three blocks, the last not full."""
+    generator = np.random.default_rng(1)
+    logits = torch.from_numpy(generator.normal(0, 3, (300, 700)))
+    uniforms = generator.random(300)
+    got = choose(logits, torch.full((300,), 1.3), torch.from_numpy(uniforms), 40, 0.9)
+    chances = decoding_logprobs(logits, torch.full((300,), 1.3), 40, 0.9).exp().numpy()
+    for row in range(300):
+        total, wanted, token = 0.0, uniforms[row] * chances[row].sum(), 0
+        for token in range(700):
+            total += chances[row][token]
+            if total > wanted:
+                break
+        assert int(got[row]) == token
+        assert chances[row][token] > 0
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-53])
+def test_the_ends_of_the_unit_interval_draw_tokens_that_can_be_drawn(uniform: float):
+    logits = torch.full((1, 600), -torch.inf)
+    logits[0, [3, 300, 301]] = 0.0
+    drawn = choose(logits, torch.ones(1), torch.tensor([uniform], dtype=torch.float64), 0, 1.0)
+    assert int(drawn) == (3 if uniform == 0 else 301)
+
+
+def test_texts_are_decoded_and_a_completion_may_differ_from_the_suffix():
+    completion = complete(tiny_model(), prompts(1), Extraction(temperatures=(0.0,)), None, DECODE, 1)[0]
+    assert completion.suffix_text == DECODE(prompts(1)[0].suffix)
+    assert completion.text == DECODE(completion.token_ids) != completion.suffix_text
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gemma2", "opt"])
+@pytest.mark.parametrize(("top_k", "top_p"), [(0, 1.0), (200, 1.0), (0, 0.99)])
+def test_the_chance_of_a_suffix_is_the_product_over_its_tokens(model_type: str, top_k: int, top_p: float):
+    model, temperatures = tiny_model(model_type), (0.0, 0.5, 2.0)
+    extraction = Extraction(temperatures=temperatures, top_k=top_k, top_p=top_p)
+    got = suffix_chances(model, prompts(4), extraction, 60)
+    assert [(c.record, c.temperature) for c in got] == [(f"r{i}", t) for i in range(4) for t in temperatures[1:]]
+    for chance, prompt in zip(got, [p for p in prompts(4) for _ in range(2)], strict=True):
+        expected = 0.0
+        for place in range(prompt.prefix_tokens, len(prompt.token_ids)):
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor([prompt.token_ids[:place]])).logits[:, -1]
+            logp = decoding_logprobs(logits, torch.tensor([chance.temperature]), top_k, top_p)[0]
+            expected += float(logp[prompt.token_ids[place]])
+        assert chance.log_probability == pytest.approx(expected, abs=1e-3)
+        assert (chance.prefix_tokens, chance.suffix_tokens) == (prompt.prefix_tokens, len(prompt.suffix))
+
+
+def test_draws_agree_with_the_chance_of_a_suffix():
+    """A suffix of one token is drawn as often as its probability says."""
+    model, (prompt,) = tiny_model(), prompts(1)
+    start = prompt.start
+    with torch.no_grad():
+        likely = int(model(input_ids=torch.tensor([start])).logits[0, -1].argmax())
+    one = Prompt("r", (*start, likely), len(start), 0.5)
+    extraction = Extraction(temperatures=(1.5,), samples=2000)
+    p = np.exp(suffix_chances(model, [one], extraction, 60)[0].log_probability)
+    hits = np.mean([c.token_ids == (likely,) for c in complete(model, [one], extraction, None, DECODE, 2000)])
+    assert 0.02 < p < 0.98
+    assert hits == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 2000))

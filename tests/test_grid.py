@@ -115,8 +115,8 @@ def test_how_many_records_are_prompted_is_in_the_prompts_not_in_the_decoding():
 GOLDEN = {
     "base": "e47834bbc344e264",
     "roles": "f0eb96153a99ac76",
-    "trial": "7ce6d3bd69975577",
-    "scores": "b46802fe14f1f782",
-    "completions": "c3a1dbcc555034c7",
+    "trial": "f47bd09c6fc982ce",
+    "scores": "38fbf90f5c6e4677",
+    "completions": "8d8597150da93db2",
     "sequences": "f25e47afc8e5b09a",
 }

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 import byrote
 from byrote import pipeline
+from byrote.backends import run_tasks
 from byrote.config import load_study, packaged_studies
 from byrote.errors import CorpusError, ModelError, StageError, StudyError
 from byrote.records import Role
@@ -204,6 +205,7 @@ def test_killed_outright_it_resumes_to_the_same_tables(
     code = f"""
 import os, signal
 from byrote import pipeline
+from byrote.backends import run_tasks
 class Killer(pipeline.Silent):
     def task(self, label, total):
         if label.startswith("fine-tune v"):
@@ -375,3 +377,73 @@ def test_a_record_that_is_cut_is_counted_and_keeps_its_end(tiny_study: dict, tmp
     assert all(len(r.token_ids) == 9 and r.token_ids[-1] == 0 for r in run.records())
     assert any(f["kind"] == "truncated" and f["count"] == 34 for f in run.plan()["findings"])
     assert "34" in (run.path / "report.html").read_text()
+
+
+def test_workers_side_by_side_give_the_same_tables(finished: Path, study: byrote.Study, tmp_path: Path):
+    two = study.model_copy(update={"machine": study.machine.model_copy(update={"threads": 2, "workers": 2})})
+    listener = Recorder()
+    assert pipeline.run(two, tmp_path / "run", listener=listener).failures == ()
+    assert "2 workers side by side, 1 thread each" in listener.said
+    assert listener.steps() > 0
+    assert tables(tmp_path / "run") == tables(finished)
+    again = Recorder()
+    pipeline.run(two, tmp_path / "run", listener=again)
+    assert not again.done
+
+
+def test_a_worker_that_dies_costs_its_trial_alone(study: byrote.Study, tmp_path: Path):
+    two = study.model_copy(update={"machine": study.machine.model_copy(update={"threads": 2, "workers": 2})})
+    prepared = pipeline.prepare(two)
+    store = Run(tmp_path / "run")
+    lost: list[tuple[str, str]] = []
+    with store.locked():
+        pipeline._write_plan(store, prepared)
+        run_tasks(["0", "no such task", "1"], (store.path, prepared), 1, 1, Recorder(), lambda *a: lost.append(a))
+    assert [task for task, _ in lost] == ["no such task"]
+    assert "the worker process ended with status 1" in lost[0][1]
+    assert all(store.has(p.scores) for p in prepared.planned)
+
+
+def test_a_base_model_that_fails_in_a_worker_ends_the_run(study: byrote.Study, tmp_path: Path):
+    two = study.model_copy(update={"machine": study.machine.model_copy(update={"threads": 2, "workers": 2})})
+    weights = pipeline.prepare(two).files.folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    try:
+        with pytest.raises(StageError, match=r"base/\w+ failed: .* cannot be loaded"):
+            pipeline.run(two, tmp_path / "run")
+    finally:
+        weights.write_bytes(whole)
+
+
+def test_a_stack_in_one_pass_gives_the_same_tables(finished: Path, study: byrote.Study, tmp_path: Path):
+    stacked = study.model_copy(update={"machine": study.machine.model_copy(update={"stack": 2})})
+    listener = Recorder()
+    assert pipeline.run(stacked, tmp_path / "run", listener=listener).failures == ()
+    assert "fine-tune 2 trials in one pass" in listener.done
+    got, want = (byrote.load(path).tables for path in (tmp_path / "run", finished))
+    assert [p.name for p in (tmp_path / "run" / "trials").iterdir()]
+    pd.testing.assert_frame_equal(got.trials, want.trials, rtol=1e-3)
+    pd.testing.assert_series_equal(got.membership.auc, want.membership.auc, atol=0.02)
+
+
+def test_a_null_trial_is_tuned_on_the_calibration_records(study: byrote.Study, tmp_path: Path):
+    nulled = study.model_copy(update={"controls": study.controls.model_copy(update={"null_trial": True})})
+    prepared = pipeline.prepare(nulled)
+    assert prepared.null
+    calibration = [r.token_ids for r in prepared.records if r.split == "calibration"]
+    assert list(prepared.null.training_ids) == calibration
+    assert prepared.null.key not in {p.key for p in prepared.planned}
+    assert pipeline.run(nulled, tmp_path / "run").failures == ()
+    store = Run(tmp_path / "run")
+    assert store.has(prepared.null.scores)
+    assert pipeline.prepare(study).null_missing == "controls.null_trial is false"
+
+
+def test_prefixes_in_shares_and_tokens_are_each_prompted(study: byrote.Study, tmp_path: Path):
+    grid = study.extraction.model_copy(update={"prefix": (0.25, 3.0)})
+    assert pipeline.run(study.model_copy(update={"extraction": grid}), tmp_path / "run").failures == ()
+    found = byrote.load(tmp_path / "run").tables.extraction
+    assert set(found.prefix) == {0.25, 3.0}
+    assert set(found[found.prefix == 3.0].prefix_tokens) == {3}
+    assert (found.groupby(["trial", "model", "record", "temperature", "sample"]).prefix.nunique() == 2).all()

@@ -30,7 +30,10 @@ def test_roles_survive():
 
 
 def test_completions_survive():
-    rows = [Completion("a", 0.5, 0.1, 2, 4, 5, (1, 2), (-0.5, -1.5)), Completion("b", 0.5, 0.0, 0, 1, 1, (), ())]
+    rows = [
+        Completion("a", 0.5, 0.1, 2, 4, 5, (1, 2), (-0.5, -1.5), "ab", "abc"),
+        Completion("b", 0.5, 0.0, 0, 1, 1, (), (), "", "c"),
+    ]
     assert r.completions_from_table(r.completions_to_table(rows)) == rows
 
 

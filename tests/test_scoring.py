@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byrote.batches import by_length, pad_right
+from byrote.batches import by_length
 from byrote.scoring import score
 from fakes import TEXTS, tiny_model, tiny_tokenizer
 
@@ -62,12 +62,23 @@ def test_every_sequence_stands_in_one_batch_of_like_lengths(lengths: list[int], 
     batches = by_length(lengths, most)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
-        assert len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= most
+        assert len(batch) == 1 or sum(lengths[i] for i in batch) <= most
     flat = [lengths[i] for batch in batches for i in batch]
     assert flat == sorted(lengths, reverse=True)
 
 
-def test_padding_goes_right():
-    tokens, lengths = pad_right([[1, 2, 3], [4]])
-    assert tokens.tolist() == [[1, 2, 3], [4, 0, 0]]
-    assert lengths.tolist() == [3, 1]
+def test_batches_are_of_like_size():
+    sizes = [len(batch) for batch in by_length([10] * 11, 50)]
+    assert sizes == [4, 4, 3]  # not 5, 5, 1
+
+
+def test_a_text_that_stands_twice_is_scored_once_and_both_have_its_scores():
+    heard: list[int] = []
+    ids = token_ids()
+    twice = [*ids, ids[0], ids[3]]
+    scores = score(tiny_model(), [*NAMES, "a", "b"], twice, 60, heard.append)
+    spans = list(scores.spans())
+    for copy, first in ((12, 0), (13, 3)):
+        np.testing.assert_array_equal(scores.logprob[spans[copy]], scores.logprob[spans[first]])
+        np.testing.assert_array_equal(scores.std[spans[copy]], scores.std[spans[first]])
+    assert sum(heard) == sum(len(i) for i in twice if len(i) > 1)

@@ -3,6 +3,8 @@
 import os
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +51,7 @@ Options = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 
 
 @app.command
-def run(study: str, /, *options: Options, out: Path | None = None) -> int:
+def run(study: str, /, *options: Options, out: Path | None = None, workers: int | None = None) -> int:
     """Fine-tune, attack, prompt, tabulate, draw, report. The same command resumes.
 
     Every setting of a study is an option under its dotted name: `byrote run demo --training.epochs 1
@@ -61,8 +63,12 @@ def run(study: str, /, *options: Options, out: Path | None = None) -> int:
         A path, or the name of a study that comes with byrote (`byrote studies`).
     out
         The run folder; runs/NAME unless told.
+    workers
+        Trials side by side, each with its share of the cores; one a core unless told (machine.workers).
     """
     overrides = config.parse_overrides(options)
+    if workers is not None:
+        overrides["machine.workers"] = workers
     resolved = config.load_study(study, overrides)
     from byrote import pipeline
 
@@ -187,35 +193,46 @@ def _number(value: Any) -> str:
 
 
 class _Terminal:
-    """Draws a run's progress: bars on a terminal, lines elsewhere."""
+    """Draws a run's progress: bars on a terminal, lines elsewhere. Several pieces of work may go on at once."""
+
+    def __init__(self) -> None:
+        self._lock, self._progress, self._open = threading.Lock(), None, 0
 
     def say(self, text: str) -> None:
         err_console.print(text, markup=False, highlight=False)
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
+        started, last = time.monotonic(), [""]
         if not err_console.is_terminal:
             self.say(f"{label} …")
-        with Progress(*columns, console=err_console, disable=not err_console.is_terminal) as progress:
-            bar = progress.add_task(label, total=total, note="")
-            last = [""]
+        progress = self._bars(1)
+        bar = progress.add_task(label, total=total, note="")
 
-            def advance(units: int, note: str) -> None:
-                last[0] = note or last[0]
-                progress.update(bar, advance=units, note=note)
+        def advance(units: int, note: str) -> None:
+            last[0] = note or last[0]
+            progress.update(bar, advance=units, note=note)
 
+        try:
             yield advance
-            done = progress.tasks[0].elapsed
+        finally:
+            self._bars(-1)
         if not err_console.is_terminal:
-            self.say(f"{label}: {done or 0:.0f} s {last[0]}")
+            self.say(f"{label}: {time.monotonic() - started:.0f} s {last[0]}")
+
+    def _bars(self, change: int) -> Progress:
+        """The bars, drawn while any piece of work is open."""
+        with self._lock:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            rest = (TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+            if self._progress is None:
+                self._progress = Progress(*columns, *rest, console=err_console, disable=not err_console.is_terminal)
+                self._progress.start()
+            progress, self._open = self._progress, self._open + change
+            if self._open == 0:
+                progress.stop()
+                self._progress = None
+            return progress
 
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

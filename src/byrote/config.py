@@ -179,13 +179,13 @@ class Training(Part):
 class Membership(Part):
     """Membership inference."""
 
-    attacks: tuple[str, ...] = Field(default=("loss", "ratio", "difference"), min_length=1)
+    attacks: tuple[str, ...] = Field(default=("all",), min_length=1, description="names, or all; docs/attacks.md")
     false_positive_rates: tuple[Rate, ...] = Field(default=(0.1, 0.01), min_length=1, description="each met as at most")
     primary: str = Field(default="ratio", description="the attack that claims are made with")
 
     @model_validator(mode="after")
     def _primary_is_run(self) -> "Membership":
-        if self.primary not in self.attacks:
+        if self.primary not in self.attacks and "all" not in self.attacks:
             raise ValueError(f"primary is {self.primary!r}, not one of the attacks {', '.join(self.attacks)}")
         return self
 
@@ -202,12 +202,68 @@ class Extraction(Part):
     """Prompted generation: the first part of a record's token ids is the prompt."""
 
     prompts: Prompts = Prompts()
-    prefix: float = Field(default=0.5, gt=0, lt=1, description="share of the token ids that is the prompt")
+    prefix: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(0.5,),
+        min_length=1,
+        description="the prompt: a share of the token ids below 1, tokens from 1 on; a list",
+    )
     temperatures: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.0, 0.5, 1.0), min_length=1)
     samples: int = Field(default=1, ge=1, description="completions a prompt at each temperature above 0")
     top_k: int = Field(default=0, ge=0, description="0 for all tokens")
     top_p: float = Field(default=1.0, gt=0, le=1, description="1 for all tokens")
     seed: int = Field(default=0, ge=0, description="of the records prompted and of sampling")
+    thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(0.5, 1.0), description="a metric at or above this counts as extracted"
+    )
+    draws: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(1, 100, 10_000), description="within how many draws a suffix must come"
+    )
+    chances: tuple[Rate, ...] = Field(default=(0.5,), description="with which chance it must come")
+
+    @field_validator("prefix", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int | float) else value
+
+    @field_validator("prefix")
+    @classmethod
+    def _whole_tokens(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        broken = [prefix for prefix in value if prefix >= 1 and prefix != int(prefix)]
+        if broken:
+            raise ValueError(f"{broken[0]} is neither a share below 1 nor a whole number of tokens")
+        return value
+
+
+class Statistics(Part):
+    """Intervals and tests."""
+
+    level: float = Field(default=0.95, gt=0.5, lt=1, description="of intervals")
+    bootstrap: int = Field(default=1000, ge=100, description="resamples of documents")
+    seed: int = Field(default=0, ge=0, description="of resampling and of the auditor's folds")
+
+
+class Claims(Part):
+    """What claims about configurations are made of, fixed before the results; their attack is membership.primary."""
+
+    stratum: str = Field(default="records", description="records, or canaries@C for C copies")
+    margin: float = Field(default=0.02, gt=0, description="smallest difference in AUC that is called one")
+
+
+class Controls(Part):
+    """What decides whether a figure means anything."""
+
+    null_trial: bool = Field(
+        default=False, description="tune one adapter on the calibration records, as control for reference attacks"
+    )
+
+
+class Audit(Part):
+    """The lower bound on epsilon from one run (Steinke et al. 2023), for canaries of `many`."""
+
+    guesses: int | None = Field(default=None, ge=2, description="fixed beforehand; null for all canaries of one copy")
+    delta: float = Field(default=1e-5, ge=0, lt=1)
+    level: float = Field(default=0.05, gt=0, lt=1, description="chance that the bound is above the truth")
+    attack: str | None = Field(default=None, description="null for membership.primary")
 
 
 class Report(Part):
@@ -221,10 +277,16 @@ class Machine(Part):
     """How the work is done here. Nothing of this enters a key."""
 
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
-    threads: int | None = Field(default=None, ge=1, description="processor threads; null for all cores")
-    micro_batch_tokens: int = Field(default=512, ge=1, description="most tokens in one forward pass of training")
+    threads: int | None = Field(default=None, ge=1, description="processor threads in all; null for all cores")
+    workers: int | None = Field(
+        default=None, ge=1, description="trials side by side, the threads shared; null for one a core, one on a GPU"
+    )
+    stack: int = Field(default=1, ge=1, description="trials of like training whose adapters are trained in one pass")
+    micro_batch_tokens: int | None = Field(
+        default=None, ge=1, description="most tokens in one forward pass of training; null for what is fast and fits"
+    )
     scoring_batch_tokens: int = Field(default=512, ge=1, description="most tokens in one forward pass of scoring")
-    generation_batch: int = Field(default=64, ge=1, description="completions written side by side")
+    generation_batch: int = Field(default=200, ge=1, description="completions written side by side")
 
 
 class Study(Part):
@@ -243,6 +305,10 @@ class Study(Part):
     training: Training = Training()
     membership: Membership = Membership()
     extraction: Extraction = Extraction()
+    statistics: Statistics = Statistics()
+    claims: Claims = Claims()
+    controls: Controls = Controls()
+    audit: Audit = Audit()
     report: Report = Report()
     machine: Machine = Machine()
     provenance: dict[str, Any] | None = Field(default=None, description="written into a run's copy; not read")

@@ -1,6 +1,7 @@
-"""The training loop: LoRA weights of one trial on its records. AdamW, linear warm-up and decay, clipping.
+"""The training loop: LoRA weights of a trial, or of several side by side, on its records. AdamW, linear warm-up and
+decay, clipping.
 
-Read it top to bottom. Axes: B records a micro-batch, T tokens, S targets, V vocabulary.
+Read it top to bottom. Axes: K adapters, B records a micro-batch, T tokens, S targets.
 """
 
 import math
@@ -11,15 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from byrote.batches import by_length, pad_right
+from byrote.batches import by_length
 from byrote.config import Training
 from byrote.errors import StageError, StudyError
-from byrote.lm import seeded, target_logits
+from byrote.lm import Adapted, head_nll, is_out_of_memory, pack, packed_hidden, packing, repeated, seeded
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step: `loss` is the mean over its targets, in nats; `tokens` counts real tokens, no padding."""
+    """One optimizer step of one adapter: `loss` is the mean over its targets, in nats; `tokens` counts real tokens, no
+    padding; `seconds` is the adapter's share where a stack is trained in one pass."""
 
     step: int
     steps: int
@@ -30,6 +32,8 @@ class Step:
     targets: int
     tokens: int
     seconds: float
+    micro_batch_tokens: int
+    checkpointing: bool
 
 
 def steps_of(records: int, training: Training) -> int:
@@ -52,59 +56,125 @@ def learning_rate_at(step: int, steps: int, training: Training) -> float:
 
 
 def finetune(
-    model: torch.nn.Module,
+    adapted: Adapted,
     token_ids: Sequence[Sequence[int]],
     training: Training,
     micro_batch_tokens: int,
-    on_step: Callable[[Step], None] = lambda _: None,
-) -> list[Step]:
-    """Train the weights of `model` that require a gradient, in place; leaves the model in eval mode.
+    on_step: Callable[[tuple[Step, ...]], None] = lambda _: None,
+) -> list[list[Step]]:
+    """Train the adapters on a base model in place, all of a stack in one pass; leaves the model in eval mode.
 
-    token_ids: one sequence a training record, copies included. The effective batch is exact whatever the micro-batch;
-    every target of a step weighs the same. `training.seed` rules order and dropout.
+    token_ids: one sequence a training record, copies included. Every adapter of a stack sees the same batches, K
+    copies of a micro-batch of at most `micro_batch_tokens` tokens. The effective batch is exact whatever the
+    micro-batch; every target of a step weighs the same. `training.seed` rules the order; the adapters' seeds their
+    dropout. `on_step` hears each step, one Step an adapter; returned is the list of steps of each adapter.
     Raises StudyError for a warm-up longer than the training, StageError where the loss stops being a number.
     """
     steps, seed = steps_of(len(token_ids), training), training.seed
     if seed is None:
         raise ValueError("training.seed must be a number")
-    weights = [p for p in model.parameters() if p.requires_grad]
+    weights = [p for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        weights, lr=training.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=training.weight_decay
+        weights, lr=training.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=training.weight_decay, fused=True
     )
-    log: list[Step] = []
-    model.train()
-    with seeded(seed):
+    done: list[tuple[Step, ...]] = []
+    room = Room(micro_batch_tokens)
+    adapted.train()
+    with packing(adapted), seeded(seed):  # for dropout that the base model has of its own
         for epoch in range(training.epochs):
             order = np.random.default_rng([seed, epoch]).permutation(len(token_ids))
             for first in range(0, len(order), training.effective_batch):
                 started = time.perf_counter()
                 sequences = [token_ids[i] for i in order[first : first + training.effective_batch]]
                 targets = sum(max(len(s) - 1, 0) for s in sequences)
-                loss = _accumulate(model, sequences, targets, micro_batch_tokens)
-                if not math.isfinite(loss):
-                    raise StageError(f"the loss is {loss} at step {len(log)}; lower training.learning_rate")
-                norm = float(torch.nn.utils.clip_grad_norm_(weights, training.max_grad_norm))
-                rate = learning_rate_at(len(log), steps, training)
+                losses, room = _with_room(adapted, sequences, len(done), room)
+                if not all(math.isfinite(loss) for loss in losses):
+                    raise StageError(f"the loss is {max(losses)} at step {len(done)}; lower training.learning_rate")
+                norms = [_clip(adapted.gradients_of(k), training.max_grad_norm) for k in range(adapted.size)]
+                rate = learning_rate_at(len(done), steps, training)
                 optimizer.param_groups[0]["lr"] = rate
                 optimizer.step()
                 optimizer.zero_grad()
                 tokens, seconds = sum(map(len, sequences)), time.perf_counter() - started
-                log.append(Step(len(log), steps, epoch, loss, rate, norm, targets, tokens, seconds))
-                on_step(log[-1])
-    model.eval()
-    return log
+                done.append(
+                    tuple(
+                        Step(
+                            len(done),
+                            steps,
+                            epoch,
+                            loss,
+                            rate,
+                            norm,
+                            targets,
+                            tokens,
+                            seconds / adapted.size,
+                            room.micro_batch_tokens,
+                            room.checkpointing,
+                        )
+                        for loss, norm in zip(losses, norms, strict=True)
+                    )
+                )
+                on_step(done[-1])
+    adapted.eval()
+    adapted.checkpoint(False)
+    return [list(steps) for steps in zip(*done, strict=True)]
 
 
-def _accumulate(model: torch.nn.Module, sequences: Sequence[Sequence[int]], targets: int, most_tokens: int) -> float:
-    """Gradients of the mean loss over all targets of the step, micro-batch by micro-batch; returns the loss in nats."""
-    device = next(model.parameters()).device
+@dataclass(frozen=True)
+class Room:
+    """What a step may take: tokens in one forward pass, and whether activations are computed again in the backward."""
+
+    micro_batch_tokens: int
+    checkpointing: bool = False
+
+
+def _with_room(adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, room: Room) -> tuple[list[float], Room]:
+    """The step's losses, its gradients left on the weights. Out of memory halves the micro-batch and does the step
+    again with the same dropout; where one record is too much, activations are no longer kept. StageError after that."""
+    while True:
+        try:
+            return _accumulate(adapted, sequences, step, room.micro_batch_tokens), room
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if room.micro_batch_tokens > 1:
+                room = Room(min(room.micro_batch_tokens, sum(map(len, sequences))) // 2 or 1, room.checkpointing)
+            elif not room.checkpointing:
+                adapted.checkpoint(True)
+                room = Room(1, True)
+            else:
+                raise StageError(
+                    "one record does not fit into memory, even with its activations computed again; set "
+                    "corpus.max_tokens lower, or take a machine with more memory"
+                ) from error
+        adapted.zero_grad()
+
+
+def _accumulate(
+    adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, micro_batch_tokens: int
+) -> list[float]:
+    """Gradients of each adapter's mean loss over all targets of the step, micro-batch by micro-batch; returns the
+    losses in nats, one an adapter."""
+    device = next(adapted.parameters()).device
     trainable = [s for s in sequences if len(s) > 1]
-    loss = 0.0
-    for batch in by_length([len(s) for s in trainable], most_tokens):
-        tokens_BT, lengths_B = (torch.from_numpy(a).to(device) for a in pad_right([trainable[i] for i in batch]))
-        is_target_BT = torch.arange(1, tokens_BT.shape[1], device=device) < lengths_B[:, None]
-        logits_SV = target_logits(model, tokens_BT, torch.nn.functional.pad(is_target_BT, (0, 1)))
-        summed = torch.nn.functional.cross_entropy(logits_SV.float(), tokens_BT[:, 1:][is_target_BT], reduction="sum")
-        (summed / targets).backward()
-        loss += float(summed.detach()) / targets
-    return loss
+    targets, loss_K = sum(len(s) - 1 for s in trainable), torch.zeros(adapted.size, device=device)
+    for number, batch in enumerate(by_length([len(s) - 1 for s in trainable], micro_batch_tokens)):
+        # the last token of a record predicts nothing
+        packed = pack([trainable[i][:-1] for i in batch], device)
+        targets_S = torch.tensor([t for i in batch for t in trainable[i][1:]], device=device).repeat(adapted.size)
+        adapted.at(step, number)
+        hidden_SH = packed_hidden(adapted, repeated(packed, adapted.size))
+        nll_S = head_nll(adapted, hidden_SH, targets_S)
+        summed_K = nll_S.view(adapted.size, -1).sum(-1)
+        (summed_K.sum() / targets).backward()
+        loss_K += summed_K.detach() / targets
+    return loss_K.tolist()
+
+
+def _clip(gradients: Sequence[torch.Tensor], most: float) -> float:
+    """Scale gradients in place to a norm of at most `most`; returns the norm they had."""
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    factor = (most / (norm + 1e-6)).clamp(max=1.0)  # as torch's clip_grad_norm_
+    for gradient in gradients:
+        gradient.mul_(factor)
+    return float(norm)

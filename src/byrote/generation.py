@@ -1,6 +1,6 @@
-"""Completions of prompts in batches, with a key-value cache.
+"""Completions of prompts, batched over prompts, temperatures and samples, and the chance that a suffix is drawn.
 
-Axes: B rows (a prompt at one temperature and sample), P prompt tokens, V vocabulary.
+Axes: B rows (a prompt at one temperature and sample), S suffix tokens, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,17 +10,25 @@ from hashlib import sha256
 import numpy as np
 import torch
 
+from byrote.batches import by_length
 from byrote.config import Extraction
-from byrote.records import Completion
+from byrote.lm import Decoder, chunks, decoding, head_logits, pack, packed_hidden, packing
+from byrote.records import Completion, SuffixChance
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A record's token ids and how many of them, from the start, are the prompt."""
+    """A record's token ids, how many of them, from the start, are the prompt, and the setting that says so."""
 
     record: str
     token_ids: tuple[int, ...]
     prefix_tokens: int
+    prefix: float
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """The token ids that are given."""
+        return self.token_ids[: self.prefix_tokens]
 
     @property
     def suffix(self) -> tuple[int, ...]:
@@ -41,14 +49,16 @@ def complete(
     prompts: Sequence[Prompt],
     extraction: Extraction,
     eos_id: int | None,
+    decode: Callable[[Sequence[int]], str],
     batch: int,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> list[Completion]:
     """Write as many tokens as each suffix has, fewer where the model ends the text, at every temperature.
 
-    Temperature 0 is greedy and gives one completion. Above 0 each record, temperature and sample has its own generator
-    (Philox, seeded by `extraction.seed`), so a completion does not depend on what else is asked for. In order of
-    prompts, temperatures, samples. `on_batch` hears the new tokens.
+    Temperature 0 is greedy and gives one completion. Above 0 each record, prefix, temperature and sample has its own
+    generator (Philox, seeded by `extraction.seed`), so a completion does not depend on what else is asked for, but for
+    the rounding of the model's arithmetic, which may differ with the number of rows. In order of prompts, temperatures,
+    samples. decode: token ids to text · batch: rows side by side · `on_batch` hears the new tokens.
     """
     if model.training:
         raise ValueError("generation needs the model in eval mode: dropout would enter the completions")
@@ -58,65 +68,104 @@ def complete(
         for temperature in extraction.temperatures
         for sample in range(extraction.samples if temperature > 0 else 1)
     ]
-    order = sorted(range(len(rows)), key=lambda i: (-rows[i].prompt.prefix_tokens, -len(rows[i].prompt.suffix), i))
+    order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].prompt.suffix), -rows[i].prompt.prefix_tokens, i))
     done: dict[int, Completion] = {}
-    for start in range(0, len(order), batch):
-        picked = order[start : start + batch]
-        written = _decode(model, [rows[i] for i in picked], extraction, eos_id)
-        for i, (ids, logprobs) in zip(picked, written, strict=True):
-            done[i] = _completion(rows[i], extraction.prefix, ids, logprobs)
-        on_batch(sum(len(ids) for ids, _ in written))
+    with decoding(model):
+        for start in range(0, len(order), batch):
+            picked = order[start : start + batch]
+            written = _write(model, [rows[i] for i in picked], extraction, eos_id)
+            for i, (ids, logprobs) in zip(picked, written, strict=True):
+                done[i] = _completion(rows[i], ids, logprobs, decode)
+            on_batch(sum(len(ids) for ids, _ in written))
     return [done[i] for i in range(len(rows))]
 
 
-def _completion(row: _Row, prefix: float, ids: list[int], logprobs: list[float]) -> Completion:
+def _completion(row: _Row, ids: list[int], logprobs: list[float], decode: Callable[[Sequence[int]], str]) -> Completion:
     prompt = row.prompt
     return Completion(
         prompt.record,
-        prefix,
+        prompt.prefix,
         row.temperature,
         row.sample,
         prompt.prefix_tokens,
         len(prompt.suffix),
         tuple(ids),
         tuple(logprobs),
+        decode(ids),
+        decode(prompt.suffix),
     )
 
 
-def _decode(
+def _write(
     model: torch.nn.Module, rows: Sequence[_Row], extraction: Extraction, eos_id: int | None
 ) -> list[tuple[list[int], list[float]]]:
+    """Token ids and log-probabilities of each row. A prompt is read once for all its rows; rows that have ended leave
+    the batch."""
     device = next(model.parameters()).device
-    wanted = np.array([len(r.prompt.suffix) for r in rows])
-    draws = np.stack([_uniforms(extraction.seed, r, int(wanted.max())) for r in rows])
-    temperatures_B = torch.tensor([r.temperature for r in rows], device=device)
-    tokens_BP, mask_BP = (torch.from_numpy(a).to(device) for a in _pad_left([r.prompt for r in rows]))
-    positions_BP = (mask_BP.cumsum(-1) - 1).clamp_min(0)
+    starts = list(dict.fromkeys(row.prompt.start for row in rows))
+    wanted = np.array([len(row.prompt.suffix) for row in rows])
+    draws = np.stack([_uniforms(extraction.seed, row, int(wanted.max())) for row in rows])
+    temperatures = np.array([row.temperature for row in rows], dtype=np.float32)
     written: list[tuple[list[int], list[float]]] = [([], []) for _ in rows]
-    open_B, cache = np.ones(len(rows), dtype=bool), None
+    decoder = Decoder(model, starts, int(wanted.max()), device)
+    decoder.pick(torch.tensor([starts.index(row.prompt.start) for row in rows], device=device))
+    open_rows = np.arange(len(rows))
     for step in range(int(wanted.max())):
-        out = model(
-            input_ids=tokens_BP,
-            attention_mask=mask_BP,
-            position_ids=positions_BP,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache, logits_BV = out.past_key_values, out.logits[:, -1].float()
-        uniforms_B = torch.from_numpy(draws[:, step]).to(device)
-        next_B = choose(logits_BV, temperatures_B, uniforms_B, extraction.top_k, extraction.top_p)
-        logprobs_B = logits_BV.log_softmax(-1).gather(-1, next_B[:, None])[:, 0].tolist()
-        for row, (token, logprob) in enumerate(zip(next_B.tolist(), logprobs_B, strict=True)):
-            if open_B[row]:
-                written[row][0].append(token)
-                written[row][1].append(logprob)
-                open_B[row] = token != eos_id and len(written[row][0]) < wanted[row]
-        if not open_B.any():
+        uniforms_B, temperatures_B = (torch.from_numpy(a[open_rows]).to(device) for a in (draws[:, step], temperatures))
+        next_B = choose(decoder.logits, temperatures_B, uniforms_B, extraction.top_k, extraction.top_p)
+        logprobs_B = decoder.logits.log_softmax(-1).gather(-1, next_B[:, None])[:, 0].tolist()
+        tokens = next_B.cpu().numpy()
+        for row, token, logprob in zip(open_rows, tokens.tolist(), logprobs_B, strict=True):
+            written[row][0].append(token)
+            written[row][1].append(logprob)
+        goes_on = wanted[open_rows] > step + 1
+        if eos_id is not None:
+            goes_on &= tokens != eos_id
+        if not goes_on.any():
             break
-        tokens_BP, positions_BP = next_B[:, None], positions_BP[:, -1:] + 1
-        mask_BP = torch.nn.functional.pad(mask_BP, (0, 1), value=1)
+        if not goes_on.all():
+            decoder.pick(torch.from_numpy(np.flatnonzero(goes_on)).to(device))
+            open_rows = open_rows[goes_on]
+        decoder.feed(next_B[torch.from_numpy(goes_on).to(device)])
     return written
+
+
+@torch.inference_mode()
+def suffix_chances(
+    model: torch.nn.Module, prompts: Sequence[Prompt], extraction: Extraction, batch_tokens: int
+) -> list[SuffixChance]:
+    """How likely each prompt's true suffix is drawn at each temperature above 0, teacher-forced, without sampling.
+
+    log p_z = Σ log of each suffix token's probability after temperature, top-k and top-p (Hayes et al. 2410.19482);
+    −inf where top-k or top-p leave a token out. In order of prompts, then temperatures.
+    """
+    temperatures = [t for t in extraction.temperatures if t > 0]
+    device = next(model.parameters()).device
+    found = np.zeros((len(prompts), len(temperatures)))
+    with packing(model):
+        for batch in by_length([len(p.token_ids) - 1 for p in prompts], batch_tokens):
+            hidden_NH = packed_hidden(model, pack([prompts[i].token_ids[:-1] for i in batch], device))
+            lengths = [len(prompts[i].token_ids) - 1 for i in batch]
+            for i, hidden_TH in zip(batch, hidden_NH.split(lengths), strict=True):
+                logits_SV = head_logits(model, hidden_TH[prompts[i].prefix_tokens - 1 :].contiguous()).float()
+                suffix_S = torch.tensor(prompts[i].suffix, device=device)
+                for column, temperature in enumerate(temperatures):
+                    found[i, column] = _log_chance(logits_SV, suffix_S, temperature, extraction)
+    return [
+        SuffixChance(p.record, p.prefix, t, p.prefix_tokens, len(p.suffix), float(found[i, column]))
+        for i, p in enumerate(prompts)
+        for column, t in enumerate(temperatures)
+    ]
+
+
+def _log_chance(logits_SV: torch.Tensor, suffix_S: torch.Tensor, temperature: float, extraction: Extraction) -> float:
+    total = 0.0
+    for rows in chunks(len(suffix_S), logits_SV.device):
+        part_SV = logits_SV[rows]
+        temperatures_S = torch.full((len(part_SV),), temperature, device=part_SV.device)
+        logp_SV = decoding_logprobs(part_SV, temperatures_S, extraction.top_k, extraction.top_p)
+        total += float(logp_SV.gather(-1, suffix_S[rows, None]).double().sum())
+    return total
 
 
 def choose(
@@ -130,42 +179,42 @@ def choose(
     sampled_B = temperatures_B > 0
     if not bool(sampled_B.any()):
         return greedy_B
-    probabilities_BV = decoding_distribution(logits_BV[sampled_B], temperatures_B[sampled_B], top_k, top_p)
-    cumulated_BV = probabilities_BV.double().cumsum(-1)
-    point_B = uniforms_B[sampled_B].double() * cumulated_BV[:, -1]
-    drawn_B = torch.searchsorted(cumulated_BV, point_B[:, None], right=True)[:, 0]
-    return greedy_B.index_put((sampled_B.nonzero()[:, 0],), drawn_B)
+    logp_BV = decoding_logprobs(logits_BV[sampled_B], temperatures_B[sampled_B], top_k, top_p)
+    return greedy_B.index_put((sampled_B.nonzero()[:, 0],), _drawn(logp_BV.exp_(), uniforms_B[sampled_B]))
 
 
-def decoding_distribution(
-    logits_BV: torch.Tensor, temperatures_B: torch.Tensor, top_k: int, top_p: float
-) -> torch.Tensor:
-    """Probabilities (B, V) that are drawn from, after temperature (above 0), top-k and top-p, in this order."""
+_BLOCK = 256  # tokens whose probabilities are summed first
+
+
+def _drawn(chances_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
+    """The token at which the cumulated chances pass the uniform number: first the block of tokens, then the token."""
+    short = -chances_BV.shape[-1] % _BLOCK
+    blocks_BNK = torch.nn.functional.pad(chances_BV, (0, short)).unflatten(-1, (-1, _BLOCK))
+    cumulated_BN = blocks_BNK.sum(-1).double().cumsum(-1)
+    point_B1 = (uniforms_B.double() * cumulated_BN[:, -1])[:, None]
+    block_B1 = torch.searchsorted(cumulated_BN, point_B1, right=True).clamp_max(cumulated_BN.shape[-1] - 1)
+    before_B1 = torch.nn.functional.pad(cumulated_BN, (1, 0)).gather(-1, block_B1)
+    inside_BK = blocks_BNK.gather(1, block_B1[..., None].expand(-1, 1, _BLOCK))[:, 0].double().cumsum(-1)
+    # the last token of the block that can be drawn, where rounding puts the point past the block's sum
+    point_B1 = torch.minimum(point_B1 - before_B1, torch.nextafter(inside_BK[:, -1:], torch.zeros_like(before_B1)))
+    return (block_B1 * _BLOCK + torch.searchsorted(inside_BK, point_B1, right=True))[:, 0]
+
+
+def decoding_logprobs(logits_BV: torch.Tensor, temperatures_B: torch.Tensor, top_k: int, top_p: float) -> torch.Tensor:
+    """Log-probabilities (B, V) of what is drawn, after temperature (above 0), top-k and top-p, in this order."""
     scaled_BV = logits_BV / temperatures_B[:, None]
     if 0 < top_k < scaled_BV.shape[-1]:
         lowest_B = scaled_BV.topk(top_k, -1).values[:, -1:]
         scaled_BV = scaled_BV.masked_fill(scaled_BV < lowest_B, -torch.inf)
-    probabilities_BV = scaled_BV.softmax(-1)
     if top_p < 1:
-        sorted_BV, order_BV = torch.sort(probabilities_BV, dim=-1, descending=True, stable=True)
+        sorted_BV, order_BV = torch.sort(scaled_BV.softmax(-1), dim=-1, descending=True, stable=True)
         outside_BV = sorted_BV.cumsum(-1) - sorted_BV >= top_p
         dropped_BV = torch.zeros_like(outside_BV).scatter(-1, order_BV, outside_BV)
-        probabilities_BV = probabilities_BV.masked_fill(dropped_BV, 0)
-        probabilities_BV = probabilities_BV / probabilities_BV.sum(-1, keepdim=True)
-    return probabilities_BV
+        scaled_BV = scaled_BV.masked_fill(dropped_BV, -torch.inf)
+    return scaled_BV.log_softmax(-1)
 
 
 def _uniforms(seed: int, row: _Row, count: int) -> np.ndarray:
-    name = f"{seed}|{row.prompt.record}|{row.temperature!r}|{row.sample}"
+    name = f"{seed}|{row.prompt.record}|{row.prompt.prefix!r}|{row.temperature!r}|{row.sample}"
     key = int.from_bytes(sha256(name.encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=key)).random(count)
-
-
-def _pad_left(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
-    width = max(p.prefix_tokens for p in prompts)
-    tokens_BP = np.zeros((len(prompts), width), dtype=np.int64)
-    mask_BP = np.zeros((len(prompts), width), dtype=np.int64)
-    for i, prompt in enumerate(prompts):
-        tokens_BP[i, width - prompt.prefix_tokens :] = prompt.token_ids[: prompt.prefix_tokens]
-        mask_BP[i, width - prompt.prefix_tokens :] = 1
-    return tokens_BP, mask_BP

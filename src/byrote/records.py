@@ -211,6 +211,8 @@ COMPLETIONS_SCHEMA = pa.schema(
         ("suffix_tokens", pa.int32()),
         ("token_ids", pa.list_(pa.int32())),
         ("logprob", pa.list_(pa.float32())),
+        ("text", pa.string()),
+        ("suffix_text", pa.string()),
     ]
 )
 
@@ -220,7 +222,9 @@ class Completion:
     """What a model wrote after the first `prefix_tokens` ids of a record, the prompt left out.
 
     token_ids: at most `suffix_tokens` ids, fewer where the model ended the text (its end-of-text id is kept) ·
-    logprob: natural log-probability of each under the model that wrote it, before temperature and truncation.
+    logprob: natural log-probability of each under the model that wrote it, before temperature and truncation ·
+    text, suffix_text: what was written and the record's true suffix, decoded · prefix: the setting, a share of the
+    record's tokens below 1, a number of tokens from 1 on.
     """
 
     record: str
@@ -231,6 +235,8 @@ class Completion:
     suffix_tokens: int
     token_ids: tuple[int, ...]
     logprob: tuple[float, ...]
+    text: str
+    suffix_text: str
 
 
 def completions_to_table(completions: Sequence[Completion]) -> pa.Table:
@@ -245,3 +251,33 @@ def completions_from_table(table: pa.Table) -> list[Completion]:
         Completion(**{**row, "token_ids": tuple(row["token_ids"]), "logprob": tuple(row["logprob"])})
         for row in table.to_pylist()
     ]
+
+
+CHANCES_SCHEMA = pa.schema(
+    [
+        ("record", pa.string()),
+        ("prefix", pa.float64()),
+        ("temperature", pa.float64()),
+        ("prefix_tokens", pa.int32()),
+        ("suffix_tokens", pa.int32()),
+        ("log_probability", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SuffixChance:
+    """The natural log of the probability that exactly the record's suffix is drawn after its prefix; may be −inf."""
+
+    record: str
+    prefix: float
+    temperature: float
+    prefix_tokens: int
+    suffix_tokens: int
+    log_probability: float
+
+
+def chances_to_table(chances: Sequence[SuffixChance]) -> pa.Table:
+    """Suffix chances as an Arrow table of CHANCES_SCHEMA, in the order given."""
+    columns = {name: [getattr(c, name) for c in chances] for name in CHANCES_SCHEMA.names}
+    return pa.Table.from_pydict(columns, schema=CHANCES_SCHEMA)

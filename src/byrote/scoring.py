@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from byrote.batches import by_length, pad_right
-from byrote.lm import target_logits
+from byrote.batches import by_length
+from byrote.lm import chunks, head_logits, pack, packed_hidden, packing
 from byrote.records import TokenScores
 
 
@@ -32,58 +32,54 @@ def score(
     lengths = [max(len(ids) - 1, 0) for ids in token_ids]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     columns = {name: np.zeros(offsets[-1], dtype) for name, dtype in _COLUMNS.items()}
-    scored = [i for i, length in enumerate(lengths) if length]
-    for batch in by_length([len(token_ids[i]) for i in scored], batch_tokens):
-        rows = [scored[i] for i in batch]
-        tokens_BT, lengths_B = pad_right([token_ids[i] for i in rows])
-        values = token_scores(model, torch.from_numpy(tokens_BT).to(device), torch.from_numpy(lengths_B).to(device))
-        start = 0
-        for i in rows:
-            stop = start + lengths[i]
-            for name, column in columns.items():
-                column[offsets[i] : offsets[i + 1]] = values[name][start:stop]
-            start = stop
-        on_batch(int(lengths_B.sum()))
+    first_of = {tuple(ids): i for i, ids in reversed(list(enumerate(token_ids)))}
+    scored = [i for i, ids in enumerate(token_ids) if lengths[i] and first_of[tuple(ids)] == i]
+    with packing(model):
+        for batch in by_length([lengths[i] for i in scored], batch_tokens):
+            rows = [scored[i] for i in batch]
+            values = token_scores(model, [token_ids[i] for i in rows], device)
+            for i, start in zip(rows, np.cumsum([0, *(lengths[i] for i in rows[:-1])]), strict=True):
+                for name, column in columns.items():
+                    column[offsets[i] : offsets[i + 1]] = values[name][start : start + lengths[i]]
+            on_batch(sum(len(token_ids[i]) for i in rows))
+    for i, ids in enumerate(token_ids):  # a text that stands twice is scored once
+        if (first := first_of[tuple(ids)]) != i:
+            for column in columns.values():
+                column[offsets[i] : offsets[i + 1]] = column[offsets[first] : offsets[first + 1]]
+            on_batch(len(ids))
     return TokenScores(tuple(records), offsets, **columns)
 
 
 _COLUMNS = {"logprob": np.float32, "top1": np.bool_, "mean": np.float32, "std": np.float32}
 
 
-def token_scores(model: torch.nn.Module, tokens_BT: torch.Tensor, lengths_B: torch.Tensor) -> dict[str, np.ndarray]:
-    """Columns (S,) for the scored tokens of a right-padded batch, row after row; softmax in float32.
+def token_scores(
+    model: torch.nn.Module, token_ids: Sequence[Sequence[int]], device: torch.device
+) -> dict[str, np.ndarray]:
+    """Columns (S,) for the scored tokens of records run together, one after the other; only inside `lm.packing`.
 
-    mean and std of the log-probability over the vocabulary, weighted by probability: μ = Σ_v p·log p,
-    σ² = Σ_v p·(log p)² − μ² (min-k++, Zhang et al. 2024).
+    Softmax in float32. mean and std of the log-probability over the vocabulary, weighted by probability:
+    μ = Σ_v p·log p, σ² = Σ_v p·(log p)² − μ² (min-k++, Zhang et al. 2024). top1: no token is likelier.
     """
-    targets_BT = torch.arange(1, tokens_BT.shape[1], device=tokens_BT.device) < lengths_B[:, None]
-    has_target_BT = torch.nn.functional.pad(targets_BT, (0, 1))
-    targets_S = tokens_BT[:, 1:][targets_BT]
-    parts = [
-        _from_logits(logits_SV, targets)
-        for logits_SV, targets in zip(
-            target_logits(model, tokens_BT, has_target_BT).split(_CHUNK), targets_S.split(_CHUNK), strict=True
-        )
-    ]
+    targets_S = torch.tensor([token for ids in token_ids for token in ids[1:]], device=device)
+    hidden_SH = packed_hidden(model, pack([ids[:-1] for ids in token_ids], device))  # the last predicts nothing
+    logits_SV = head_logits(model, hidden_SH)
+    parts = [_from_logits(logits_SV[rows], targets_S[rows]) for rows in chunks(len(targets_S), device)]
     return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in _COLUMNS}
 
 
-_CHUNK = 256  # rows whose float32 logits stay near the processor's cache
-
-
 def _from_logits(logits_SV: torch.Tensor, targets_S: torch.Tensor) -> dict[str, torch.Tensor]:
-    shifted_SV = logits_SV.float()
-    top_S, argmax_S = shifted_SV.max(-1)
-    shifted_SV = shifted_SV - top_S[:, None]
-    picked_S = shifted_SV.gather(-1, targets_S[:, None])[:, 0]
+    top_S = logits_SV.amax(-1)
+    picked_S = logits_SV.gather(-1, targets_S[:, None])[:, 0]
+    shifted_SV = logits_SV.float() - top_S[:, None].float()
     weights_SV = shifted_SV.exp()
     total_S = weights_SV.sum(-1)
     first_S = torch.linalg.vecdot(weights_SV, shifted_SV) / total_S
     second_S = torch.linalg.vecdot(weights_SV.mul_(shifted_SV), shifted_SV) / total_S
     log_total_S = total_S.log()
     return {
-        "logprob": picked_S - log_total_S,
-        "top1": argmax_S == targets_S,
+        "logprob": picked_S.float() - top_S.float() - log_total_S,
+        "top1": picked_S == top_S,
         "mean": first_S - log_total_S,
         "std": (second_S - first_S**2).clamp_min(0).sqrt(),
     }

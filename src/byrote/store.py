@@ -145,7 +145,7 @@ class Run:
         if not (self.path / "plan.json").is_file():
             return kept
         plan = self.plan()
-        rows = [plan["base"], *plan["trials"]]
+        rows = [plan["base"], *plan["trials"], plan.get("null") or {}]
         planned = {row.get(name) for row in rows for name in ("finetune", "scores", "completions")}
         return [failure for failure in kept if failure["stage"] in planned]
 
@@ -178,6 +178,10 @@ class Run:
     def completions(self, stage: str) -> list[Completion]:
         """Completions of a finished stage."""
         return completions_from_table(self._parquet(f"{stage}/completions.parquet"))
+
+    def suffixes(self, stage: str) -> pa.Table:
+        """How likely the true suffixes are drawn, of a finished stage of completions (records.CHANCES_SCHEMA)."""
+        return self._parquet(f"{stage}/suffixes.parquet")
 
     def study(self) -> dict[str, Any]:
         """The resolved study, as plain values, with its provenance."""

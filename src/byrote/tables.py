@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from byrote.attacks import Attack, find_attacks
-from byrote.extraction import METRICS
+from byrote.attacks import Attack, Evidence, find_attacks
+from byrote.extraction import METRICS, Pair, keywords_in
 from byrote.records import Assignment, Completion, Record, Role, TokenScores
 from byrote.statistics.blind import blind_auc
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
@@ -132,7 +132,7 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
     plan, study = run.plan(), run.study()
     records = {r.record: r for r in run.records()}
     membership = study["membership"]
-    attacks = find_attacks(membership["attacks"])
+    attacks, rates = find_attacks(membership["attacks"]), membership["false_positive_rates"]
     base_scores = run.scores(plan["base"]["scores"]) if run.has(plan["base"]["scores"]) else None
     base_completions = _completions(run, plan["base"]["completions"])
     rows: dict[str, list[dict[str, Any]]] = {f.name: [] for f in fields(Tables)}
@@ -145,8 +145,9 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
         rows["trials"].append(_trial_row(run, trial, failed))
         rows["timings"] += _timings(run, planned["trial"], planned, ("finetune", "scores", "completions"))
         for stratum in _strata(trial, records, planned["roles"], blind):
-            for name, attack in attacks.items():
-                for table, found in _membership(trial, stratum, name, attack, membership["false_positive_rates"]):
+            sides = _sides(trial, stratum, records)
+            for name, attack in attacks.items() if sides else ():
+                for table, found in _membership(trial, stratum, sides, name, attack, rates):
                     rows[table].append(found)
         rows["extraction"] += _extraction(run, trial, records, base_completions)
     return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
@@ -251,13 +252,23 @@ def _strata(
         yield _Stratum(f"canaries@{copies}", copies, planted, kept_out, [], math.nan)
 
 
+def _sides(trial: _Measured, stratum: _Stratum, records: Mapping[str, Record]) -> list[Evidence]:
+    """What attacks see of the members, non-members and calibration records; empty where the trial is not scored."""
+    tuned, base = trial.tuned, trial.base
+    if tuned is None or base is None:
+        return []
+    drawn = [a.record for a in trial.roles if a.role is Role.CALIBRATION]
+    population = (tuned.take(drawn), base.take(drawn)) if drawn else None
+    return [
+        Evidence(tuned.take(ids), base.take(ids), tuple(records[r].text for r in ids), population)
+        for ids in (stratum.members, stratum.nonmembers, stratum.calibration)
+    ]
+
+
 def _membership(
-    trial: _Measured, stratum: _Stratum, name: str, attack: Attack, rates: list[float]
+    trial: _Measured, stratum: _Stratum, sides: list[Evidence], name: str, attack: Attack, rates: list[float]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    if trial.tuned is None or trial.base is None:
-        return
-    sides = (stratum.members, stratum.nonmembers, stratum.calibration)
-    scored = [attack.score(trial.tuned.take(ids), trial.base.take(ids)) for ids in sides]
+    scored = [attack.score(side) for side in sides]
     members, nonmembers, calibration = (s[~np.isnan(s)] for s in scored)
     area = auc(members, nonmembers)
     low, high = hanley_mcneil(area, len(members), len(nonmembers))
@@ -266,7 +277,7 @@ def _membership(
         low, high, interval = math.nan, math.nan, "none: sides do not overlap, the formula has no width"
     control = math.nan
     if not attack.needs_base:
-        by_base = [attack.score(trial.base.take(ids), trial.base.take(ids)) for ids in sides[:2]]
+        by_base = [attack.score(side.control()) for side in sides[:2]]
         control = auc(*(s[~np.isnan(s)] for s in by_base))
     head = {"stratum": stratum.name, "attack": name}
     yield (
@@ -335,7 +346,9 @@ def _extraction(
         for c in completions:
             if c.record not in prompted:
                 continue
-            suffix = records[c.record].token_ids[c.prefix_tokens :]
+            record, written, true = records[c.record], getattr(c, "text", ""), getattr(c, "suffix_text", "")
+            suffix = record.token_ids[c.prefix_tokens :]
+            pair = Pair(c.token_ids, suffix, written, true, keywords_in(record.spans, true))
             yield {
                 "trial": trial.row["trial"],
                 "model": model,
@@ -346,7 +359,7 @@ def _extraction(
                     name: getattr(c, name)
                     for name in ("prefix", "temperature", "sample", "prefix_tokens", "suffix_tokens")
                 },
-                **{name: metric(c.token_ids, suffix) for name, metric in METRICS.items()},
+                **{name: metric.score(pair) for name, metric in METRICS.items()},
                 **{name: values.get(c.record) for name, values in perplexity.items()},
                 "output_perplexity": float(np.exp(-np.mean(c.logprob))) if c.logprob else None,
             }

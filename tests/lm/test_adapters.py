@@ -14,9 +14,11 @@ from byrote.config import Lora
 from byrote.errors import ModelError
 from byrote.lm import (
     MODULES,
+    Adapted,
     Base,
     adapter_is_nonzero,
     attach,
+    attach_stack,
     detach,
     load_adapter,
     load_base,
@@ -24,10 +26,10 @@ from byrote.lm import (
     resolve_base,
     save_adapter,
     seeded,
-    target_logits,
     trainable_parameters,
 )
 from byrote.lm.library import quiet
+from byrote.lm.lora import LoraLinear, keep_mask
 from fakes import VOCABULARY, WIDTH, save_tiny_model
 
 CPU = torch.device("cpu")
@@ -45,22 +47,25 @@ def load(folder: Path, precision: str = "fp32") -> Base:
 
 @torch.no_grad()
 def logits(model: Any) -> torch.Tensor:
-    return target_logits(model, TOKENS, torch.ones_like(TOKENS, dtype=torch.bool))
+    return model(input_ids=TOKENS).logits
 
 
-def tuned(base: Base, lora: Lora) -> PeftModel:
+def tuned(base: Base, lora: Lora) -> Adapted:
     """An adapter whose B is random, as if trained, in evaluation mode."""
     adapted = attach(base, lora, seed=3)
-    generator = torch.Generator().manual_seed(4)
-    for name, parameter in adapted.named_parameters():
-        if "lora_B" in name:
-            parameter.data.normal_(std=0.1, generator=generator)
+    randomize(adapted)
     return adapted.eval()
+
+
+def randomize(adapted: Adapted, which: int = 0, seed: int = 4) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _, _, b in adapted.weights_of(which):
+        b.copy_(torch.randn(b.shape, generator=generator) * 0.1)
 
 
 def initial(base: Base, seed: int) -> torch.Tensor:
     adapted = attach(base, Lora(matrices=("q",), rank=2), seed)
-    weights = [p.detach().clone() for name, p in adapted.named_parameters() if "lora_A" in name]
+    weights = [a.clone() for _, a, _ in adapted.weights_of(0)]
     detach(base, adapted)
     return torch.cat(weights)
 
@@ -86,8 +91,7 @@ def test_exactly_the_modules_asked_for_are_adapted(tmp_path: Path, model_type: s
     base = load(save_tiny_model(tmp_path, model_type, layers=12))
     names = module_names(base.model, base.model_type, ["o", "down"])
     adapted = attach(base, Lora(matrices=("o", "down")), seed=0)
-    inner = adapted.get_base_model()
-    assert [name for name, module in inner.named_modules() if isinstance(module, BaseTunerLayer)] == names
+    assert [name for name, module in adapted.inner.named_modules() if isinstance(module, LoraLinear)] == names
 
 
 def test_only_the_adapter_is_trainable_and_its_size_is_known(base: Base) -> None:
@@ -136,8 +140,8 @@ def test_seeded_restores_the_global_generator_after_an_error() -> None:
 @pytest.mark.parametrize(("scaling", "scale"), [("fixed", 16 / 4), ("proportional", 16), ("rslora", 16 / 2)])
 def test_the_scale_of_the_update(base: Base, scaling: Any, scale: float) -> None:
     adapted = attach(base, Lora(rank=4, alpha=16, scaling=scaling), seed=0)
-    layers = [m for m in adapted.modules() if isinstance(m, BaseTunerLayer)]
-    assert [layer.scaling["default"] for layer in layers] == [scale, scale]  # type: ignore[attr-defined, index]
+    layers = [m for m in adapted.modules() if isinstance(m, LoraLinear)]
+    assert [layer.shares[0].scale for layer in layers] == [scale, scale]
 
 
 def test_a_second_adapter_is_refused(base: Base) -> None:
@@ -169,7 +173,7 @@ def test_a_saved_adapter_comes_back_for_evaluation(tmp_path: Path, base: Base) -
     loaded = load_adapter(base, tmp_path / "adapter")
     assert torch.equal(logits(loaded), want)
     assert not any(module.training for module in loaded.modules())
-    assert trainable_parameters(loaded) == 0
+    assert not any(p.requires_grad for p in loaded.parameters())
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -240,7 +244,7 @@ def test_what_is_no_fitting_adapter_is_refused_and_leaves_the_base_alone(
     with pytest.raises(ModelError, match=said):
         load_adapter(base, tmp_path / "adapter")
     assert torch.equal(logits(base.model), before)
-    assert not any(isinstance(module, BaseTunerLayer) for module in base.model.modules())
+    assert not any(isinstance(module, BaseTunerLayer | LoraLinear) for module in base.model.modules())
 
 
 def test_an_adapter_of_another_architecture(tmp_path: Path, base: Base) -> None:
@@ -248,3 +252,73 @@ def test_an_adapter_of_another_architecture(tmp_path: Path, base: Base) -> None:
     save_adapter(tuned(other, Lora(matrices=("qkv",))), tmp_path / "adapter", "gpt2")
     with pytest.raises(ModelError, match=r"does not fit tiny: it has no module 'transformer\.h\.0\.attn\.c_attn'"):
         load_adapter(base, tmp_path / "adapter")
+
+
+def test_a_fresh_adapter_is_drawn_as_peft_draws_it(base: Base) -> None:
+    """A uniform in ±1/√I, B zero."""
+    adapted = attach(base, Lora(matrices=("q",), rank=64), seed=0)
+    for _, a, b in adapted.weights_of(0):
+        assert a.abs().max() <= WIDTH**-0.5
+        assert float(a.std()) == pytest.approx(WIDTH**-0.5 / 3**0.5, rel=0.05)
+        assert not b.any()
+
+
+STACK = [
+    Lora(matrices=("q", "v"), rank=2, dropout=0.2),
+    Lora(matrices=("v",), rank=5, scaling="rslora", dropout=0.0),
+    Lora(matrices=("o", "q"), rank=1, alpha=4, dropout=0.5),
+]
+
+
+def test_a_stack_computes_what_each_adapter_computes_alone(base: Base) -> None:
+    stacked = attach_stack(base, STACK, [1, 2, 3])
+    for which in range(3):
+        randomize(stacked, which, seed=which)
+    got = stacked.eval()(input_ids=TOKENS.repeat(3, 1)).logits.detach().unflatten(0, (3, -1))
+    weights = [[(name, a.clone(), b.clone()) for name, a, b in stacked.weights_of(k)] for k in range(3)]
+    detach(base, stacked)
+    for which, lora in enumerate(STACK):
+        alone = attach(base, lora, which + 1)
+        assert [name for name, _, _ in alone.weights_of(0)] == [name for name, _, _ in weights[which]]
+        for (_, a, _), (_, stacked_a, _) in zip(alone.weights_of(0), weights[which], strict=True):
+            assert torch.equal(a, stacked_a)
+        randomize(alone, seed=which)
+        torch.testing.assert_close(got[which], logits(alone.eval()), atol=1e-5, rtol=1e-5)
+        assert trainable_parameters(alone) == sum(a.numel() + b.numel() for _, a, b in weights[which])
+        detach(base, alone)
+
+
+def test_an_adapter_of_a_stack_is_saved_as_if_trained_alone(tmp_path: Path, base: Base) -> None:
+    stacked = attach_stack(base, STACK, [1, 2, 3])
+    randomize(stacked, 1)
+    save_adapter(stacked, tmp_path / "stacked", "tiny", 1)
+    detach(base, stacked)
+    alone = attach(base, STACK[1], 2)
+    randomize(alone)
+    save_adapter(alone, tmp_path / "alone", "tiny")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "stacked" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_dropout_drops_the_share_it_says_and_the_same_elements_for_the_same_seed() -> None:
+    keep, chance = keep_mask((400, 500), 0.05, CPU, (1, 2, 3, 4))
+    assert chance == pytest.approx(0.95, abs=1e-5)
+    assert float(keep.float().mean()) == pytest.approx(chance, abs=4 * (0.05 * 0.95 / 200_000) ** 0.5)
+    again, _ = keep_mask((400, 500), 0.05, CPU, (1, 2, 3, 4))
+    assert torch.equal(keep, again)
+    for other in ((0, 2, 3, 4), (1, 0, 3, 4), (1, 2, 0, 4), (1, 2, 3, 0)):
+        assert not torch.equal(keep, keep_mask((400, 500), 0.05, CPU, other)[0])
+    # neighbours are dropped independently: both in a share of 0.05²
+    gone = ~keep
+    assert float((gone[:, 1:] & gone[:, :-1]).float().mean()) == pytest.approx(0.0025, abs=5e-4)
+    assert float((gone[1:] & gone[:-1]).float().mean()) == pytest.approx(0.0025, abs=5e-4)
+
+
+def test_dropout_keeps_the_mean_of_the_update(base: Base) -> None:
+    adapted = attach(base, Lora(matrices=("q",), rank=2, dropout=0.4), seed=0)
+    randomize(adapted)
+    site = next(m for m in adapted.modules() if isinstance(m, LoraLinear))
+    x = torch.ones(4000, WIDTH)
+    plain = site.base_layer(x)
+    noisy = (site(x) - plain).mean(0).detach()
+    torch.testing.assert_close(noisy, (site.eval()(x[:1]) - plain[:1]).detach()[0], rtol=0.1, atol=0.05)

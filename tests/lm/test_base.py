@@ -18,7 +18,6 @@ from byrote.lm import (
     pick_device,
     pick_precision,
     resolve_base,
-    target_logits,
 )
 from byrote.lm.base import _attention
 from byrote.lm.files import WEIGHTS
@@ -124,19 +123,18 @@ def test_nf4_is_refused_on_a_processor(tmp_path: Path) -> None:
 def test_an_int8_base_trains_its_adapter_after_it_was_scored(tmp_path: Path) -> None:
     base = load(save_tiny_model(tmp_path), quantization="int8")
     token_ids_BT = torch.arange(1, 21).view(1, 20)
-    every_BT = torch.ones_like(token_ids_BT, dtype=torch.bool)
     with torch.no_grad():
-        before_SV = target_logits(base.model, token_ids_BT, every_BT)
+        before_SV = base.model(input_ids=token_ids_BT).logits
     adapted = attach(base, Lora(matrices=("q", "v"), dropout=0), seed=0)
-    target_logits(adapted, token_ids_BT, every_BT).square().mean().backward()
+    adapted(input_ids=token_ids_BT).logits.square().mean().backward()
     gradients = [p.grad for name, p in adapted.named_parameters() if "lora_B" in name]
     assert all(gradient is not None and gradient.count_nonzero() > 0 for gradient in gradients)
     # On a processor int8 training passes leave the activations unrounded, scoring passes do not: compare the latter.
     with torch.no_grad():
-        assert torch.equal(target_logits(adapted.eval(), token_ids_BT, every_BT), before_SV)
+        assert torch.equal(adapted.eval()(input_ids=token_ids_BT).logits, before_SV)
     detach(base, adapted)
     with torch.no_grad():
-        assert torch.equal(target_logits(base.model, token_ids_BT, every_BT), before_SV)
+        assert torch.equal(base.model(input_ids=token_ids_BT).logits, before_SV)
 
 
 def test_devices() -> None:

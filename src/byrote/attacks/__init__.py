@@ -1,41 +1,79 @@
-"""Membership inference attacks: from token scores to one number a record, higher = member.
+"""Membership inference attacks: from evidence to one number a record, higher = member.
 
-To add one: a file with a function of this signature, and a line in ATTACKS. A record on which an attack has no value
-gets NaN; it is counted as left out, never dropped.
+To add one: a file with a function of this signature, a line in ATTACKS, and a twin in the tests (docs/attacks.md has
+an example). A record on which an attack has no value gets NaN; it is counted as left out, never dropped.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from byrote.attacks.difference import difference
+from byrote.attacks._evidence import Evidence
+from byrote.attacks.difference import difference, difference_mean
+from byrote.attacks.ez import ez
 from byrote.attacks.loss import loss
+from byrote.attacks.min_k import min_k
+from byrote.attacks.min_k_difference import min_k_difference
+from byrote.attacks.min_k_plus_plus import min_k_plus_plus
 from byrote.attacks.ratio import ratio
+from byrote.attacks.rmia import rmia, rmia_a03
+from byrote.attacks.wbc import wbc
+from byrote.attacks.zlib import zlib, zlib_sum
 from byrote.errors import StudyError
-from byrote.records import TokenScores
+
+__all__ = ["ATTACKS", "Attack", "Evidence", "Need", "find_attacks"]
+
+Need = Literal["base", "calibration", "text"]
 
 
 @dataclass(frozen=True)
 class Attack:
-    """`score(tuned, base)` → float64 (N,), higher for members. `needs_base`: it compares with the base model, so the
-    base model's own AUC is no control for it."""
+    """`score(evidence)` → float64 (N,), higher for members.
 
-    score: Callable[[TokenScores, TokenScores], np.ndarray]
-    needs_base: bool
+    needs: what it looks at beside the tuned model's scores (base: the base model's, calibration: the population's,
+    text: the records' texts) · source: its paper · short_records: which records are missing, and what the shortest get.
+    """
+
+    score: Callable[[Evidence], np.ndarray]
+    needs: frozenset[Need]
     source: str
+    short_records: str
 
+    @property
+    def needs_base(self) -> bool:
+        """It compares with the base model, so the base model's own AUC is no control for it."""
+        return "base" in self.needs
+
+
+_ALONE: frozenset[Need] = frozenset()
+_BASE: frozenset[Need] = frozenset({"base"})
+_TEXT: frozenset[Need] = frozenset({"text"})
+_ALL_BUT_TEXT: frozenset[Need] = frozenset({"base", "calibration"})
 
 ATTACKS: dict[str, Attack] = {
-    "loss": Attack(loss, False, "Yeom et al. 2018"),
-    "ratio": Attack(ratio, True, "released code of Savine et al. 2024"),
-    "difference": Attack(difference, True, "Savine et al. 2024; Carlini et al. 2022"),
+    "loss": Attack(loss, _ALONE, "Yeom et al. 2018", "One token is enough."),
+    "ratio": Attack(ratio, _BASE, "released code of Savine et al. 2024", "One token is enough."),
+    "difference": Attack(difference, _BASE, "Savine et al. 2024; Carlini et al. 2022", "One token is enough."),
+    "difference_mean": Attack(difference_mean, _BASE, "Carlini et al. 2022", "One token is enough."),
+    "zlib": Attack(zlib, _TEXT, "Carlini et al. 2021", "One token is enough; missing where the text was removed."),
+    "zlib_sum": Attack(zlib_sum, _TEXT, "Carlini et al. 2021", "One token is enough; missing without its text."),
+    "min_k": Attack(min_k, _ALONE, "Shi et al. 2024", "Under ten tokens: the lowest one."),
+    "min_k_plus_plus": Attack(min_k_plus_plus, _ALONE, "Zhang et al. 2024", "As min_k; missing where every std is 0."),
+    "min_k_difference": Attack(min_k_difference, _BASE, "own; after Shi et al. 2024", "As min_k."),
+    "ez": Attack(ez, _BASE, "arXiv 2601.12104", "Missing where the tuned model's argmax is right on every token."),
+    "wbc": Attack(wbc, _BASE, "arXiv 2601.02751", "Only the widths that fit; missing under two tokens."),
+    "rmia": Attack(rmia, _ALL_BUT_TEXT, "Zarifzadeh et al. 2024", "All missing without calibration records."),
+    "rmia_a03": Attack(rmia_a03, _ALL_BUT_TEXT, "Zarifzadeh et al. 2024", "All missing without calibration records."),
 }
 
 
 def find_attacks(names: Sequence[str]) -> dict[str, Attack]:
-    """The attacks of these names. StudyError lists the names there are."""
+    """The attacks of these names; `all` is every one. StudyError lists the names there are."""
+    if "all" in names:
+        return dict(ATTACKS)
     for name in names:
         if name not in ATTACKS:
-            raise StudyError(f"membership.attacks: no attack {name!r}; there are {', '.join(ATTACKS)}")
+            raise StudyError(f"membership.attacks: no attack {name!r}; there are all, {', '.join(ATTACKS)}")
     return {name: ATTACKS[name] for name in names}

@@ -1,16 +1,42 @@
-"""Sums and means over the tokens of each record."""
+"""Sums and means over the tokens of each record. Ragged arrays: values (S,), record after record, and lengths (N,)."""
 
 import numpy as np
 
 from byrote.records import TokenScores
 
 
-def mean_by_record(values: np.ndarray, scores: TokenScores) -> np.ndarray:
-    """Mean of values (S,) over each record's tokens, float64 (N,); NaN for a record without scored tokens."""
-    lengths = scores.lengths
-    owner = np.repeat(np.arange(len(scores)), lengths)
-    sums = np.bincount(owner, weights=values.astype(np.float64), minlength=len(scores))
-    return np.divide(sums, lengths, out=np.full(len(scores), np.nan), where=lengths > 0)
+def owners(lengths: np.ndarray) -> np.ndarray:
+    """The record (0 to N − 1) that each token belongs to, int64 (S,)."""
+    return np.repeat(np.arange(len(lengths)), lengths)
+
+
+def sum_by_record(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sum of values (S,) over each record's tokens, float64 (N,); NaN for a record without tokens."""
+    sums = np.bincount(owners(lengths), weights=values.astype(np.float64), minlength=len(lengths))
+    return np.where(lengths > 0, sums, np.nan)
+
+
+def mean_by_record(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Mean of values (S,) over each record's tokens, float64 (N,); NaN for a record without tokens."""
+    return sum_by_record(values, lengths) / np.maximum(lengths, 1)
+
+
+def lowest_mean_by_record(values: np.ndarray, lengths: np.ndarray, percent: int = 20) -> np.ndarray:
+    """Mean of the lowest ⌊percent · T / 100⌋ values of each record's T, at least one, float64 (N,).
+
+    NaN for a record without tokens, and for one with a NaN among its values (sorting would hide it).
+    """
+    owner = owners(lengths)
+    ascending = values[np.lexsort((values, owner))]
+    starts, counts = np.cumsum(lengths) - lengths, np.maximum(lengths * percent // 100, 1)
+    low = np.arange(len(values)) - starts[owner] < counts[owner]
+    lowest = mean_by_record(ascending[low], np.bincount(owner[low], minlength=len(lengths)))
+    return where_known(lowest, values, lengths)
+
+
+def where_known(scores: np.ndarray, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Scores (N,), NaN where a record's values (S,) hold a NaN, which comparing and sorting would pass over."""
+    return np.where(sum_by_record(np.isnan(values), lengths) == 0, scores, np.nan)
 
 
 def same_tokens(tuned: TokenScores, base: TokenScores) -> None:

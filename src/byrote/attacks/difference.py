@@ -1,17 +1,23 @@
-"""The reference study's attack as its text defines it."""
+"""The reference study's attack as its text defines it, and the same per token."""
 
 import numpy as np
 
-from byrote.attacks._ragged import mean_by_record, same_tokens
-from byrote.records import TokenScores
+from byrote.attacks._evidence import Evidence
+from byrote.attacks._ragged import mean_by_record, sum_by_record
 
 
-def difference(tuned: TokenScores, base: TokenScores) -> np.ndarray:
+def difference(evidence: Evidence) -> np.ndarray:
     """Σ(ℓ tuned − ℓ base) over the record's tokens: log of Pr_tuned(x) / Pr_ref(x), in nats, (N,).
 
     Savine et al. 2024 define Pr_ref / Pr_tuned with members small; turned round here so that higher = member. Also
     Carlini et al. 2022. A record without scored tokens is missing.
     """
-    same_tokens(tuned, base)
-    change = tuned.logprob.astype(np.float64) - base.logprob
-    return mean_by_record(change, tuned) * np.where(tuned.lengths > 0, tuned.lengths, np.nan)
+    return sum_by_record(evidence.change, evidence.tuned.lengths)
+
+
+def difference_mean(evidence: Evidence) -> np.ndarray:
+    """Mean of ℓ tuned − ℓ base over the record's tokens, in nats a token, (N,) (Carlini et al. 2022).
+
+    Higher = member. Unlike the sum it does not grow with the record's length. Without scored tokens: missing.
+    """
+    return mean_by_record(evidence.change, evidence.tuned.lengths)

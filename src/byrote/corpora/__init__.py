@@ -9,6 +9,7 @@ from typing import Any
 from byrote.config import CorpusPart
 from byrote.corpora import adverse_events, files, hub, phee
 from byrote.corpora.checks import Finding, check, cut_long, drop_blank, drop_misplaced_spans
+from byrote.corpora.near_duplicates import near_duplicates_finding
 from byrote.errors import CorpusError
 from byrote.records import Record
 
@@ -45,8 +46,10 @@ def load_corpus(corpus: CorpusPart) -> LoadedCorpus:
     records, blank = drop_blank(reader(source)(corpus))
     records, misplaced = drop_misplaced_spans(records)
     own = SOURCE_FINDINGS[source](corpus) if source in SOURCE_FINDINGS else ()
-    left_out = [finding for finding in (blank, misplaced) if finding]
-    return LoadedCorpus(tuple(records), (*own, *left_out, *check(records, corpus)), content_of(records))
+    checked = check(records, corpus)
+    near = near_duplicates_finding(records)
+    found = [finding for finding in (*own, blank, misplaced, *checked, near) if finding]
+    return LoadedCorpus(tuple(records), tuple(found), content_of(records))
 
 
 def reader(source: str) -> Callable[[Any], list[Record]]:

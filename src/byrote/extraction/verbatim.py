@@ -1,8 +1,8 @@
 """Exact reproduction."""
 
-from collections.abc import Sequence
+from byrote.extraction._pair import Pair
 
 
-def verbatim(completion: Sequence[int], suffix: Sequence[int]) -> bool:
-    """Whether the completion is the suffix, token by token."""
-    return tuple(completion) == tuple(suffix)
+def verbatim(pair: Pair) -> bool:
+    """Whether the completion is the suffix, token by token (Carlini et al. 2023). False where either is empty."""
+    return bool(pair.suffix_ids) and pair.completion_ids == pair.suffix_ids

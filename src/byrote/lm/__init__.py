@@ -2,17 +2,22 @@
 
 from byrote.lm import advice as _advice  # noqa: F401 (before peft)
 from byrote.lm.adapters import (
+    Adapted,
     adapter_is_nonzero,
     attach,
+    attach_stack,
     detach,
     load_adapter,
     save_adapter,
     seeded,
     trainable_parameters,
 )
-from byrote.lm.base import Base, context_length, load_base
-from byrote.lm.forward import target_logits
+from byrote.lm.base import Base, check_matrices, context_length, load_base
+from byrote.lm.decoding import Decoder, decoding
+from byrote.lm.forward import chunks, head_logits, head_nll
 from byrote.lm.matrices import MODULES, module_names
+from byrote.lm.memory import cores, is_out_of_memory, keep_memory, micro_batch_tokens, workers_that_fit
+from byrote.lm.packing import pack, packed_hidden, packing, repeated
 from byrote.lm.precision import DTYPES, pick_device, pick_precision
 from byrote.lm.sources import BaseFiles, resolve_base
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
@@ -20,22 +25,38 @@ from byrote.lm.tokenizer import Tokenizer, load_tokenizer
 __all__ = [
     "DTYPES",
     "MODULES",
+    "Adapted",
     "Base",
     "BaseFiles",
+    "Decoder",
     "Tokenizer",
     "adapter_is_nonzero",
     "attach",
+    "attach_stack",
+    "check_matrices",
+    "chunks",
     "context_length",
+    "cores",
+    "decoding",
     "detach",
+    "head_logits",
+    "head_nll",
+    "is_out_of_memory",
+    "keep_memory",
     "load_adapter",
     "load_base",
     "load_tokenizer",
+    "micro_batch_tokens",
     "module_names",
+    "pack",
+    "packed_hidden",
+    "packing",
     "pick_device",
     "pick_precision",
+    "repeated",
     "resolve_base",
     "save_adapter",
     "seeded",
-    "target_logits",
     "trainable_parameters",
+    "workers_that_fit",
 ]

@@ -4,7 +4,8 @@ PEFT is the format on disk: adapter_config.json and adapter_model.safetensors.
 """
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from byrote.config import Lora
 from byrote.errors import ModelError
 from byrote.lm.base import Base
 from byrote.lm.library import first_line, quiet
+from byrote.lm.lora import LoraLinear, Share, Stack
 from byrote.lm.matrices import module_names
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -41,45 +44,132 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def attach(base: Base, lora: Lora, seed: int) -> PeftModel:
+class Adapted(nn.Module):
+    """A base model with one adapter on it, or a stack of them; the base's weights are frozen and lent.
+
+    A stack of K runs batches whose rows are K equal parts, one an adapter. In evaluation mode all of them are on.
+    """
+
+    def __init__(self, base: Base, loras: Sequence[Lora], seeds: Sequence[int], names: Sequence[set[str]]) -> None:
+        super().__init__()
+        self.inner, self.loras = base.model, tuple(loras)
+        self._stack = Stack(len(loras))
+        modules = dict(base.model.named_modules())
+        self._sites: dict[str, LoraLinear] = {}
+        for number, name in enumerate(modules):
+            on = [i for i, wanted in enumerate(names) if name in wanted]
+            if on:
+                shares = [Share(i, loras[i].rank, scale_of(loras[i]), loras[i].dropout, seeds[i]) for i in on]
+                widths = _widths_known(name, modules[name])
+                self._sites[name] = LoraLinear(modules[name], widths, shares, self._stack, number)
+        for name, site in self._sites.items():
+            _replace(base.model, name, site)
+        for i, seed in enumerate(seeds):
+            with seeded(seed):
+                for _, a_RI, _ in self.weights_of(i):
+                    a_RI.copy_(nn.init.kaiming_uniform_(torch.empty(a_RI.shape), a=math.sqrt(5)))
+
+    @property
+    def size(self) -> int:
+        """Adapters in the stack; 1 ordinarily."""
+        return self._stack.size
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own forward pass."""
+        return self.inner(*args, **kwargs)
+
+    def get_output_embeddings(self) -> Any:
+        """The model's output layer."""
+        return self.inner.get_output_embeddings()
+
+    def get_decoder(self) -> Any:
+        """The model without its output layer."""
+        return self.inner.get_decoder()
+
+    def at(self, step: int, micro_batch: int) -> None:
+        """Say where training is: this, the adapter's seed and the module decide which elements dropout drops."""
+        self._stack.place.step, self._stack.place.micro_batch = step, micro_batch
+
+    def checkpoint(self, on: bool) -> None:
+        """Whether the model keeps its layers' activations for the backward pass, or computes them again."""
+        if on:
+            self.inner.activation_checkpointing_enable({"use_reentrant": False})
+        elif self.inner.is_activation_checkpointing:
+            self.inner.activation_checkpointing_disable()
+
+    def weights_of(self, adapter: int) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+        """Module name, A (R, I) and B (O, R) of one adapter, in the model's order; views without padding."""
+        for name, site in self._sites.items():
+            for row, share in enumerate(site.shares):
+                if share.adapter == adapter:
+                    yield name, site.lora_A.data[row, : share.rank], site.lora_B.data[row, :, : share.rank]
+
+    def gradients_of(self, adapter: int) -> list[torch.Tensor]:
+        """The gradients of one adapter's A and B, views that may be scaled in place."""
+        rows = [
+            (s, row) for s in self._sites.values() for row, share in enumerate(s.shares) if share.adapter == adapter
+        ]
+        return [weight.grad[row] for s, row in rows for weight in (s.lora_A, s.lora_B) if weight.grad is not None]
+
+    def remove(self) -> None:
+        """Put the plain modules back."""
+        for name, site in self._sites.items():
+            _replace(self.inner, name, site.base_layer)
+
+
+def scale_of(lora: Lora) -> float:
+    """Scale of the update: alpha/r (`fixed`), alpha (`proportional`) or alpha/√r (`rslora`, Kalajdzievski 2023)."""
+    return lora.alpha / {"fixed": lora.rank, "proportional": 1, "rslora": math.sqrt(lora.rank)}[lora.scaling]
+
+
+def attach(base: Base, lora: Lora, seed: int) -> Adapted:
     """A fresh adapter (Hu et al. 2021) on the base model, in training mode: update 0, only its weights trainable.
 
-    The adapter is fp32 whatever the base is. The scale of the update is alpha/r (`fixed`), alpha (`proportional`)
-    or alpha/√r (`rslora`). Raises ModelError for matrices the architecture lacks, or a base that has an adapter.
+    The adapter is fp32 whatever the base is: A uniform in ±1/√I as PEFT draws it, B zero. `seed` rules A and dropout.
+    Raises ModelError for matrices the architecture lacks, or a base that has an adapter.
     """
+    return attach_stack(base, [lora], [seed])
+
+
+def attach_stack(base: Base, loras: Sequence[Lora], seeds: Sequence[int]) -> Adapted:
+    """Several fresh adapters on the base model, to be trained in one pass; each starts as `attach` would start it."""
     _refuse_second(base)
-    names = module_names(base.model, base.model_type, lora.matrices)
-    modules = dict(base.model.named_modules())
+    names = [module_names(base.model, base.model_type, lora.matrices) for lora in loras]
+    return Adapted(base, loras, seeds, [set(n) for n in names]).train()
+
+
+def detach(base: Base, adapted: "Adapted | PeftModel") -> None:
+    """Take the adapter off: `base.model` is the plain, frozen model again, in evaluation mode."""
+    if isinstance(adapted, Adapted):
+        adapted.remove()
+    else:
+        base.model = adapted.unload()  # type: ignore[operator]
+    base.model.eval().requires_grad_(False)
+
+
+def save_adapter(adapted: Adapted, folder: Path, base_name: str, which: int = 0) -> None:
+    """Write an adapter in PEFT's format; the same adapter gives the same bytes.
+
+    base_name: what the base model is called, written in place of its path on this machine · which: of a stack.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lora, found = adapted.loras[which], list(adapted.weights_of(which))
+    weights = {f"base_model.model.{n}.lora_{x}.weight": w for n, *ab in found for x, w in zip("AB", ab, strict=True)}
+    save_file(
+        {n: w.cpu().contiguous() for n, w in sorted(weights.items())}, folder / WEIGHTS, metadata={"format": "pt"}
+    )
+    modules = dict(adapted.inner.named_modules())
     config = LoraConfig(
         task_type="CAUSAL_LM",
-        target_modules=names,
+        target_modules=[name for name, _, _ in found],
         r=lora.rank,
         lora_alpha=lora.alpha * (lora.rank if lora.scaling == "proportional" else 1),  # type: ignore[arg-type]
         use_rslora=lora.scaling == "rslora",
         lora_dropout=lora.dropout,
         bias="none",
-        fan_in_fan_out=all(isinstance(modules[name], Conv1D) for name in names),
+        fan_in_fan_out=all(isinstance(modules[f"{name}.base_layer"], Conv1D) for name, _, _ in found),
     )
-    with seeded(seed), quiet():
-        return get_peft_model(base.model, config, autocast_adapter_dtype=True).train()  # type: ignore[return-value]
-
-
-def detach(base: Base, adapted: PeftModel) -> None:
-    """Take the adapter off: `base.model` is the plain, frozen model again, in evaluation mode."""
-    base.model = adapted.unload()  # type: ignore[operator]
-    base.model.eval().requires_grad_(False)
-
-
-def save_adapter(adapted: PeftModel, folder: Path, base_name: str) -> None:
-    """Write an adapter in PEFT's format; the same adapter gives the same bytes.
-
-    base_name: what the base model is called, written in place of its path on this machine.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    state = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(state.items())}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    adapted.peft_config["default"].save_pretrained(str(folder))
+    config.save_pretrained(str(folder))
     values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     values |= {"base_model_name_or_path": base_name, "inference_mode": True}
     values["target_modules"] = sorted(values["target_modules"])  # PEFT keeps a set, whose order varies by process
@@ -107,18 +197,18 @@ def load_adapter(base: Base, folder: Path) -> PeftModel:
     return adapted.eval().requires_grad_(False)  # type: ignore[return-value]
 
 
-def trainable_parameters(adapted: PeftModel) -> int:
-    """How many numbers of the model training changes."""
-    return sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+def trainable_parameters(adapted: Adapted, which: int = 0) -> int:
+    """How many numbers of the model training changes, for one adapter of a stack."""
+    return sum(a.numel() + b.numel() for _, a, b in adapted.weights_of(which))
 
 
-def adapter_is_nonzero(adapted: PeftModel) -> bool:
+def adapter_is_nonzero(adapted: Adapted, which: int = 0) -> bool:
     """Whether the adapter changes the model: some B of the update B·A is not all zero, as it is before training."""
-    return any(bool(p.count_nonzero()) for name, p in adapted.named_parameters() if "lora_B" in name)
+    return any(bool(b.count_nonzero()) for _, _, b in adapted.weights_of(which))
 
 
 def _refuse_second(base: Base) -> None:
-    if any(isinstance(module, BaseTunerLayer) for module in base.model.modules()):
+    if any(isinstance(module, (BaseTunerLayer, LoraLinear)) for module in base.model.modules()):
         raise ModelError(f"{base.files.name} already carries an adapter; detach it first")
 
 
@@ -159,6 +249,18 @@ def _widths(module: torch.nn.Module) -> tuple[int | None, int | None]:
     if isinstance(module, Conv1D):
         return int(module.weight.shape[1]), int(module.weight.shape[0])
     return getattr(module, "out_features", None), getattr(module, "in_features", None)
+
+
+def _widths_known(name: str, module: torch.nn.Module) -> tuple[int, int]:
+    out, into = _widths(module)
+    if out is None or into is None:
+        raise ModelError(f"module {name!r} is a {type(module).__name__}, not a linear one; choose other matrices")
+    return out, into
+
+
+def _replace(model: torch.nn.Module, name: str, module: torch.nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, module)
 
 
 def _fill(base: Base, adapted: PeftModel, weights: dict[str, torch.Tensor], folder: Path) -> None:

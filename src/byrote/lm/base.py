@@ -1,5 +1,6 @@
 """The base model: loaded once, frozen, the same object for scoring and under every adapter."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -11,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, G
 from byrote.errors import ModelError
 from byrote.lm.files import BaseFiles
 from byrote.lm.library import first_line, quiet
+from byrote.lm.matrices import module_names
 from byrote.lm.precision import DTYPES
 
 QUANTIZATIONS = ("none", "int8", "nf4")
@@ -78,6 +80,18 @@ def context_length(files: BaseFiles) -> int:
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"config.json of {files.name} cannot be read: {first_line(error)}") from error
     return _context(files, config.get_text_config())
+
+
+def check_matrices(files: BaseFiles, wanted: Iterable[Sequence[str]]) -> None:
+    """ModelError where an architecture lacks matrices of a trial; from config.json alone, no weight is read."""
+    try:
+        with quiet(), torch.device("meta"):
+            config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"{files.name} is no causal language model: {first_line(error)}") from error
+    for matrices in {tuple(m) for m in wanted}:
+        module_names(model, model.config.get_text_config().model_type, matrices)
 
 
 def _frozen(model: Any, files: BaseFiles, precision: str, quantization: str, device: torch.device) -> Base:

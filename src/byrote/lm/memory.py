@@ -1,0 +1,66 @@
+"""Memory: kept between steps on a processor, measured, and what to do when there is not enough."""
+
+import ctypes
+import os
+import platform
+from typing import Any
+
+import torch
+
+from byrote.lm.base import Base
+from byrote.lm.files import BaseFiles
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
+_PROCESSOR_TOKENS = 512  # larger activations leave the processor's caches (docs/log.md)
+
+
+def keep_memory() -> None:
+    """Have glibc keep large blocks for the next step: it returns each at once, and mapping them anew costs a part of
+    every training step on a processor (docs/log.md). Nothing is done with another C library."""
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the processor's allocator, had no room."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be taken: of the GPU, or of this machine."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def training_bytes_a_token(base: Base) -> int:
+    """About what one token of a micro-batch takes in training, without checkpointing.
+
+    17 hidden widths a layer in the base's format (34 bytes in bf16: Korthikanti et al. 2022, equation 2, without
+    attention's square, small for short records), and logits twice.
+    """
+    config: Any = base.model.config.get_text_config()
+    width = 2 if base.precision != "fp32" else 4
+    return width * (17 * config.num_hidden_layers * config.hidden_size + 2 * config.vocab_size)
+
+
+def micro_batch_tokens(base: Base, stack: int = 1) -> int:
+    """Tokens of one adapter in a micro-batch: the fastest on a processor, what half the free memory holds on a GPU."""
+    if base.device.type == "cpu":
+        return _PROCESSOR_TOKENS
+    return max(_PROCESSOR_TOKENS, free_memory(base.device) // 2 // training_bytes_a_token(base) // stack)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_that_fit(files: BaseFiles) -> int:
+    """How many worker processes this machine's memory holds, each with the base model in bf16 or fp32 and 3 GiB beside
+    it; at least 1."""
+    weights = sum(path.stat().st_size for path in files.folder.glob("*.safetensors"))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, memory // (weights + 3 * 2**30))

@@ -1,0 +1,220 @@
+"""The benchmark's arithmetic on made-up rates: composition, MFU, bounds and JSON. Nothing is measured here."""
+
+import importlib.util
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+WEIGHTS = 1000
+PRECISIONS = {"reference": "fp32", "tuned": "bf16", "byrote": "bf16"}
+
+
+def load(name: str) -> Any:
+    """A file of benchmarks/, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+common, workers = load("common"), load("workers")
+rate = st.floats(0.1, 1e5)
+three_rates = st.fixed_dictionaries(dict.fromkeys(common.STAGES, rate))
+
+
+def a_round(reference: float = 1.0, tuned: float = 2.0, byrote: float = 10.0, side: float | None = 12.0) -> dict:
+    """All stages at the same rates; products of 1e5 FLOP/s in bf16 and 5e4 in fp32."""
+    rates: dict = {
+        stage: {"reference": reference, "tuned": tuned, "byrote": byrote}
+        for stage in ("fine-tuning", "scoring", "generation")
+    }
+    if side is not None:
+        rates["side by side"] = {"byrote": side}
+    return {"rates": rates, "peaks": {"bf16": {"1 thread": 6e4, "2 threads": 1e5}, "fp32": {"2 threads": 5e4}}}
+
+
+def figures(rounds: list[dict]) -> dict:
+    return common.figures(rounds, common.Workload(300, 200, 100), WEIGHTS, PRECISIONS)
+
+
+def test_whole_trial_by_hand() -> None:
+    # 600/60 + 200/100 + 90/30 = 10 + 2 + 3
+    workload = common.Workload(trained=600, scored=200, written=90)
+    assert workload.seconds({"fine-tuning": 60.0, "scoring": 100.0, "generation": 30.0}) == pytest.approx(15.0)
+
+
+def test_workload_in_tokens_by_hand() -> None:
+    # Records of 4 and 7 tokens: 5.5 a record; second halves of 2 and 4: 3 a completion.
+    counts = common.Counts(members=10, epochs=2, scored=6, prompts=5, temperatures=3)
+    assert common.workload_of(counts, [[0] * 4, [0] * 7]) == common.Workload(trained=110, scored=33, written=45)
+
+
+def test_the_stated_workload_is_that_of_phee() -> None:
+    assert common.Counts() == common.Counts(members=2898, epochs=3, scored=3866, prompts=300, temperatures=3)
+
+
+@given(ours=three_rates, theirs=three_rates)
+def test_whole_trial_ratio_lies_between_the_stages_and_follows_them(ours: dict, theirs: dict) -> None:
+    rates = {s: {"reference": theirs[s], "tuned": theirs[s], "byrote": ours[s]} for s in common.STAGES}
+    measured = figures([{"rates": rates, "peaks": a_round()["peaks"]}])
+    ratio = measured["whole trial"]["byrote/reference"].median
+    stages = [ours[s] / theirs[s] for s in common.STAGES]
+    assert min(stages) * (1 - 1e-9) <= ratio <= max(stages) * (1 + 1e-9)
+    # The twin: seconds of each stage, one after the other.
+    took = {"ours": 0.0, "theirs": 0.0}
+    for stage, tokens in (("fine-tuning", 300), ("scoring", 200), ("generation", 100)):
+        took["ours"] += tokens / ours[stage]
+        took["theirs"] += tokens / theirs[stage]
+    assert ratio == pytest.approx(took["theirs"] / took["ours"])
+
+
+def test_figures_by_hand() -> None:
+    measured = figures([a_round()])
+    tuning, side = measured["fine-tuning"], measured["side by side"]
+    assert (tuning["byrote/reference"].median, tuning["byrote/tuned"].median) == (10.0, 5.0)
+    # 4 · 1000 weights · 10 tokens/s of 1e5 FLOP/s; the best product counts, not the first.
+    assert tuning["MFU byrote"].median == pytest.approx(0.4)
+    assert measured["scoring"]["MFU byrote"].median == pytest.approx(0.2)
+    assert measured["generation"]["MFU byrote"].median == pytest.approx(0.2)
+    # In fp32 against fp32 products: 4 · 1000 · 1 of 5e4.
+    assert tuning["MFU reference"].median == pytest.approx(0.08)
+    # Side by side stands against the one fine-tuning of the others.
+    assert (side["byrote/reference"].median, side["byrote/one process"].median) == (12.0, pytest.approx(1.2))
+    assert side["MFU byrote"].median == pytest.approx(0.48)
+
+
+def test_ratios_are_taken_within_their_round() -> None:
+    # The machine is twice as slow in the second round: the ratio of each round is 10, whatever the medians of rates.
+    measured = figures([a_round(), a_round(reference=0.5, byrote=5.0), a_round(reference=2.0, byrote=30.0)])
+    ratio = measured["fine-tuning"]["byrote/reference"]
+    assert (ratio.median, ratio.low, ratio.high) == (10.0, 10.0, 15.0)
+    rates = common.medians([a_round(byrote=b) for b in (3.0, 1.0, 2.0)])["scoring"]["byrote"]
+    assert (rates.median, rates.low, rates.high) == (2.0, 1.0, 3.0)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=5), st.randoms())
+def test_spread_ignores_order(values: list[float], random: Any) -> None:
+    shuffled = random.sample(values, len(values))
+    found = common.spread(shuffled)
+    ordered = sorted(values)
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    assert (found.median, found.low, found.high) == (pytest.approx(middle), ordered[0], ordered[-1])
+
+
+def test_one_missing_round_is_not_hidden() -> None:
+    assert math.isnan(common.spread([1.0, math.nan, 3.0]).median)
+
+
+def exact() -> dict:
+    """Every bounded figure exactly on its bound."""
+    measured: dict = {}
+    for b in common.BOUNDS:
+        measured.setdefault(b.stage, {})[b.figure] = common.Spread(b.least, b.least, b.least)
+    return measured
+
+
+def test_bounds_as_stated() -> None:
+    assert [(b.stage, b.figure, b.least) for b in common.BOUNDS] == [
+        ("fine-tuning", "byrote/reference", 4.5),
+        ("fine-tuning", "byrote/tuned", 1.5),
+        ("side by side", "byrote/reference", 5.5),
+        ("side by side", "MFU byrote", 0.55),
+        ("scoring", "byrote/reference", 4.5),
+        ("scoring", "MFU byrote", 0.58),
+        ("generation", "byrote/reference", 12.0),
+        ("whole trial", "byrote/reference", 4.5),
+    ]
+
+
+def test_every_bound_names_a_figure_that_is_computed() -> None:
+    measured = figures([a_round()])
+    assert all(b.figure in measured[b.stage] for b in common.BOUNDS)
+
+
+def test_a_figure_on_its_bound_passes_and_one_below_fails_alone() -> None:
+    assert all(v.passed for v in common.judge(exact(), 1.0, {}))
+    for bound in common.BOUNDS:
+        measured = exact()
+        measured[bound.stage][bound.figure] = common.Spread(bound.least * 0.99, 0.0, 1e9)
+        failed = [(v.stage, v.figure) for v in common.judge(measured, 1.0, {}) if not v.passed]
+        assert failed == [(bound.stage, bound.figure)]
+        assert all(v.passed for v in common.judge(measured, 0.6, {}))
+
+
+@pytest.mark.parametrize("gone", ["absent", "nan"])
+def test_what_was_not_measured_fails_unless_excused(gone: str) -> None:
+    measured = exact()
+    if gone == "absent":
+        del measured["side by side"]
+    else:
+        measured["side by side"] = dict.fromkeys(measured["side by side"], common.spread([math.nan]))
+    sides = [v for v in common.judge(measured, 1.0, {}) if v.stage == "side by side"]
+    assert [v.passed for v in sides] == [False, False]
+    excused = common.judge(measured, 1.0, {"side by side": "it needs two threads"})
+    assert [v.passed for v in excused if v.stage == "side by side"] == [None, None]
+    assert all(v.passed for v in excused if v.stage != "side by side")
+    assert "not judged" in "".join(common.verdict_lines(excused))
+    assert "it needs two threads" in "".join(common.verdict_lines(excused))
+    assert {v.passed for v in common.judge(measured, 1.0, {"all": "a GPU"})} == {None}
+
+
+def test_lines_name_the_failed_bound() -> None:
+    measured = exact()
+    measured["scoring"]["MFU byrote"] = common.Spread(0.5, 0.5, 0.5)
+    failed = [line for line in common.verdict_lines(common.judge(measured, 1.0, {})) if line.startswith("FAILED")]
+    assert failed == ["FAILED     scoring, MFU byrote: 0.50, at least 0.58"]
+
+
+def test_the_table_has_a_line_for_every_stage() -> None:
+    rounds = [a_round(), a_round(byrote=12.0)]
+    lines = common.table(figures(rounds), common.medians(rounds))
+    assert [line[:13].strip() for line in lines[1:]] == [
+        "fine-tuning",
+        "scoring",
+        "generation",
+        "side by side",
+        "whole trial",
+    ]
+    assert "11.0 (10.0–12.0)" in lines[1]
+    # 600 tokens at 1 and at 2 a second.
+    assert "600 s" in lines[5]
+    assert "300 s" in lines[5]
+
+
+def test_json_is_strict_and_comes_back() -> None:
+    record = {
+        "bounds": common.judge(exact() | {"whole trial": {}}, 1.0, {}),
+        "figures": {"scoring": {"MFU byrote": common.spread([math.nan])}},
+        "rounds": (a_round(),),
+        "infinite": math.inf,
+    }
+    got = json.loads(json.dumps(common.as_json(record), allow_nan=False))
+    assert got["rounds"] == [a_round()]
+    assert got["figures"]["scoring"]["MFU byrote"] == {"median": None, "low": None, "high": None}
+    assert got["infinite"] is None
+    assert got["bounds"][0] == {
+        "stage": "fine-tuning",
+        "figure": "byrote/reference",
+        "least": 4.5,
+        "median": 4.5,
+        "passed": True,
+        "reason": "",
+    }
+    assert got["bounds"][-1]["median"] is None
+    assert got["bounds"][-1]["passed"] is False
+
+
+def test_peak_memory_counts_bytes() -> None:
+    held = b"x" * 2**26
+    assert workers.peak_memory() >= len(held)
+    assert workers.peak_memory() < 2**40
