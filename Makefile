@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/demo
 export BYROTE_PHEE ?= $(wildcard $(abspath ../shared/phee))
 
-.PHONY: demo test test-real check format bench report clean
+.PHONY: demo test test-real check format bench bench-short exactness validate report clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -25,8 +25,17 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## byrote's loops against plain ones, in turn in one run
+bench: .venv/installed  ## byrote against Trainer + PEFT, plain and tuned, in turn in one run; fails below its bounds
 	$(BIN)/python benchmarks/speed.py
+
+bench-short: .venv/installed  ## the same in about six minutes, against 60% of the bounds
+	$(BIN)/python benchmarks/speed.py --short
+
+exactness: .venv/installed  ## a PHEE trial in bf16 against fp32
+	$(BIN)/python benchmarks/exactness.py
+
+validate: .venv/installed  ## simulated coverage of every interval and bound
+	$(BIN)/python benchmarks/validate.py
 
 report: .venv/installed  ## tables, figures and report again: make report RUN=runs/demo
 	$(BIN)/byrote report $(RUN)

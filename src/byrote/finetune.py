@@ -88,8 +88,9 @@ def finetune(
                 sequences = [token_ids[i] for i in order[first : first + training.effective_batch]]
                 targets = sum(max(len(s) - 1, 0) for s in sequences)
                 losses, room = _with_room(adapted, sequences, len(done), room)
-                if not all(math.isfinite(loss) for loss in losses):
-                    raise StageError(f"the loss is {max(losses)} at step {len(done)}; lower training.learning_rate")
+                broken = [loss for loss in losses if not math.isfinite(loss)]
+                if broken:
+                    raise StageError(f"the loss is {broken[0]} at step {len(done)}; lower training.learning_rate")
                 norms = [_clip(adapted.gradients_of(k), training.max_grad_norm) for k in range(adapted.size)]
                 rate = learning_rate_at(len(done), steps, training)
                 optimizer.param_groups[0]["lr"] = rate

@@ -57,7 +57,7 @@ def main() -> None:
         pipe = _Pipe(handle)
         size = int.from_bytes(sys.stdin.buffer.read(8), "big")
         path, prepared = pickle.loads(sys.stdin.buffer.read(size))  # from the parent process alone
-        from byrote.pipeline import Worker
+        from byrote.stages import Worker
         from byrote.store import Run
 
         worker = Worker(Run(path), prepared, pipe)

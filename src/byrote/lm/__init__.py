@@ -16,7 +16,15 @@ from byrote.lm.base import Base, check_matrices, context_length, load_base
 from byrote.lm.decoding import Decoder, decoding
 from byrote.lm.forward import chunks, head_logits, head_nll
 from byrote.lm.matrices import MODULES, module_names
-from byrote.lm.memory import cores, is_out_of_memory, keep_memory, micro_batch_tokens, workers_that_fit
+from byrote.lm.memory import (
+    cores,
+    device_name,
+    is_out_of_memory,
+    keep_memory,
+    micro_batch_tokens,
+    peak_memory,
+    workers_that_fit,
+)
 from byrote.lm.packing import pack, packed_hidden, packing, repeated
 from byrote.lm.precision import DTYPES, pick_device, pick_precision
 from byrote.lm.sources import BaseFiles, resolve_base
@@ -39,6 +47,7 @@ __all__ = [
     "cores",
     "decoding",
     "detach",
+    "device_name",
     "head_logits",
     "head_nll",
     "is_out_of_memory",
@@ -51,6 +60,7 @@ __all__ = [
     "pack",
     "packed_hidden",
     "packing",
+    "peak_memory",
     "pick_device",
     "pick_precision",
     "repeated",

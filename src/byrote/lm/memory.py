@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import resource
 from typing import Any
 
 import torch
@@ -64,3 +65,17 @@ def workers_that_fit(files: BaseFiles) -> int:
     weights = sum(path.stat().st_size for path in files.folder.glob("*.safetensors"))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, memory // (weights + 3 * 2**30))
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words, with the threads of a processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} processor, {torch.get_num_threads()} threads"
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes held so far: of the device, or of this process where the device is the processor."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)

@@ -1,0 +1,44 @@
+"""bf16 against fp32: the same trial on PHEE, same seed and order, and how far the AUCs are apart.
+
+    python benchmarks/exactness.py     # about five minutes on two cores; exits 1 where an AUC differs by more than 0.01
+
+600 records: 300 members and 300 non-members of PHEE, rank 8 on v, three epochs in batches of 16.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import byrote
+
+SETTINGS = {
+    "name": "exactness",
+    "corpus": {"source": "phee", "limit": 300, "calibration": None},
+    "lora": {"matrices": ["v"], "rank": 8},
+    "training": {"effective_batch": 16, "warmup_steps": 5},
+    "extraction": {"prompts": {"members": 0, "nonmembers": 0}},
+    "machine": {"device": "cpu"},
+}
+MOST = 0.01
+
+
+def main() -> int:
+    """Run both, print the AUCs side by side."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for precision in ("fp32", "bf16"):
+            study = {**SETTINGS, "model": {"precision": precision}}
+            outcome = byrote.run(study, Path(folder) / precision)
+            found[precision] = byrote.load(outcome.path).tables.membership.set_index("attack").auc
+    print(f"{'attack':<18} {'fp32':>7} {'bf16':>7} {'difference':>11}")
+    worst = 0.0
+    for attack, exact in found["fp32"].items():
+        difference = found["bf16"][attack] - exact
+        worst = max(worst, abs(difference))
+        print(f"{attack:<18} {exact:>7.4f} {found['bf16'][attack]:>7.4f} {difference:>+11.4f}")
+    print(f"largest difference {worst:.4f}, at most {MOST} allowed")
+    return 1 if worst > MOST else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

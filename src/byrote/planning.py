@@ -1,0 +1,294 @@
+"""What a study will do: its records read, tokenised and checked, its trials with their roles, prompts and keys.
+
+`prepare` settles everything that can be wrong before anything is trained.
+"""
+
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from byrote import lm
+from byrote.attacks import find_attacks
+from byrote.backends import Listener
+from byrote.canaries import assign, training_records
+from byrote.config import Study
+from byrote.corpora import Finding, load_corpus
+from byrote.corpora.checks import cut_long
+from byrote.errors import StudyError
+from byrote.finetune import steps_of
+from byrote.generation import Prompt
+from byrote.grid import (
+    METHOD_VERSION,
+    Trial,
+    base_key,
+    completions_key,
+    roles_key,
+    scores_key,
+    sequences_digest,
+    trial_key,
+    trials_of,
+)
+from byrote.records import CALIBRATION, Assignment, Record, Role
+
+
+class Silent:
+    """Hears nothing."""
+
+    def say(self, text: str) -> None:
+        """Ignored."""
+
+    def task(self, label: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:  # noqa: ARG002
+        """Ignored."""
+        return nullcontext(lambda units, text: None)  # noqa: ARG005
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial with its roles, what it trains on and prompts, and where its stages are in the run folder."""
+
+    trial: Trial
+    key: str
+    roles: tuple[Assignment, ...]
+    roles_key: str
+    training_ids: tuple[tuple[int, ...], ...]
+    prompts: tuple[Prompt, ...]
+    finetune: str
+    scores: str
+    completions: str | None
+
+    def trains_like(self, other: "Planned") -> bool:
+        """Whether two trials can be trained in one pass: the same records in the same order, the same settings."""
+        return self.trial.training == other.trial.training and self.training_ids == other.training_ids
+
+    def row(self) -> dict[str, Any]:
+        """What plan.json says of this trial."""
+        trial = self.trial
+        settings = {name: getattr(trial, name).model_dump(mode="json") for name in ("lora", "training", "canaries")}
+        return {
+            "trial": self.key,
+            "label": trial.label,
+            "matrices": trial.matrices,
+            "rank": trial.lora.rank,
+            "seed": trial.seed,
+            "settings": settings,
+            "roles": self.roles_key,
+            **{name: getattr(self, name) for name in ("finetune", "scores", "completions")},
+        }
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose corpus is read, tokenised and checked, with all its trials planned."""
+
+    study: Study
+    records: tuple[Record, ...]
+    findings: tuple[Finding, ...]
+    corpus_content: str
+    files: lm.BaseFiles
+    tokenizer: lm.Tokenizer
+    device: torch.device
+    precision: str
+    planned: tuple[Planned, ...]
+    null: Planned | None
+    null_missing: str
+    base_prompts: tuple[Prompt, ...]
+    base_scores: str
+    base_completions: str | None
+
+    @property
+    def stack(self) -> int:
+        """The most adapters that are trained in one pass."""
+        return self.study.machine.stack
+
+    def trial(self, number: str) -> Planned:
+        """A trial by its number in a task, or the null trial."""
+        if number == "null":
+            assert self.null
+            return self.null
+        return self.planned[int(number)]
+
+    def plan(self) -> dict[str, Any]:
+        """The content of plan.json."""
+        return {
+            "base": {"scores": self.base_scores, "completions": self.base_completions},
+            "trials": [planned.row() for planned in self.planned],
+            "null": self.null.row() if self.null else None,
+            "null_missing": self.null_missing,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+    def provenance(self) -> dict[str, Any]:
+        """Versions and hashes for the run's copy of the study."""
+        packages = ("byrote", "torch", "transformers", "peft", "numpy")
+        return {
+            "corpus_sha256": self.corpus_content,
+            "base_model_sha256": self.files.content,
+            "tokenizer_sha256": self.tokenizer.content,
+            "precision": self.precision,
+            "device": lm.device_name(self.device),
+            "python": platform.python_version(),
+            "versions": {name: version(name) for name in packages},
+            "method_versions": dict(METHOD_VERSION),
+        }
+
+
+def prepare(study: Study, listener: Listener | None = None) -> Prepared:
+    """Read, tokenise and check everything; train nothing.
+
+    Raises StudyError, CorpusError or ModelError for what would fail later.
+    """
+    listener = listener or Silent()
+    find_attacks([*study.membership.attacks, study.membership.primary])
+    trials = trials_of(study)
+    device = lm.pick_device(study.machine.device)
+    precision = lm.pick_precision(study.model.precision, device)
+    corpus = load_corpus(study.corpus)
+    files = lm.resolve_base(study.model.source, study.model.revision)
+    tokenizer = lm.load_tokenizer(files)
+    lm.check_matrices(files, [trial.lora.matrices for trial in trials])
+    records, findings = _tokenise(study, corpus.records, tokenizer, lm.context_length(files))
+    findings = (*corpus.findings, *findings)
+    records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
+    base = base_key(files.content, tokenizer.content, precision, study.model.quantization)
+    planned = tuple(_plan_trial(study, trial, records, records_digest, base) for trial in trials)
+    null, null_missing = _plan_null(study, planned[0], records, records_digest, base)
+    base_prompts = _all_prompts(records, planned)
+    left_out = _unprompted(planned, base_prompts)
+    for finding in (*findings, *left_out):
+        listener.say(finding.message)
+    return Prepared(
+        study,
+        records,
+        (*findings, *left_out),
+        corpus.content,
+        files,
+        tokenizer,
+        device,
+        precision,
+        planned,
+        null,
+        null_missing,
+        base_prompts,
+        f"base/{scores_key(base, records_digest)}",
+        f"base/{completions_key(base, _prompts_digest(base_prompts), study.extraction)}" if base_prompts else None,
+    )
+
+
+def _tokenise(
+    study: Study, records: Sequence[Record], tokenizer: lm.Tokenizer, context: int
+) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
+    token_ids = tokenizer.encode([r.text for r in records], study.corpus.append_eos)
+    with_ids = [_with_tokens(r, ids) for r, ids in zip(records, token_ids, strict=True)]
+    longest = min(study.corpus.max_tokens or context, context)
+    kept, cut = cut_long(with_ids, longest, study.corpus.long_records)
+    eos = tokenizer.eos_id
+    if study.corpus.append_eos and eos is not None:  # a record that was cut lost its end
+        kept = [r if r.token_ids[-1] == eos else _with_tokens(r, (*r.token_ids[:-1], eos)) for r in kept]
+    unscored = [r.record for r in kept if len(r.token_ids) < 2]
+    findings = [cut] if cut else []
+    if unscored:
+        message = f"{len(unscored)} records have fewer than 2 tokens and get no score: {', '.join(unscored[:5])}"
+        findings.append(Finding("unscored", len(unscored), message))
+    return tuple(kept), tuple(findings)
+
+
+def _with_tokens(record: Record, token_ids: Sequence[int]) -> Record:
+    return Record(record.record, record.split, record.group, record.text, record.spans, tuple(token_ids))
+
+
+def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], records_digest: str, base: str) -> Planned:
+    roles = tuple(assign(records, trial.canaries))
+    rkey = roles_key(records_digest, trial.canaries)
+    training = training_records(records, roles, trial.canaries)
+    steps_of(len(training), trial.training)
+    digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
+    key = trial_key(base, rkey, digest, trial.lora, trial.training)
+    prompts = _prompts(study, records, roles)
+    ckey = completions_key(key, _prompts_digest(prompts), study.extraction)
+    return Planned(
+        trial,
+        key,
+        roles,
+        rkey,
+        tuple(r.token_ids for r in training),
+        prompts,
+        f"trials/{key}",
+        f"trials/{key}/scores/{scores_key(key, records_digest)}",
+        f"trials/{key}/completions/{ckey}" if prompts else None,
+    )
+
+
+def _plan_null(
+    study: Study, first: Planned, records: Sequence[Record], records_digest: str, base: str
+) -> tuple[Planned | None, str]:
+    """An adapter with the first trial's settings, tuned on the calibration records: groups outside both sets."""
+    if not study.controls.null_trial:
+        return None, "controls.null_trial is false"
+    training = [r for r in records if r.split == CALIBRATION]
+    if not training:
+        return None, "there are no calibration records to tune a null trial on"
+    try:
+        steps_of(len(training), first.trial.training)
+    except StudyError as error:
+        return None, f"the null trial cannot be trained: {error}"
+    digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
+    key = trial_key(base, first.roles_key, digest, first.trial.lora, first.trial.training)
+    ids = tuple(r.token_ids for r in training)
+    stages = (f"trials/{key}", f"trials/{key}/scores/{scores_key(key, records_digest)}", None)
+    return Planned(first.trial, key, first.roles, first.roles_key, ids, (), *stages), ""
+
+
+def _all_prompts(records: Sequence[Record], planned: Sequence[Planned]) -> tuple[Prompt, ...]:
+    """The prompts of all trials, each once, in the records' order."""
+    wanted: dict[str, dict[float, Prompt]] = {}
+    for prompt in (prompt for p in planned for prompt in p.prompts):
+        wanted.setdefault(prompt.record, {})[prompt.prefix] = prompt
+    return tuple(prompt for r in records for prompt in wanted.get(r.record, {}).values())
+
+
+def _prompts(study: Study, records: Sequence[Record], roles: Sequence[Assignment]) -> tuple[Prompt, ...]:
+    """Canaries, and a sample of members and of non-members that is the same for every trial as far as roles allow."""
+    wanted, seed = study.extraction.prompts, study.extraction.seed
+    by_record = {r.record: r for r in records}
+    role_of = {a.record: a.role for a in roles}
+    canaries = [a.record for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
+    groups = (
+        (canaries, len(canaries) if wanted.canaries == "all" else wanted.canaries),
+        ([r for r, role in role_of.items() if role is Role.MEMBER], wanted.members),
+        ([r for r, role in role_of.items() if role is Role.NONMEMBER], wanted.nonmembers),
+    )
+    chosen = {
+        record
+        for ids, count in groups
+        for record in sorted(ids, key=lambda r: sha256(f"{seed}|{r}".encode()).digest())[:count]
+    }
+    prompts = (
+        _prompt(r, prefix) for r in by_record.values() if r.record in chosen for prefix in study.extraction.prefix
+    )
+    return tuple(p for p in prompts if p.prefix_tokens and p.suffix)
+
+
+def _prompt(record: Record, prefix: float) -> Prompt:
+    tokens = int(prefix) if prefix >= 1 else int(len(record.token_ids) * prefix)
+    return Prompt(record.record, record.token_ids, tokens, prefix)
+
+
+def _prompts_digest(prompts: Sequence[Prompt]) -> str:
+    return sequences_digest([p.record for p in prompts], [p.token_ids for p in prompts])
+
+
+def _unprompted(planned: Sequence[Planned], prompts: Sequence[Prompt]) -> tuple[Finding, ...]:
+    """Canaries too short to be split into prompt and suffix."""
+    asked = {p.record for p in prompts}
+    planted = {a.record for p in planned for a in p.roles if a.role is Role.CANARY_IN}
+    if not prompts or planned[0].trial.canaries.design == "none":
+        return ()
+    short = sorted(planted - asked)
+    message = f"{len(short)} planted canaries are not prompted: {', '.join(short[:5])}"
+    return (Finding("unprompted", len(short), message),) if short else ()
