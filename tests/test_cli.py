@@ -37,6 +37,19 @@ def test_run_status_and_report(study_file: Path, tmp_path: Path, capsys: pytest.
     assert (out / "report.html").is_file()
 
 
+def test_plan_says_what_to_expect_and_trains_nothing(
+    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert byrote("plan", study_file, "--grid.rank", "[1, 2, 4]") == 0
+    shown = capsys.readouterr().out
+    assert shown.count("seed 13") == 6
+    assert "GiB of memory" in shown
+    assert "records (" in shown
+    assert "told from chance at level 5% with power 80%" in shown
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_failed_trial_gives_status_one_and_says_why(
     study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

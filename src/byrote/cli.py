@@ -83,6 +83,37 @@ def run(study: str, /, *options: Options, out: Path | None = None, workers: int 
 
 
 @app.command
+def plan(study: str, /, *options: Options) -> None:
+    """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing."""
+    resolved = config.load_study(study, config.parse_overrides(options))
+    from byrote.forecast import CORRELATION, ICC, forecast
+    from byrote.planning import prepare
+
+    found = forecast(prepare(resolved, _Terminal()))
+    table = Table("trial", "records", "tokens", "steps", "time", box=None)
+    for work in found.work:
+        row = (f"{work.training_records}", f"{work.tokens:,}", f"{work.steps}", _duration(work.seconds))
+        table.add_row(work.label, *row)
+    out_console.print(table)
+    out_console.print(
+        f"in all about {_duration(found.seconds)} with {found.workers} workers of {found.threads} threads, "
+        f"{found.memory / 2**30:.1f} GiB of memory, {found.disk / 2**20:.0f} MiB of disk",
+        highlight=False,
+    )
+    table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)
+    for power in found.power:
+        rates = [f"{_number(tpr)} at {rate:g}" if not isinstance(tpr, str) else tpr for rate, tpr in power.tpr]
+        sides = f"{power.stratum} ({power.members}/{power.nonmembers})"
+        table.add_row(sides, *map(_number, (power.auc, power.auc_by_document, power.difference)), "; ".join(rates))
+    out_console.print(table)
+    out_console.print(
+        f"told from chance at level 5% with power 80%; by document: records of one document correlate at {ICC:g}; "
+        f"difference: between two trials near AUC 0.7 whose scores correlate at {CORRELATION:g}",
+        highlight=False,
+    )
+
+
+@app.command
 def status(run_folder: Path, /) -> None:
     """Each trial and stage of a run: done, waiting, running, failed and why."""
     from byrote import tables
@@ -186,6 +217,12 @@ def _print_auc(run_folder: Path) -> None:
         numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_base"]), _number(row["auc_blind"])]
         table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)
     out_console.print(table)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _number(value: Any) -> str:

@@ -12,7 +12,7 @@ from byrote.lm.adapters import (
     seeded,
     trainable_parameters,
 )
-from byrote.lm.base import Base, check_matrices, context_length, load_base
+from byrote.lm.base import Base, check_matrices, context_length, load_base, multiplying_weights
 from byrote.lm.decoding import Decoder, decoding
 from byrote.lm.forward import chunks, head_logits, head_nll
 from byrote.lm.matrices import MODULES, module_names
@@ -23,6 +23,7 @@ from byrote.lm.memory import (
     keep_memory,
     micro_batch_tokens,
     peak_memory,
+    weight_bytes,
     workers_that_fit,
 )
 from byrote.lm.packing import pack, packed_hidden, packing, repeated
@@ -57,6 +58,7 @@ __all__ = [
     "load_tokenizer",
     "micro_batch_tokens",
     "module_names",
+    "multiplying_weights",
     "pack",
     "packed_hidden",
     "packing",
@@ -68,5 +70,6 @@ __all__ = [
     "save_adapter",
     "seeded",
     "trainable_parameters",
+    "weight_bytes",
     "workers_that_fit",
 ]

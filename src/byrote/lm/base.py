@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from byrote.errors import ModelError
 from byrote.lm.files import BaseFiles
@@ -82,14 +84,30 @@ def context_length(files: BaseFiles) -> int:
     return _context(files, config.get_text_config())
 
 
-def check_matrices(files: BaseFiles, wanted: Iterable[Sequence[str]]) -> None:
-    """ModelError where an architecture lacks matrices of a trial; from config.json alone, no weight is read."""
+def _skeleton(files: BaseFiles) -> Any:
+    """The model without weights, from config.json alone."""
     try:
         with quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_config(config)
+            return AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"{files.name} is no causal language model: {first_line(error)}") from error
+
+
+def total_weights(files: BaseFiles) -> int:
+    """Numbers in a base model, tied ones once."""
+    return _skeleton(files).num_parameters()
+
+
+def multiplying_weights(files: BaseFiles) -> int:
+    """Weights of the linear layers with the output layer, tied or not: a token costs twice as many FLOP forward."""
+    linear = (nn.Linear, Conv1D)
+    return sum(m.weight.numel() for m in _skeleton(files).modules() if isinstance(m, linear))
+
+
+def check_matrices(files: BaseFiles, wanted: Iterable[Sequence[str]]) -> None:
+    """ModelError where an architecture lacks matrices of a trial; from config.json alone, no weight is read."""
+    model = _skeleton(files)
     for matrices in {tuple(m) for m in wanted}:
         module_names(model, model.config.get_text_config().model_type, matrices)
 

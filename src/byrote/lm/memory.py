@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from byrote.lm.base import Base
+from byrote.lm.base import Base, total_weights
 from byrote.lm.files import BaseFiles
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
@@ -52,6 +52,11 @@ def micro_batch_tokens(base: Base, stack: int = 1) -> int:
     if base.device.type == "cpu":
         return _PROCESSOR_TOKENS
     return max(_PROCESSOR_TOKENS, free_memory(base.device) // 2 // training_bytes_a_token(base) // stack)
+
+
+def weight_bytes(files: BaseFiles, precision: str) -> int:
+    """Bytes of a base model's weights in memory."""
+    return total_weights(files) * (4 if precision == "fp32" else 2)
 
 
 def cores() -> int:
