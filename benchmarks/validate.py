@@ -169,13 +169,13 @@ def clustered_records(simulations: int, seed: int) -> Iterator[Row]:
 def thresholds(simulations: int, seed: int) -> Iterator[Row]:
     """The rate at which fresh non-members pass a threshold set on n others, its mean.
 
-    The lowest threshold with k = ⌊rate·n⌋ of them above it lies just over the next score, and a fresh score falls above
-    that with chance (k + 1)/(n + 1): a little more than nominal, and that is the limit here.
+    The threshold lies on the k-th highest of them, k = ⌊rate·n⌋, and a fresh score falls on or above that with chance
+    k/(n + 1): a little less than nominal, and that is the limit here.
     """
     generator = np.random.default_rng(seed)
     for nonmembers, rate in ((961, 0.1), (961, 0.01), (200, 0.1), (200, 0.01)):
         realised = norm.sf([threshold_at_most(generator.normal(size=nonmembers), rate) for _ in range(simulations)])
-        limit, error = (int(rate * nonmembers) + 1) / (nonmembers + 1), float(realised.std() / simulations**0.5)
+        limit, error = int(rate * nonmembers) / (nonmembers + 1), float(realised.std() / simulations**0.5)
         setting = f"{rate:.0%} nominal, {limit:.2%} in theory, threshold from {nonmembers} non-members"
         yield at_most("realised false-positive rate, mean", setting, float(realised.mean()), limit, error)
 

@@ -319,7 +319,7 @@ def test_many_canaries_have_strata_of_their_own(tiny_study: dict, tmp_path: Path
     assert set(found.stratum) <= {"records", "canaries@1", "canaries@2"}
     apart = found[found.auc.isin([0, 1])]
     assert apart.auc_low.isna().all()
-    assert (apart.interval != "hanley-mcneil").all()
+    assert apart.interval.str.startswith("none: ").all()
     assert (
         found[found.stratum == "canaries@1"].n_members + found[found.stratum == "canaries@1"].n_nonmembers == 2
     ).all()

@@ -68,7 +68,7 @@ def test_an_empty_side_has_no_area_and_no_curve():
 
 
 @given(numbers, st.floats(0.01, 0.99))
-def test_the_threshold_is_the_lowest_that_keeps_the_rate(nonmembers: np.ndarray, rate: float):
+def test_the_threshold_is_a_score_that_keeps_the_rate_as_no_lower_score_would(nonmembers: np.ndarray, rate: float):
     if math.floor(rate * len(nonmembers) + 1e-9) < 1:
         with pytest.raises(ValueError, match="cannot resolve"):
             threshold_at_most(nonmembers, rate)
@@ -76,13 +76,45 @@ def test_the_threshold_is_the_lowest_that_keeps_the_rate(nonmembers: np.ndarray,
     threshold = threshold_at_most(nonmembers, rate)
     called, of = rate_at(nonmembers, threshold)
     assert called <= rate * of + 1e-6
-    below = np.nextafter(threshold, -math.inf)
-    assert threshold == -math.inf or rate_at(nonmembers, below)[0] > rate * of
+    assert threshold in nonmembers or (called == 0 and threshold == np.nextafter(nonmembers.max(), math.inf))
+    lower = nonmembers[nonmembers < threshold]
+    assert rate_at(nonmembers, lower.max())[0] > rate * of
+
+
+@pytest.mark.parametrize(("count", "rate"), [(10, 0.1), (10, 0.35), (25, 0.2), (9, 0.5)])
+def test_of_fresh_non_members_the_mean_share_called_is_k_of_n_plus_1(count: int, rate: float):
+    """Exact: of n + 1 exchangeable scores each in turn is the fresh one, the others set the threshold."""
+    scores = np.random.default_rng(3).normal(size=count + 1)
+    called = [scores[i] >= threshold_at_most(np.delete(scores, i), rate) for i in range(count + 1)]
+    assert sum(called) == math.floor(rate * count + 1e-9)
+    assert np.mean(called) <= rate
+
+
+def test_infinite_scores_keep_the_rate_or_are_refused():
+    few, many = np.array([math.inf] + [0.0, 1.0] * 5), np.array([math.inf] * 3 + [0.0] * 7)
+    assert threshold_at_most(few, 0.1) == math.inf
+    assert rate_at(few, math.inf) == (1, 11)
+    assert threshold_at_most(many, 0.3) == math.inf
+    with pytest.raises(ValueError, match=r"3 of 10 non-members score \+inf, a false-positive rate of 0.2 allows 2"):
+        threshold_at_most(many, 0.2)
+    assert threshold_at_most(np.array([-math.inf] * 9 + [2.0]), 0.2) == 2.0
+
+
+def test_the_threshold_lies_on_the_score_not_just_above_the_next():
+    assert threshold_at_most(np.array([1.0, 2.0, 3.0, 10.0]), 0.25) == 10.0
+    assert threshold_at_most(np.array([1.0, 2.0, 9.0, 10.0]), 0.5) == 9.0
 
 
 def test_at_most_with_ties_calls_none_rather_than_too_many():
     threshold = threshold_at_most(np.array([1.0] * 10), 0.5)
     assert rate_at(np.array([1.0] * 10), threshold) == (0, 10)
+
+
+def test_no_threshold_keeps_a_rate_that_infinite_scores_exceed():
+    scores = np.array([math.inf] * 3 + [1.0] * 17)
+    with pytest.raises(ValueError, match=r"3 of 20 non-members have the highest score there is: no threshold .* 0\.1$"):
+        threshold_at_most(scores, 0.1)
+    assert rate_at(scores, threshold_at_most(scores, 0.15)) == (3, 20)
 
 
 def test_a_tenth_of_ten_is_one():

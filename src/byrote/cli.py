@@ -205,13 +205,20 @@ def doctor() -> int:
 
 
 def _print_auc(run_folder: Path) -> None:
-    """The AUC table: one line a trial and attack, records apart from canaries."""
+    """The AUC table: of each trial and stratum the primary attack and the outsider's of the highest AUC."""
     import pandas as pd
 
+    from byrote.store import Run
+
+    primary = Run.open(run_folder).study()["membership"]["primary"]
     tables = {n: pd.read_parquet(run_folder / "tables" / f"{n}.parquet") for n in ("trials", "membership")}
     labels = dict(zip(tables["trials"]["trial"], tables["trials"]["label"], strict=True))
-    table = Table("trial", "compared", "attack", "AUC [95% interval]", "base model", "blind", box=None)
-    for row in tables["membership"].to_dict("records"):
+    table = Table("trial", "compared", "attack", "AUC [95% interval]", "control", "blind", box=None)
+    rows = tables["membership"]
+    known = rows[rows["auc"].notna() & (rows["knowledge"] != "auditor")]
+    best = known.groupby(["trial", "stratum"], sort=False)["auc"].idxmax()
+    shown = rows[(rows["attack"] == primary) | rows.index.isin(best)]
+    for row in shown.to_dict("records"):
         interval = "" if pd.isna(row["auc_low"]) else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
         sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
         numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_base"]), _number(row["auc_blind"])]

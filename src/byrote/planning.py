@@ -6,7 +6,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
@@ -20,7 +20,6 @@ from byrote.canaries import assign, training_records
 from byrote.config import Study
 from byrote.corpora import Finding, load_corpus
 from byrote.corpora.checks import cut_long
-from byrote.errors import StudyError
 from byrote.finetune import steps_of
 from byrote.generation import Prompt
 from byrote.grid import (
@@ -227,21 +226,24 @@ def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], records_d
 def _plan_null(
     study: Study, first: Planned, records: Sequence[Record], records_digest: str, base: str
 ) -> tuple[Planned | None, str]:
-    """An adapter with the first trial's settings, tuned on the calibration records: groups outside both sets."""
+    """An adapter with the first trial's settings, tuned on the calibration records: groups outside both sets.
+
+    Its warm-up is the same share of its steps as the first trial's is of that one's.
+    """
     if not study.controls.null_trial:
         return None, "controls.null_trial is false"
     training = [r for r in records if r.split == CALIBRATION]
     if not training:
         return None, "there are no calibration records to tune a null trial on"
-    try:
-        steps_of(len(training), first.trial.training)
-    except StudyError as error:
-        return None, f"the null trial cannot be trained: {error}"
+    plain = first.trial.training.model_copy(update={"warmup_steps": 0})
+    steps, theirs = (steps_of(count, plain) for count in (len(training), len(first.training_ids)))
+    settings = plain.model_copy(update={"warmup_steps": round(first.trial.training.warmup_steps * steps / theirs)})
+    trial = replace(first.trial, training=settings)
     digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
-    key = trial_key(base, first.roles_key, digest, first.trial.lora, first.trial.training)
+    key = trial_key(base, first.roles_key, digest, trial.lora, trial.training)
     ids = tuple(r.token_ids for r in training)
     stages = (f"trials/{key}", f"trials/{key}/scores/{scores_key(key, records_digest)}", None)
-    return Planned(first.trial, key, first.roles, first.roles_key, ids, (), *stages), ""
+    return Planned(trial, key, first.roles, first.roles_key, ids, (), *stages), ""
 
 
 def _all_prompts(records: Sequence[Record], planned: Sequence[Planned]) -> tuple[Prompt, ...]:

@@ -1,6 +1,6 @@
 """Tables of a run, a pure function of what is stored: no torch, no model.
 
-Every table is a list of typed columns; a number that cannot be computed is missing, and `left_out` counts the records.
+Columns and types: columns.py. A number that cannot be computed is missing, and `left_out` counts the records.
 """
 
 import math
@@ -12,78 +12,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from byrote.attacks import Attack, Evidence, find_attacks
-from byrote.extraction import METRICS, Pair, keywords_in
+from byrote import membership as ms
+from byrote.attacks import Attack, find_attacks
+from byrote.columns import COLUMNS, TRIAL
+from byrote.extraction import METRICS, Pair, keywords_in, tfidf_cosine
+from byrote.planted import AuditSettings, audit_rows, canary_rows
 from byrote.records import Assignment, Completion, Record, Role, TokenScores
 from byrote.statistics.blind import blind_auc
-from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
-from byrote.statistics.roc import auc, rate_at, roc_curve, threshold_at_most
+from byrote.statistics.draws import draws_needed
 from byrote.store import Run
-
-_TEXT, _WHOLE, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-_TRIAL = {"trial": _TEXT, "matrices": _TEXT, "rank": _WHOLE, "seed": _WHOLE}
-COLUMNS: dict[str, dict[str, pa.DataType]] = {
-    "trials": {
-        **_TRIAL,
-        "trainable_parameters": _WHOLE,
-        "total_parameters": _WHOLE,
-        "trainable_share": _REAL,
-        "members": _WHOLE,
-        "steps": _WHOLE,
-        "loss": _REAL,
-        "perplexity_base": _REAL,
-        "perplexity_tuned": _REAL,
-        "state": _TEXT,
-        "label": _TEXT,
-        "alpha": _REAL,
-        "scaling": _TEXT,
-        "epochs": _WHOLE,
-        "learning_rate": _REAL,
-        "copies": _TEXT,
-    },
-    "membership": {
-        **_TRIAL,
-        "stratum": _TEXT,
-        "copies": _WHOLE,
-        "attack": _TEXT,
-        "n_members": _WHOLE,
-        "n_nonmembers": _WHOLE,
-        "left_out": _WHOLE,
-        "auc": _REAL,
-        "auc_low": _REAL,
-        "auc_high": _REAL,
-        "interval": _TEXT,
-        "auc_base": _REAL,
-        "auc_blind": _REAL,
-    },
-    "operating_points": {
-        **dict.fromkeys(("trial", "stratum", "attack"), _TEXT),
-        "target_fpr": _REAL,
-        "threshold_source": _TEXT,
-        "threshold": _REAL,
-        **dict.fromkeys(("tpr", "tpr_low", "tpr_high"), _REAL),
-        **dict.fromkeys(("realised_fpr", "realised_fpr_low", "realised_fpr_high"), _REAL),
-        "refused_because": _TEXT,
-    },
-    "extraction": {
-        **dict.fromkeys(("trial", "model", "record", "role"), _TEXT),
-        "copies": _WHOLE,
-        **dict.fromkeys(("prefix", "temperature"), _REAL),
-        **dict.fromkeys(("sample", "prefix_tokens", "suffix_tokens", "longest_ngram"), _WHOLE),
-        "ngram_share": _REAL,
-        "verbatim": _FLAG,
-        **dict.fromkeys(("perplexity_base", "perplexity_tuned", "output_perplexity"), _REAL),
-    },
-    "timings": {
-        **dict.fromkeys(("trial", "stage"), _TEXT),
-        "seconds": _REAL,
-        "tokens": _WHOLE,
-        "tokens_per_second": _REAL,
-        "device": _TEXT,
-        "peak_memory": _WHOLE,
-    },
-    "roc": {**dict.fromkeys(("trial", "stratum", "attack"), _TEXT), "fpr": _REAL, "tpr": _REAL},
-}
 
 
 @dataclass(frozen=True)
@@ -92,8 +29,12 @@ class Tables:
 
     trials: pd.DataFrame
     membership: pd.DataFrame
+    comparisons: pd.DataFrame
     operating_points: pd.DataFrame
     extraction: pd.DataFrame
+    draws: pd.DataFrame
+    canaries: pd.DataFrame
+    audits: pd.DataFrame
     timings: pd.DataFrame
     roc: pd.DataFrame
 
@@ -110,7 +51,7 @@ class _Measured:
     @property
     def head(self) -> dict[str, Any]:
         """The columns that every row of this trial starts with."""
-        return {name: self.row[name] for name in _TRIAL}
+        return {name: self.row[name] for name in TRIAL}
 
 
 def build(run: Run) -> Tables:
@@ -131,26 +72,125 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
     """All tables as Arrow, by name, with the types of COLUMNS."""
     plan, study = run.plan(), run.study()
     records = {r.record: r for r in run.records()}
-    membership = study["membership"]
-    attacks, rates = find_attacks(membership["attacks"]), membership["false_positive_rates"]
-    base_scores = run.scores(plan["base"]["scores"]) if run.has(plan["base"]["scores"]) else None
+    attacks, settings = find_attacks(study["membership"]["attacks"]), _settings(study)
+    base_scores = _scores(run, plan["base"]["scores"])
+    null = _scores(run, (plan.get("null") or {}).get("scores"))
     base_completions = _completions(run, plan["base"]["completions"])
     rows: dict[str, list[dict[str, Any]]] = {f.name: [] for f in fields(Tables)}
     rows["timings"] += _timings(run, "", plan["base"], ("scores", "completions"))
     blind: dict[str, float] = {}
+    primary: dict[str, list[tuple[str, ms.Compared, ms.Scored]]] = {}
     failed = {failure["stage"] for failure in run.failures()}
     for planned in plan["trials"]:
-        tuned = run.scores(planned["scores"]) if run.has(planned["scores"]) else None
-        trial = _Measured(planned, run.roles(planned["roles"]), tuned, base_scores)
+        trial = _Measured(planned, run.roles(planned["roles"]), _scores(run, planned["scores"]), base_scores)
+        head = {"trial": planned["trial"]}
         rows["trials"].append(_trial_row(run, trial, failed))
         rows["timings"] += _timings(run, planned["trial"], planned, ("finetune", "scores", "completions"))
-        for stratum in _strata(trial, records, planned["roles"], blind):
-            sides = _sides(trial, stratum, records)
-            for name, attack in attacks.items() if sides else ():
-                for table, found in _membership(trial, stratum, sides, name, attack, rates):
-                    rows[table].append(found)
+        if trial.tuned is not None and base_scores is not None:
+            for stratum in ms.strata(trial.roles):
+                this = ms.compared(stratum, trial.roles, records, trial.tuned, base_scores, null)
+                alone = _blind(this, records, planned["roles"], blind)
+                found = _membership(trial, this, attacks, settings, alone, rows)
+                primary.setdefault(stratum.name, []).append((planned["trial"], this, found[settings.primary]))
+            rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, base_scores))
+            rows["audits"] += ({**head, **row} for row in _audits(trial, records, study))
         rows["extraction"] += _extraction(run, trial, records, base_completions)
+        rows["draws"] += _draws(run, trial, plan["base"]["completions"], _chance(study))
+    for several in primary.values():
+        rows["comparisons"] += _between_trials(several, settings.level)
     return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
+
+
+def _settings(study: Mapping[str, Any]) -> ms.Settings:
+    statistics, membership = study.get("statistics", {}), study["membership"]
+    return ms.Settings(
+        statistics.get("level", 0.95),
+        statistics.get("bootstrap", 1000),
+        statistics.get("seed", 0),
+        tuple(membership["false_positive_rates"]),
+        membership["primary"],
+    )
+
+
+def _audits(trial: _Measured, records: Mapping[str, Record], study: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    plan, asked = trial.row["settings"]["canaries"], study.get("audit", {})
+    if plan["design"] != "many" or trial.tuned is None or trial.base is None:
+        return
+    name = asked.get("attack") or study["membership"]["primary"]
+    settings = AuditSettings(
+        asked.get("guesses"),
+        asked.get("delta", 1e-5),
+        asked.get("level", 0.05),
+        name,
+        study.get("statistics", {}).get("seed", 0),
+    )
+    attack = find_attacks([name])[name]
+    yield from audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, plan["inclusion"])
+
+
+def _chance(study: Mapping[str, Any]) -> float:
+    return (study["extraction"].get("chances") or [0.5])[0]
+
+
+def _scores(run: Run, stage: str | None) -> TokenScores | None:
+    return run.scores(stage) if stage and run.has(stage) else None
+
+
+# --- membership -------------------------------------------------------------------------------------------------
+
+
+def _membership(
+    trial: _Measured,
+    this: ms.Compared,
+    attacks: Mapping[str, Attack],
+    settings: ms.Settings,
+    blind: float,
+    rows: dict[str, list[dict[str, Any]]],
+) -> dict[str, ms.Scored]:
+    """Append all rows of one stratum of a trial; returns the scores by attack."""
+    head = {"trial": trial.row["trial"]}
+    wanted = {**attacks, settings.primary: find_attacks([settings.primary])[settings.primary]}
+    found = ms.scored(this, wanted)
+    every: dict[str, ms.Scored] = dict(found)
+    if this.stratum.name == "records":
+        combined, _ = ms.auditor(this, found, settings.seed)
+        every |= {ms.AUDITOR: combined} if combined else {}
+    for name, one in every.items():
+        row = ms.membership_row(this, one, wanted.get(name), settings)
+        rows["membership"].append({**trial.head, **row, **ms.present(auc_blind=blind)})
+        rows["roc"] += ({**head, **point} for point in ms.roc_rows(this, one))
+        rows["operating_points"] += ({**head, **point} for point in ms.operating_rows(this, one, settings))
+    same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}
+    rows["comparisons"] += ({**same, **row} for row in ms.attack_comparisons(this, found, settings.level))
+    return found
+
+
+def _blind(this: ms.Compared, records: Mapping[str, Record], roles_key: str, known: dict[str, float]) -> float:
+    """AUC of the classifier that never saw the model, on the records; once for all trials of the same roles."""
+    if this.stratum.name != "records":
+        return math.nan
+    if roles_key not in known:
+        ours, theirs = ([records[r].text for r in ids] for ids in (this.stratum.members, this.stratum.nonmembers))
+        known[roles_key] = blind_auc(ours, theirs, [*this.groups[0], *this.groups[1]])
+    return known[roles_key]
+
+
+def _between_trials(several: list[tuple[str, ms.Compared, ms.Scored]], level: float) -> list[dict[str, Any]]:
+    """The primary attack, paired between every two trials that compare the same records; Holm over all pairs."""
+    rows = [
+        {
+            "trial_a": a,
+            "trial_b": b,
+            "attack_a": one.attack,
+            "attack_b": other.attack,
+            **ms.paired(this, one, other, level),
+        }
+        for i, (a, this, one) in enumerate(several)
+        for b, that, other in several[i + 1 :]
+        if (this.stratum.members, this.stratum.nonmembers) == (that.stratum.members, that.stratum.nonmembers)
+    ]
+    stratum = several[0][1].stratum.name
+    return [{"kind": "trials", "stratum": stratum, **row} for row in ms.with_holm(rows)] if rows else []
 
 
 # --- trials and timings -----------------------------------------------------------------------------------------
@@ -218,111 +258,6 @@ def _timings(run: Run, trial: str, planned: Mapping[str, Any], names: tuple[str,
             }
 
 
-# --- membership -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Stratum:
-    """Members, non-members and calibration records that are compared with each other, by id."""
-
-    name: str
-    copies: int
-    members: list[str]
-    nonmembers: list[str]
-    calibration: list[str]
-    auc_blind: float
-
-
-def _strata(
-    trial: _Measured, records: Mapping[str, Record], roles_key: str, blind: dict[str, float]
-) -> Iterator[_Stratum]:
-    by_role: dict[Role, list[Assignment]] = {role: [] for role in Role}
-    for assignment in trial.roles:
-        by_role[assignment.role].append(assignment)
-    ids = {role: [a.record for a in assigned] for role, assigned in by_role.items()}
-    if roles_key not in blind:
-        members, nonmembers = ([records[r] for r in ids[role]] for role in (Role.MEMBER, Role.NONMEMBER))
-        groups = [r.group for r in (*members, *nonmembers)]
-        blind[roles_key] = blind_auc([r.text for r in members], [r.text for r in nonmembers], groups)
-    yield _Stratum("records", 1, ids[Role.MEMBER], ids[Role.NONMEMBER], ids[Role.CALIBRATION], blind[roles_key])
-    for copies in sorted({a.copies for role in (Role.CANARY_IN, Role.CANARY_OUT) for a in by_role[role]}):
-        planted, kept_out = (
-            [a.record for a in by_role[role] if a.copies == copies] for role in (Role.CANARY_IN, Role.CANARY_OUT)
-        )
-        yield _Stratum(f"canaries@{copies}", copies, planted, kept_out, [], math.nan)
-
-
-def _sides(trial: _Measured, stratum: _Stratum, records: Mapping[str, Record]) -> list[Evidence]:
-    """What attacks see of the members, non-members and calibration records; empty where the trial is not scored."""
-    tuned, base = trial.tuned, trial.base
-    if tuned is None or base is None:
-        return []
-    drawn = [a.record for a in trial.roles if a.role is Role.CALIBRATION]
-    population = (tuned.take(drawn), base.take(drawn)) if drawn else None
-    return [
-        Evidence(tuned.take(ids), base.take(ids), tuple(records[r].text for r in ids), population)
-        for ids in (stratum.members, stratum.nonmembers, stratum.calibration)
-    ]
-
-
-def _membership(
-    trial: _Measured, stratum: _Stratum, sides: list[Evidence], name: str, attack: Attack, rates: list[float]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    scored = [attack.score(side) for side in sides]
-    members, nonmembers, calibration = (s[~np.isnan(s)] for s in scored)
-    area = auc(members, nonmembers)
-    low, high = hanley_mcneil(area, len(members), len(nonmembers))
-    interval = "hanley-mcneil"
-    if area in (0, 1):  # the formula's variance is 0 there, which is not certainty
-        low, high, interval = math.nan, math.nan, "none: sides do not overlap, the formula has no width"
-    control = math.nan
-    if not attack.needs_base:
-        by_base = [attack.score(side.control()) for side in sides[:2]]
-        control = auc(*(s[~np.isnan(s)] for s in by_base))
-    head = {"stratum": stratum.name, "attack": name}
-    yield (
-        "membership",
-        {
-            **trial.head,
-            **head,
-            "copies": stratum.copies,
-            "n_members": len(members),
-            "n_nonmembers": len(nonmembers),
-            "left_out": sum(int(np.isnan(s).sum()) for s in scored[:2]),
-            **_present(auc=area, auc_low=low, auc_high=high, auc_base=control, auc_blind=stratum.auc_blind),
-            "interval": interval,
-        },
-    )
-    fpr, tpr = roc_curve(members, nonmembers)
-    for x, y in zip(fpr, tpr, strict=True):
-        yield "roc", {"trial": trial.row["trial"], **head, "fpr": float(x), "tpr": float(y)}
-    for rate in rates:
-        for source, chosen in (("calibration", calibration), ("evaluation", nonmembers)):
-            point = _operating_point(members, nonmembers, chosen, rate, source)
-            yield "operating_points", {"trial": trial.row["trial"], **head, **point}
-
-
-def _operating_point(
-    members: np.ndarray, nonmembers: np.ndarray, chosen_on: np.ndarray, rate: float, source: str
-) -> dict[str, Any]:
-    point: dict[str, Any] = {"target_fpr": rate, "threshold_source": source}
-    if len(chosen_on) * rate < 1:
-        why = f"{len(chosen_on)} {source} records cannot resolve a false-positive rate of {rate:g}"
-        return {**point, "refused_because": why + ("; needs " + str(math.ceil(1 / rate)) if len(chosen_on) else "")}
-    threshold = threshold_at_most(chosen_on, rate)
-    point["threshold"] = threshold
-    for column, side in (("tpr", members), ("realised_fpr", nonmembers)):
-        hits, of = rate_at(side, threshold)
-        low, high = clopper_pearson(hits, of)
-        share = hits / of if of else math.nan
-        point |= _present(**{column: share, f"{column}_low": low, f"{column}_high": high})
-    return point
-
-
-def _present(**numbers: float) -> dict[str, float | None]:
-    return {name: None if math.isnan(number) else number for name, number in numbers.items()}
-
-
 # --- extraction -------------------------------------------------------------------------------------------------
 
 
@@ -342,26 +277,70 @@ def _extraction(
         name: _record_perplexities(scores, sorted(prompted))
         for name, scores in (("perplexity_base", trial.base), ("perplexity_tuned", trial.tuned))
     }
+    rows, pairs = [], []
     for model, completions in (("base", base_completions), ("tuned", tuned)):
         for c in completions:
             if c.record not in prompted:
                 continue
-            record, written, true = records[c.record], getattr(c, "text", ""), getattr(c, "suffix_text", "")
-            suffix = record.token_ids[c.prefix_tokens :]
-            pair = Pair(c.token_ids, suffix, written, true, keywords_in(record.spans, true))
+            record = records[c.record]
+            pair = Pair(
+                c.token_ids,
+                record.token_ids[c.prefix_tokens :],
+                c.text,
+                c.suffix_text,
+                keywords_in(record.spans, c.suffix_text),
+            )
+            pairs.append(pair)
+            rows.append(
+                {
+                    "trial": trial.row["trial"],
+                    "model": model,
+                    "record": c.record,
+                    "role": roles[c.record].role.value,
+                    "copies": roles[c.record].copies,
+                    **{
+                        name: getattr(c, name)
+                        for name in ("prefix", "temperature", "sample", "prefix_tokens", "suffix_tokens")
+                    },
+                    **{name: _number(metric.score(pair)) for name, metric in METRICS.items()},
+                    **{name: values.get(c.record) for name, values in perplexity.items()},
+                    "output_perplexity": float(np.exp(-np.mean(c.logprob))) if c.logprob else None,
+                }
+            )
+    background = [records[a.record].text for a in trial.roles if a.role is Role.NONMEMBER]
+    if any(text.strip() for text in background):
+        for row, cosine in zip(rows, tfidf_cosine(pairs, background), strict=True):
+            row["tfidf_cosine"] = _number(float(cosine))
+    yield from rows
+
+
+def _number(value: float) -> float | None:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _draws(run: Run, trial: _Measured, base_stage: str | None, chance: float) -> Iterator[dict[str, Any]]:
+    """How likely each true suffix is drawn, and in how many draws it comes with `chance`, without sampling."""
+    roles = {a.record: a for a in trial.roles}
+    tuned_stage = trial.row.get("completions")
+    if not tuned_stage or not run.has(tuned_stage):
+        return
+    prompted: set[str] = set()
+    for model, stage in (("tuned", tuned_stage), ("base", base_stage)):
+        if not stage or not run.has(stage):
+            continue
+        for row in run.suffixes(stage).to_pylist():
+            if model == "tuned":
+                prompted.add(row["record"])
+            elif row["record"] not in prompted:
+                continue
             yield {
                 "trial": trial.row["trial"],
                 "model": model,
-                "record": c.record,
-                "role": roles[c.record].role.value,
-                "copies": roles[c.record].copies,
-                **{
-                    name: getattr(c, name)
-                    for name in ("prefix", "temperature", "sample", "prefix_tokens", "suffix_tokens")
-                },
-                **{name: metric.score(pair) for name, metric in METRICS.items()},
-                **{name: values.get(c.record) for name, values in perplexity.items()},
-                "output_perplexity": float(np.exp(-np.mean(c.logprob))) if c.logprob else None,
+                "role": roles[row["record"]].role.value,
+                "copies": roles[row["record"]].copies,
+                **{name: row[name] for name in ("record", "prefix", "temperature", "suffix_tokens", "log_probability")},
+                "chance": chance,
+                "draws_for_chance": float(draws_needed(row["log_probability"], chance)),
             }
 
 

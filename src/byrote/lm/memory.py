@@ -65,11 +65,11 @@ def cores() -> int:
 
 
 def workers_that_fit(files: BaseFiles) -> int:
-    """How many worker processes this machine's memory holds, each with the base model in bf16 or fp32 and 3 GiB beside
+    """How many worker processes this machine's memory holds, each with the base model in bf16 or fp32 and 4 GiB beside
     it; at least 1."""
     weights = sum(path.stat().st_size for path in files.folder.glob("*.safetensors"))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, memory // (weights + 3 * 2**30))
+    return max(1, memory // (weights + 4 * 2**30))
 
 
 def device_name(device: torch.device) -> str:

@@ -42,7 +42,7 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
         cells += [number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3)]
         body.append([*cells, plain(row["n_members"]), plain(row["n_nonmembers"]), _published(row, published)])
     headers = ["matrices", "also varied", "rank", "seed", "AUC", "95% interval", "members", "non-members", "published"]
-    note = "Interval: Hanley and McNeil, records taken as independent of each other."
+    note = "Interval: by document (Obuchowski 1997), on the logit scale; the tables have Hanley and McNeil's beside it."
     if published is not None:
         note += f" Published: {published.title}, {published.source}; {published.setting}."
     caption = f"AUC of the primary attack ({primary}), members against non-members, one row a trial"

@@ -37,16 +37,31 @@ def roc_curve(members: np.ndarray, nonmembers: np.ndarray) -> tuple[np.ndarray, 
 
 
 def threshold_at_most(nonmembers: np.ndarray, rate: float) -> float:
-    """The lowest threshold at which at most `rate` of the non-members are called members.
+    """The highest threshold that calls as many of the non-members members as `rate` allows: one of their own scores.
 
-    Raises ValueError where fewer than 1/rate non-members cannot resolve the rate.
+    Of n non-members k = ⌊rate·n⌋ may be called. The threshold lies on the lowest score of those above the cut, not
+    just above the next lower one: it calls the same, and of fresh non-members a share whose mean is at most k/(n + 1),
+    so never above `rate`. Where the k + 1 highest tie, none is called: the threshold lies just above them.
+    Raises ValueError where fewer than 1/rate non-members cannot resolve the rate, and where more than k score +inf: no
+    threshold is above those.
     """
     allowed = math.floor(rate * len(nonmembers) + 1e-9)
     if allowed < 1:
         raise ValueError(f"{len(nonmembers)} non-members cannot resolve a false-positive rate of {rate:g}")
     if allowed >= len(nonmembers):
         return -math.inf
-    return float(np.nextafter(np.sort(nonmembers)[::-1][allowed], math.inf))
+    ascending = np.sort(nonmembers)
+    cut = ascending[-1 - allowed]
+    above = ascending[ascending > cut]
+    if len(above):
+        return float(above[0])
+    if cut == math.inf:
+        infinite = int((nonmembers == math.inf).sum())
+        raise ValueError(
+            f"{infinite} of {len(nonmembers)} non-members score +inf, a false-positive rate of {rate:g} allows "
+            f"{allowed}: no threshold keeps it"
+        )
+    return float(np.nextafter(cut, math.inf))
 
 
 def rate_at(scores: np.ndarray, threshold: float) -> tuple[int, int]:
