@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/demo
 export BYROTE_PHEE ?= $(wildcard $(abspath ../shared/phee))
 
-.PHONY: demo test test-real check format bench bench-short exactness validate report clean
+.PHONY: demo test test-real check format bench bench-short exactness validate large-run report clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -33,6 +33,9 @@ bench-short: .venv/installed  ## the same in about six minutes, against 60% of t
 
 exactness: .venv/installed  ## a PHEE trial in bf16 against fp32
 	$(BIN)/python benchmarks/exactness.py
+
+large-run: .venv/installed  ## the tables of fifteen trials of 3866 records, in at most 30 s and without torch
+	$(BIN)/python benchmarks/large_run.py
 
 validate: .venv/installed  ## simulated coverage of every interval and bound
 	$(BIN)/python benchmarks/validate.py

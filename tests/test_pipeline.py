@@ -437,6 +437,9 @@ def test_a_null_trial_is_tuned_on_the_calibration_records(study: byrote.Study, t
     assert pipeline.run(nulled, tmp_path / "run").failures == ()
     store = Run(tmp_path / "run")
     assert store.has(prepared.null.scores)
+    found = byrote.load(tmp_path / "run").tables.membership.query("stratum == 'records'").set_index("attack")
+    assert found.loc["ratio", "control"] == "null trial"
+    assert 0 <= found.loc["ratio", "auc_base"] <= 1
     assert pipeline.prepare(study).null_missing == "controls.null_trial is false"
 
 

@@ -126,7 +126,8 @@ def status(run_folder: Path, /) -> None:
         tables.stage_state(store, stage, failures) for stage in (plan["base"]["scores"], plan["base"]["completions"])
     ]
     table.add_row("base model", "", *base)
-    for planned in plan["trials"]:
+    null = [{**plan["null"], "label": "null trial"}] if plan.get("null") else []
+    for planned in [*plan["trials"], *null]:
         states = (tables.stage_state(store, planned[n], failures) for n in ("finetune", "scores", "completions"))
         table.add_row(planned["label"], *states)
     out_console.print(table)

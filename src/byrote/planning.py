@@ -159,6 +159,8 @@ def prepare(study: Study, listener: Listener | None = None) -> Prepared:
     null, null_missing = _plan_null(study, planned[0], records, records_digest, base)
     base_prompts = _all_prompts(records, planned)
     left_out = _unprompted(planned, base_prompts)
+    if study.controls.null_trial and null_missing:
+        left_out = (*left_out, Finding("null_trial", 1, f"there is no null trial: {null_missing}"))
     for finding in (*findings, *left_out):
         listener.say(finding.message)
     return Prepared(

@@ -1,0 +1,103 @@
+"""How long the tables of a large run take: fifteen trials of 3866 members and non-members, made-up scores.
+
+python benchmarks/large_run.py      # prints the seconds; exits 1 above 30 s, or where torch was imported
+"""
+
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from byrote.config import dump_study, load_study
+from byrote.records import (
+    Assignment,
+    Completion,
+    Record,
+    Role,
+    SuffixChance,
+    TokenScores,
+    chances_to_table,
+    completions_to_table,
+)
+from byrote.store import Run
+from byrote.tables import build
+
+TRIALS, SPLITS, PROMPTED, MOST = 15, {"members": 2898, "nonmembers": 968, "calibration": 961}, 200, 30.0
+ROLES = {"members": Role.MEMBER, "nonmembers": Role.NONMEMBER, "calibration": Role.CALIBRATION}
+WORDS = [f"word{i}" for i in range(3000)]
+
+
+def records() -> list[Record]:
+    """Records of 6 to 30 words, one to four a document."""
+    generator, made = random.Random(0), []
+    for split, count in SPLITS.items():
+        document = 0
+        for i in range(count):
+            document += generator.random() < 0.4
+            text = " ".join(generator.choices(WORDS, k=generator.randint(6, 30)))
+            ids = tuple(generator.choices(range(49152), k=len(text.split()) + 5))
+            made.append(Record(f"{split}{i}", split, f"{split}-{document}", text, (), ids))
+    return made
+
+
+def scores(these: list[Record], seed: int) -> TokenScores:
+    """Random token scores."""
+    generator = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum([len(r.token_ids) - 1 for r in these])]).astype(np.int64)
+    size = int(offsets[-1])
+    logprob = -np.abs(generator.normal(0, 3, size)).astype(np.float32)
+    spread = np.full(size, 2, np.float32)
+    return TokenScores(tuple(r.record for r in these), offsets, logprob, generator.random(size) < 0.3, -spread, spread)
+
+
+def write_run(path: Path) -> Run:
+    """A run folder as the pipeline leaves it, with made-up results."""
+    run, these = Run(path), records()
+    run.path.mkdir(parents=True)
+    run.write_records(these)
+    run.write_roles("r", [Assignment(r.record, ROLES[r.split], int(r.split == "members")) for r in these])
+    study = load_study({"name": "large"})
+    run.write_study(dump_study(study))
+    asked = these[:PROMPTED]
+    completions = [
+        Completion(r.record, 0.5, t, 0, 5, len(r.token_ids) - 5, r.token_ids[5:], (-1.0,) * 3, r.text, r.text)
+        for r in asked
+        for t in (0.0, 0.5, 1.0)
+    ]
+    chances = [SuffixChance(r.record, 0.5, t, 5, len(r.token_ids) - 5, -30.0) for r in asked for t in (0.5, 1.0)]
+
+    def stages(name: str, seed: int) -> dict[str, str]:
+        done = {"seconds": 1.0, "tokens": 1, "device": "none", "peak_memory": 1, "loss": 1.0, "steps": 1}
+        with run.stage(f"{name}/scores", done) as (folder, _):
+            pq.write_table(scores(these, seed).to_table(), folder / "scores.parquet")
+        with run.stage(f"{name}/completions", done) as (folder, _):
+            pq.write_table(completions_to_table(completions), folder / "completions.parquet")
+            pq.write_table(chances_to_table(chances), folder / "suffixes.parquet")
+        return {"scores": f"{name}/scores", "completions": f"{name}/completions"}
+
+    settings = {part: getattr(study, part).model_dump(mode="json") for part in ("lora", "training", "canaries")}
+    head = {"matrices": "v", "rank": 1, "seed": 0, "settings": settings, "roles": "r", "finetune": "none"}
+    rows = [{"trial": f"t{k}", "label": f"t{k}", **head, **stages(f"trials/{k}", k + 1)} for k in range(TRIALS)]
+    run.write_json("plan.json", {"base": stages("base", 0), "trials": rows, "findings": [], "null": None})
+    return run
+
+
+def main() -> int:
+    """Write, read, say how long reading took."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = write_run(Path(folder) / "run")
+        started = time.perf_counter()
+        tables = build(run)
+        seconds = time.perf_counter() - started
+    print(f"{TRIALS} trials, {len(tables.membership)} AUCs, {len(tables.extraction)} completions: {seconds:.1f} s")
+    if "torch" in sys.modules:
+        print("torch was imported")
+    return int(seconds > MOST or "torch" in sys.modules)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
