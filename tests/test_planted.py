@@ -57,9 +57,11 @@ def test_a_trial_without_canaries_has_no_rows():
 
 def test_the_audit_bounds_each_number_of_copies_apart_and_its_null_is_low():
     one, eight = audits(3.0)
-    assert (one["unit"], one["canaries"], one["guesses"], one["right"]) == ("record", 200, 200, 200)
-    assert one["epsilon_low"] == pytest.approx(epsilon_lower_bound(200, 200, 200, 1e-5))
-    assert one["epsilon_low"] == pytest.approx(one["largest"])
+    planted = sum(a.role is Role.CANARY_IN and a.copies == 1 for a in roles())
+    right = min(100, planted) + min(100, 200 - planted)  # half are guessed in, and the scores do not overlap
+    assert (one["unit"], one["canaries"], one["guesses"], one["right"]) == ("record", 200, 200, right)
+    assert one["epsilon_low"] == pytest.approx(epsilon_lower_bound(200, 200, right, 1e-5))
+    assert 1 < one["epsilon_low"] < one["largest"]
     assert one["null_epsilon"] < 0.5
     assert (eight["unit"], eight["canaries"]) == ("group of 8", 40)
     assert "fewer than 200" in eight["note"]
