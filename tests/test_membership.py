@@ -95,6 +95,7 @@ def test_single_model_attacks_are_controlled_by_the_base_model_and_others_by_the
     assert row["control"] == "null trial"
     assert row["auc_base"] == auc(under_null.members, under_null.nonmembers)
     assert abs(row["auc_base"] - 0.5) < 0.15 < row["auc"] - 0.5
+    assert row_of("rmia", compared(null))["control"].startswith("none: a null trial is tuned on the very population")
 
 
 def test_the_auditor_is_apart_and_has_no_threshold_from_calibration():

@@ -14,8 +14,8 @@ import numpy as np
 from byrote.attacks import Attack, Evidence
 from byrote.attacks._ragged import mean_by_record
 from byrote.records import Assignment, Record, Role, TokenScores
+from byrote.resampling import auc_intervals
 from byrote.statistics.auditor import cross_fitted, why_not
-from byrote.statistics.bootstrap import auc_interval
 from byrote.statistics.delong import clustered, delong, interval, why_no_interval
 from byrote.statistics.detectable import smallest_auc
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
@@ -146,8 +146,23 @@ def auditor(this: Compared, found: Mapping[str, Scored], seed: int) -> tuple[Sco
 # --- rows -------------------------------------------------------------------------------------------------------
 
 
-def membership_row(this: Compared, one: Scored, attack: Attack | None, settings: Settings) -> dict[str, Any]:
-    """AUC of one attack with its intervals and controls. attack: None for the auditor's."""
+def bootstraps(this: Compared, found: Mapping[str, Scored], settings: Settings) -> dict[str, tuple[float, float]]:
+    """Bootstrap interval of each attack's AUC, from the same resamples of documents for all."""
+    ours, theirs = ([getattr(one, side) for one in found.values()] for side in ("members", "nonmembers"))
+    intervals = auc_intervals(ours, theirs, *this.groups, settings.resamples, settings.seed, settings.level)
+    return dict(zip(found, intervals, strict=True))
+
+
+def membership_row(
+    this: Compared,
+    one: Scored,
+    attack: Attack | None,
+    settings: Settings,
+    resampled: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: of `bootstraps`."""
+    if resampled is None:
+        resampled = bootstraps(this, {one.attack: one}, settings)[one.attack]
     members, nonmembers, groups = _known(this, one)
     area = auc(members, nonmembers)
     control, what = _control(this, attack)
@@ -161,7 +176,7 @@ def membership_row(this: Compared, one: Scored, attack: Attack | None, settings:
         "left_out": int(np.isnan(one.members).sum() + np.isnan(one.nonmembers).sum()),
         **present(auc=area, auc_base=control),
         "control": what,
-        **_intervals(members, nonmembers, groups, area, settings),
+        **_intervals(members, nonmembers, groups, area, settings, resampled),
         **_matched(this, one),
         **present(smallest_auc=smallest_auc(len(members), len(nonmembers))),
     }
@@ -240,6 +255,8 @@ def _control(this: Compared, attack: Attack | None) -> tuple[float, str]:
         return math.nan, "none: the auditor's folds are its control"
     if not attack.needs_base:
         sides, what = [side.control() for side in this.sides[:2]], "base model"
+    elif "calibration" in attack.needs:
+        return math.nan, "none: a null trial is tuned on the very population this attack measures against"
     elif this.null is not None:
         sides, what = list(this.null), "null trial"
     else:
@@ -249,7 +266,12 @@ def _control(this: Compared, attack: Attack | None) -> tuple[float, str]:
 
 
 def _intervals(
-    members: np.ndarray, nonmembers: np.ndarray, groups: list[list[str]], area: float, settings: Settings
+    members: np.ndarray,
+    nonmembers: np.ndarray,
+    groups: list[list[str]],
+    area: float,
+    settings: Settings,
+    resampled: tuple[float, float],
 ) -> dict[str, Any]:
     """By document (Obuchowski 1997) as the row's own interval; beside it the others."""
     if not len(members) or not len(nonmembers):
@@ -261,9 +283,6 @@ def _intervals(
     low, high = interval(area, variance, settings.level)
     hanley = (
         (math.nan, math.nan) if area in (0, 1) else hanley_mcneil(area, len(members), len(nonmembers), settings.level)
-    )
-    resampled = auc_interval(
-        members, nonmembers, documents, other_documents, settings.seed, settings.resamples, settings.level
     )
     pairs = {
         "auc": (low, high),

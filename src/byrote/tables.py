@@ -15,26 +15,34 @@ import pyarrow as pa
 from byrote import membership as ms
 from byrote.attacks import Attack, find_attacks
 from byrote.columns import COLUMNS, TRIAL
-from byrote.extraction import METRICS, Pair, keywords_in, tfidf_cosine
+from byrote.configurations import Seen, configuration_rows, detectable_rows, together
+from byrote.per_record import agreement_rows, counterfactual_rows, record_rows
 from byrote.planted import AuditSettings, audit_rows, canary_rows
-from byrote.records import Assignment, Completion, Record, Role, TokenScores
+from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.blind import blind_auc
-from byrote.statistics.draws import draws_needed
 from byrote.store import Run
+from byrote.written import Judged, completions_of, draw_rates, draw_rows, extraction_rates, extraction_rows
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a run (columns: COLUMNS). `roc` holds the points of the curves."""
+    """The tables of a run (columns: COLUMNS). `roc` holds the points of the curves; `records` the fifty most exposed
+    of each trial; `configurations` a mean over seeds each, then a claim each pair."""
 
     trials: pd.DataFrame
     membership: pd.DataFrame
     comparisons: pd.DataFrame
+    configurations: pd.DataFrame
+    detectable: pd.DataFrame
     operating_points: pd.DataFrame
     extraction: pd.DataFrame
     draws: pd.DataFrame
+    extraction_rates: pd.DataFrame
     canaries: pd.DataFrame
     audits: pd.DataFrame
+    records: pd.DataFrame
+    agreement: pd.DataFrame
+    counterfactual: pd.DataFrame
     timings: pd.DataFrame
     roc: pd.DataFrame
 
@@ -75,11 +83,11 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
     attacks, settings = find_attacks(study["membership"]["attacks"]), _settings(study)
     base_scores = _scores(run, plan["base"]["scores"])
     null = _scores(run, (plan.get("null") or {}).get("scores"))
-    base_completions = _completions(run, plan["base"]["completions"])
+    base_completions, judged = completions_of(run, plan["base"]["completions"]), Judged(records)
     rows: dict[str, list[dict[str, Any]]] = {f.name: [] for f in fields(Tables)}
     rows["timings"] += _timings(run, "", plan["base"], ("scores", "completions"))
     blind: dict[str, float] = {}
-    primary: dict[str, list[tuple[str, ms.Compared, ms.Scored]]] = {}
+    seen: list[Seen] = []
     failed = {failure["stage"] for failure in run.failures()}
     for planned in plan["trials"]:
         trial = _Measured(planned, run.roles(planned["roles"]), _scores(run, planned["scores"]), base_scores)
@@ -91,14 +99,54 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
                 this = ms.compared(stratum, trial.roles, records, trial.tuned, base_scores, null)
                 alone = _blind(this, records, planned["roles"], blind)
                 found = _membership(trial, this, attacks, settings, alone, rows)
-                primary.setdefault(stratum.name, []).append((planned["trial"], this, found[settings.primary]))
+                seen.append(Seen(planned, this, found))
             rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, base_scores))
             rows["audits"] += ({**head, **row} for row in _audits(trial, records, study))
-        rows["extraction"] += _extraction(run, trial, records, base_completions)
-        rows["draws"] += _draws(run, trial, plan["base"]["completions"], _chance(study))
-    for several in primary.values():
-        rows["comparisons"] += _between_trials(several, settings.level)
+        tuned_completions = completions_of(run, planned.get("completions"))
+        models = {"perplexity_base": trial.base, "perplexity_tuned": trial.tuned}
+        written = extraction_rows(trial.roles, judged, models, base_completions, tuned_completions)
+        rows["extraction"] += ({**head, **row} for row in written)
+        stages = {"tuned": planned.get("completions"), "base": plan["base"]["completions"]}
+        rows["draws"] += ({**head, **row} for row in draw_rows(run, trial.roles, stages, _chance(study)))
+    _over_trials(rows, seen, settings, study)
+    _over_completions(rows, study, settings.level)
     return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
+
+
+def _over_trials(
+    rows: dict[str, list[dict[str, Any]]], seen: list[Seen], settings: ms.Settings, study: Mapping[str, Any]
+) -> None:
+    """Append what takes several trials or several strata: tests between trials, claims, samples, single records."""
+    claims, primary = study.get("claims", {}), settings.primary
+    for name in dict.fromkeys(one.this.stratum.name for one in seen):
+        same = [one for one in seen if one.this.stratum.name == name]
+        several = [(one.trial, one.this, one.found[primary]) for one in same]
+        rows["comparisons"] += _between_trials(several, settings.level)
+        rows["detectable"] += detectable_rows(same, primary, settings.rates)
+        if name == claims.get("stratum", "records"):
+            rows["configurations"] += configuration_rows(same, primary, claims.get("margin", 0.02), settings.level)
+    by_trial = {one.trial: [other for other in seen if other.trial == one.trial] for one in seen}
+    for group in together([strata[0] for strata in by_trial.values()]):
+        siblings = [by_trial[one.trial] for one in group]
+        for strata in siblings:
+            rows["records"] += record_rows(strata, siblings, primary)
+            rows["agreement"] += agreement_rows(strata[0])
+    rows["counterfactual"] += counterfactual_rows(seen)
+
+
+def _over_completions(rows: dict[str, list[dict[str, Any]]], study: Mapping[str, Any], level: float) -> None:
+    """Append rates of extraction, and to each canary the best share of its suffix that the tuned model wrote."""
+    extraction = study["extraction"]
+    rows["extraction_rates"] += extraction_rates(rows["extraction"], extraction.get("thresholds", [0.5, 1.0]), level)
+    draws = extraction.get("draws", [1, 100, 10_000])
+    rows["extraction_rates"] += draw_rates(rows["draws"], draws, _chance(study), level)
+    best: dict[tuple[str, str], float] = {}
+    for row in rows["extraction"]:
+        if row["model"] == "tuned" and row["ngram_share"] is not None:
+            key = row["trial"], row["record"]
+            best[key] = max(best.get(key, 0.0), row["ngram_share"])
+    for row in rows["canaries"]:
+        row["ngram_share"] = best.get((row["trial"], row["record"]))
 
 
 def _settings(study: Mapping[str, Any]) -> ms.Settings:
@@ -155,8 +203,9 @@ def _membership(
     if this.stratum.name == "records":
         combined, _ = ms.auditor(this, found, settings.seed)
         every |= {ms.AUDITOR: combined} if combined else {}
+    resampled = ms.bootstraps(this, every, settings)
     for name, one in every.items():
-        row = ms.membership_row(this, one, wanted.get(name), settings)
+        row = ms.membership_row(this, one, wanted.get(name), settings, resampled[name])
         rows["membership"].append({**trial.head, **row, **ms.present(auc_blind=blind)})
         rows["roc"] += ({**head, **point} for point in ms.roc_rows(this, one))
         rows["operating_points"] += ({**head, **point} for point in ms.operating_rows(this, one, settings))
@@ -256,100 +305,3 @@ def _timings(run: Run, trial: str, planned: Mapping[str, Any], names: tuple[str,
                 **{column: done[column] for column in ("seconds", "tokens", "device", "peak_memory")},
                 "tokens_per_second": done["tokens"] / done["seconds"] if done["seconds"] else None,
             }
-
-
-# --- extraction -------------------------------------------------------------------------------------------------
-
-
-def _completions(run: Run, stage: str | None) -> list[Completion]:
-    return run.completions(stage) if stage and run.has(stage) else []
-
-
-def _extraction(
-    run: Run, trial: _Measured, records: Mapping[str, Record], base_completions: list[Completion]
-) -> Iterator[dict[str, Any]]:
-    tuned = _completions(run, trial.row.get("completions"))
-    if not tuned:
-        return
-    prompted = {c.record for c in tuned}
-    roles = {a.record: a for a in trial.roles if a.record in prompted}
-    perplexity = {
-        name: _record_perplexities(scores, sorted(prompted))
-        for name, scores in (("perplexity_base", trial.base), ("perplexity_tuned", trial.tuned))
-    }
-    rows, pairs = [], []
-    for model, completions in (("base", base_completions), ("tuned", tuned)):
-        for c in completions:
-            if c.record not in prompted:
-                continue
-            record = records[c.record]
-            pair = Pair(
-                c.token_ids,
-                record.token_ids[c.prefix_tokens :],
-                c.text,
-                c.suffix_text,
-                keywords_in(record.spans, c.suffix_text),
-            )
-            pairs.append(pair)
-            rows.append(
-                {
-                    "trial": trial.row["trial"],
-                    "model": model,
-                    "record": c.record,
-                    "role": roles[c.record].role.value,
-                    "copies": roles[c.record].copies,
-                    **{
-                        name: getattr(c, name)
-                        for name in ("prefix", "temperature", "sample", "prefix_tokens", "suffix_tokens")
-                    },
-                    **{name: _number(metric.score(pair)) for name, metric in METRICS.items()},
-                    **{name: values.get(c.record) for name, values in perplexity.items()},
-                    "output_perplexity": float(np.exp(-np.mean(c.logprob))) if c.logprob else None,
-                }
-            )
-    background = [records[a.record].text for a in trial.roles if a.role is Role.NONMEMBER]
-    if any(text.strip() for text in background):
-        for row, cosine in zip(rows, tfidf_cosine(pairs, background), strict=True):
-            row["tfidf_cosine"] = _number(float(cosine))
-    yield from rows
-
-
-def _number(value: float) -> float | None:
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _draws(run: Run, trial: _Measured, base_stage: str | None, chance: float) -> Iterator[dict[str, Any]]:
-    """How likely each true suffix is drawn, and in how many draws it comes with `chance`, without sampling."""
-    roles = {a.record: a for a in trial.roles}
-    tuned_stage = trial.row.get("completions")
-    if not tuned_stage or not run.has(tuned_stage):
-        return
-    prompted: set[str] = set()
-    for model, stage in (("tuned", tuned_stage), ("base", base_stage)):
-        if not stage or not run.has(stage):
-            continue
-        for row in run.suffixes(stage).to_pylist():
-            if model == "tuned":
-                prompted.add(row["record"])
-            elif row["record"] not in prompted:
-                continue
-            yield {
-                "trial": trial.row["trial"],
-                "model": model,
-                "role": roles[row["record"]].role.value,
-                "copies": roles[row["record"]].copies,
-                **{name: row[name] for name in ("record", "prefix", "temperature", "suffix_tokens", "log_probability")},
-                "chance": chance,
-                "draws_for_chance": float(draws_needed(row["log_probability"], chance)),
-            }
-
-
-def _record_perplexities(scores: TokenScores | None, records: list[str]) -> dict[str, float]:
-    if scores is None:
-        return {}
-    taken = scores.take(records)
-    return {
-        record: float(np.exp(-taken.logprob[span].mean(dtype=np.float64)))
-        for record, span in zip(records, taken.spans(), strict=True)
-        if span.stop > span.start
-    }

@@ -58,8 +58,8 @@ def threshold_at_most(nonmembers: np.ndarray, rate: float) -> float:
     if cut == math.inf:
         infinite = int((nonmembers == math.inf).sum())
         raise ValueError(
-            f"{infinite} of {len(nonmembers)} non-members score +inf, a false-positive rate of {rate:g} allows "
-            f"{allowed}: no threshold keeps it"
+            f"{infinite} of {len(nonmembers)} non-members have the highest score there is: no threshold keeps a "
+            f"false-positive rate of {rate:g}"
         )
     return float(np.nextafter(cut, math.inf))
 

@@ -1,0 +1,62 @@
+"""Bootstrap intervals of many curves on the same records: documents are drawn once for all of them.
+
+Axes: B resamples · P members · Q non-members · K curves · U distinct places of members among the non-members.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from byrote.statistics.bootstrap import over_groups, percentile
+
+Areas = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def auc_intervals(
+    members_KP: Sequence[np.ndarray],
+    nonmembers_KQ: Sequence[np.ndarray],
+    member_groups: Sequence,
+    nonmember_groups: Sequence,
+    resamples: int,
+    seed: int,
+    level: float,
+) -> list[tuple[float, float]]:
+    """`bootstrap.auc_interval` of every curve, (NaN, NaN) as there. A NaN score leaves its record out of its curve."""
+    areas = [_areas(ours, theirs) for ours, theirs in zip(members_KP, nonmembers_KQ, strict=True)]
+
+    def statistic(weights_BP: np.ndarray, weights_BQ: np.ndarray) -> np.ndarray:
+        weights_PB, weights_QB = np.ascontiguousarray(weights_BP.T), np.ascontiguousarray(weights_BQ.T)
+        return np.stack([one(weights_PB, weights_QB) for one in areas], axis=1)
+
+    values = over_groups(statistic, member_groups, nonmember_groups, resamples, seed)
+    if values.ndim == 1:  # too few documents to draw from
+        return [(math.nan, math.nan)] * len(areas)
+    return [percentile(values_B, level) for values_B in values.T]
+
+
+def _areas(members_P: np.ndarray, nonmembers_Q: np.ndarray) -> Areas:
+    """Weights (P, B) and (Q, B) to weighted AUCs (B,), ties half. Rows are records, so that taking one is one copy."""
+    order_P, order_Q = _order(members_P), _order(nonmembers_Q)
+    ours, theirs = members_P[order_P], nonmembers_Q[order_Q]
+    below, upto = (np.searchsorted(theirs, ours, side) for side in ("left", "right"))
+    starts = np.flatnonzero(np.diff(below, prepend=-1) | np.diff(upto, prepend=-1))
+    below_U, upto_U = below[starts], upto[starts]
+
+    def areas(weights_PB: np.ndarray, weights_QB: np.ndarray) -> np.ndarray:
+        if not len(ours) or not len(theirs):
+            return np.full(weights_PB.shape[1], math.nan)
+        sums_QB = np.zeros((len(theirs) + 1, weights_QB.shape[1]))
+        np.cumsum(weights_QB[order_Q], axis=0, out=sums_QB[1:])
+        ours_UB = np.add.reduceat(weights_PB[order_P], starts, axis=0)
+        won_B = np.einsum("ub,ub->b", ours_UB, sums_QB[below_U] + sums_QB[upto_U]) / 2
+        pairs_B = ours_UB.sum(axis=0) * sums_QB[-1]
+        return np.divide(won_B, pairs_B, out=np.full(len(won_B), math.nan), where=pairs_B > 0)
+
+    return areas
+
+
+def _order(scores: np.ndarray) -> np.ndarray:
+    """Positions of the scores there are, lowest first."""
+    order = np.argsort(scores, kind="stable")
+    return order[: len(scores) - int(np.isnan(scores).sum())]
