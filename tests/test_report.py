@@ -362,3 +362,13 @@ def test_every_canary_design_is_told_in_words(design):
 )
 def test_numbers_in_words(printed, expected):
     assert printed == expected
+
+
+def test_a_control_under_the_null_trial_is_not_called_the_base_models():
+    tables = fake_tables()
+    rows = tables.membership
+    rows.loc[rows.attack == "ratio", ["auc_base", "control"]] = [0.51, "null trial"]
+    told = " ".join(findings.control_sentences(tables, "ratio"))
+    assert "Under the null trial, tuned on other documents, the attack ratio reaches 0.51, close to guessing." in told
+    assert "On the base model, which never saw the members, the attack loss reaches 0.50" in told
+    assert "was not run" not in told

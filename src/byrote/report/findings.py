@@ -87,13 +87,20 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     if rows.empty:
         return []
     told = []
-    controls = rows.dropna(subset=["auc_base"]).groupby("attack", sort=False)["auc_base"].mean()
+    controlled = rows.dropna(subset=["auc_base"])
+    under_null = controlled["control"] == "null trial"
+    controls = controlled[~under_null].groupby("attack", sort=False)["auc_base"].mean()
     for attack, control in controls.items():
         told.append(
             f"On the base model, which never saw the members, the attack {attack} reaches {number(control)}"
             f"{_near_half(control)}."
         )
-    if primary not in controls.index:
+    for attack, control in controlled[under_null].groupby("attack", sort=False)["auc_base"].mean().items():
+        told.append(
+            f"Under the null trial, tuned on other documents, the attack {attack} reaches {number(control)}"
+            f"{_near_half(control)}."
+        )
+    if primary not in set(controlled["attack"]):
         told.append(
             f"The primary attack ({primary}) compares with the base model, so the base model is no control for it; "
             "a null trial, tuned on other documents, was not run."
