@@ -217,3 +217,30 @@ def test_checkpointing_gives_the_same_gradients_with_the_same_dropout(base: lm.B
     for plain, again in zip(found[0][1], found[1][1], strict=True):
         assert plain.any()
         torch.testing.assert_close(plain, again, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_micro_batches_side_by_side_teach_what_they_teach_one_after_the_other(base: lm.Base):
+    beside, weights_beside = train(base, 64)
+    torch.set_num_threads(1)
+    alone, weights_alone = train(base, 64)
+    np.testing.assert_allclose([s.loss for s in beside], [s.loss for s in alone], rtol=1e-5)
+    for name, weight in weights_beside.items():
+        torch.testing.assert_close(weight, weights_alone[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_side_by_side_the_same_training_gives_the_same_numbers(base: lm.Base):
+    """Dropout is drawn by place, and sums are taken in an order of their own, whichever thread is first."""
+    one, weights_one = train(base, 20, dropout=0.3)
+    two, weights_two = train(base, 20, dropout=0.3)
+    assert [s.loss for s in one] == [s.loss for s in two]
+    assert all(torch.equal(weight, weights_two[name]) for name, weight in weights_one.items())

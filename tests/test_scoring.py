@@ -82,3 +82,20 @@ def test_a_text_that_stands_twice_is_scored_once_and_both_have_its_scores():
         np.testing.assert_array_equal(scores.logprob[spans[copy]], scores.logprob[spans[first]])
         np.testing.assert_array_equal(scores.std[spans[copy]], scores.std[spans[first]])
     assert sum(heard) == sum(len(i) for i in twice if len(i) > 1)
+
+
+def test_batches_run_side_by_side_have_an_even_number_of_like_size():
+    assert [len(b) for b in by_length([10] * 12, 50, side_by_side=2)] == [3, 3, 3, 3]  # not 4, 4, 4
+
+
+def test_threads_change_no_score():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        two = score(tiny_model(), NAMES, token_ids(), 60)
+        torch.set_num_threads(1)
+        one = score(tiny_model(), NAMES, token_ids(), 60)
+    finally:
+        torch.set_num_threads(before)
+    for name in ("logprob", "top1", "mean", "std"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))

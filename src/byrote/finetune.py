@@ -15,7 +15,18 @@ import torch
 from byrote.batches import by_length
 from byrote.config import Training
 from byrote.errors import StageError, StudyError
-from byrote.lm import Adapted, head_nll, is_out_of_memory, pack, packed_hidden, packing, repeated, seeded
+from byrote.lm import (
+    Adapted,
+    head_nll,
+    in_threads,
+    is_out_of_memory,
+    pack,
+    packed_hidden,
+    packing,
+    repeated,
+    seeded,
+    side_by_side,
+)
 
 
 @dataclass(frozen=True)
@@ -154,22 +165,38 @@ def _with_room(adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, 
 def _accumulate(
     adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, micro_batch_tokens: int
 ) -> list[float]:
-    """Gradients of each adapter's mean loss over all targets of the step, micro-batch by micro-batch; returns the
-    losses in nats, one an adapter."""
-    device = next(adapted.parameters()).device
+    """Gradients of each adapter's mean loss over all targets of the step, added to the weights'; returns the losses in
+    nats, one an adapter. Micro-batches run side by side; their sums do not depend on which is done first."""
     trainable = [s for s in sequences if len(s) > 1]
-    targets, loss_K = sum(len(s) - 1 for s in trainable), torch.zeros(adapted.size, device=device)
-    for number, batch in enumerate(by_length([len(s) - 1 for s in trainable], micro_batch_tokens)):
-        # the last token of a record predicts nothing
-        packed = pack([trainable[i][:-1] for i in batch], device)
-        targets_S = torch.tensor([t for i in batch for t in trainable[i][1:]], device=device).repeat(adapted.size)
-        adapted.at(step, number)
-        hidden_SH = packed_hidden(adapted, repeated(packed, adapted.size))
-        nll_S = head_nll(adapted, hidden_SH, targets_S)
-        summed_K = nll_S.view(adapted.size, -1).sum(-1)
-        (summed_K.sum() / targets).backward()
-        loss_K += summed_K.detach() / targets
-    return loss_K.tolist()
+    targets, threads = sum(len(s) - 1 for s in trainable), side_by_side(adapted)
+    batches = list(enumerate(by_length([len(s) - 1 for s in trainable], micro_batch_tokens, threads)))
+    weights = [p for p in adapted.parameters() if p.requires_grad]
+
+    def gradients(share: list[tuple[int, list[int]]]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        loss_K, sums = torch.zeros(adapted.size, device=weights[0].device), [torch.zeros_like(w) for w in weights]
+        for number, batch in share:
+            summed_K = _summed_nll(adapted, [trainable[i] for i in batch], step, number) / targets
+            found = torch.autograd.grad(summed_K.sum(), weights)
+            torch._foreach_add_(sums, list(found))
+            loss_K += summed_K.detach()
+        return loss_K, sums
+
+    losses = torch.zeros(adapted.size, device=weights[0].device)
+    for loss_K, sums in in_threads(gradients, [batches[t::threads] for t in range(threads)], threads):
+        losses += loss_K
+        for weight, gradient in zip(weights, sums, strict=True):
+            weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+    return losses.tolist()
+
+
+def _summed_nll(adapted: Adapted, records: Sequence[Sequence[int]], step: int, number: int) -> torch.Tensor:
+    """The summed loss (K,) of one micro-batch; a record's last token predicts nothing and is not fed."""
+    device = next(adapted.parameters()).device
+    packed = pack([ids[:-1] for ids in records], device)
+    targets_S = torch.tensor([t for ids in records for t in ids[1:]], device=device).repeat(adapted.size)
+    adapted.at(step, number)
+    hidden_SH = packed_hidden(adapted, repeated(packed, adapted.size))
+    return head_nll(adapted, hidden_SH, targets_S).view(adapted.size, -1).sum(-1)
 
 
 def _clip(gradients: Sequence[torch.Tensor], most: float) -> float:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from byrote.config import Canaries, Extraction, Lora, NoCanaries, Study, Training, explain_all, set_dotted
 from byrote.errors import StudyError
 
-METHOD_VERSION: Mapping[str, int] = {"roles": 1, "finetune": 2, "scores": 2, "completions": 2}
+METHOD_VERSION: Mapping[str, int] = {"roles": 1, "finetune": 3, "scores": 3, "completions": 3}
 
 
 @dataclass(frozen=True)

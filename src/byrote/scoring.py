@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from byrote.batches import by_length
-from byrote.lm import chunks, head_logits, pack, packed_hidden, packing
+from byrote.lm import chunks, head_logits, in_threads, pack, packed_hidden, packing, side_by_side
 from byrote.records import TokenScores
 
 
@@ -35,9 +35,11 @@ def score(
     first_of = {tuple(ids): i for i, ids in reversed(list(enumerate(token_ids)))}
     scored = [i for i, ids in enumerate(token_ids) if lengths[i] and first_of[tuple(ids)] == i]
     with packing(model):
-        for batch in by_length([lengths[i] for i in scored], batch_tokens):
-            rows = [scored[i] for i in batch]
-            values = token_scores(model, [token_ids[i] for i in rows], device)
+        batches = [[scored[i] for i in batch] for batch in by_length([lengths[i] for i in scored], batch_tokens)]
+        found = in_threads(
+            lambda rows: token_scores(model, [token_ids[i] for i in rows], device), batches, side_by_side(model)
+        )
+        for rows, values in zip(batches, found, strict=True):
             for i, start in zip(rows, np.cumsum([0, *(lengths[i] for i in rows[:-1])]), strict=True):
                 for name, column in columns.items():
                     column[offsets[i] : offsets[i + 1]] = values[name][start : start + lengths[i]]
@@ -53,6 +55,7 @@ def score(
 _COLUMNS = {"logprob": np.float32, "top1": np.bool_, "mean": np.float32, "std": np.float32}
 
 
+@torch.inference_mode()
 def token_scores(
     model: torch.nn.Module, token_ids: Sequence[Sequence[int]], device: torch.device
 ) -> dict[str, np.ndarray]:

@@ -29,6 +29,7 @@ from byrote.lm.memory import (
 from byrote.lm.packing import pack, packed_hidden, packing, repeated
 from byrote.lm.precision import DTYPES, pick_device, pick_precision
 from byrote.lm.sources import BaseFiles, resolve_base
+from byrote.lm.threads import in_threads, side_by_side
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "device_name",
     "head_logits",
     "head_nll",
+    "in_threads",
     "is_out_of_memory",
     "keep_memory",
     "load_adapter",
@@ -69,6 +71,7 @@ __all__ = [
     "resolve_base",
     "save_adapter",
     "seeded",
+    "side_by_side",
     "trainable_parameters",
     "weight_bytes",
     "workers_that_fit",

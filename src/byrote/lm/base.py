@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from byrote.errors import ModelError
 from byrote.lm.files import BaseFiles
+from byrote.lm.frozen import freeze_layers
 from byrote.lm.library import first_line, quiet
 from byrote.lm.matrices import module_names
 from byrote.lm.precision import DTYPES
@@ -114,6 +115,8 @@ def check_matrices(files: BaseFiles, wanted: Iterable[Sequence[str]]) -> None:
 
 def _frozen(model: Any, files: BaseFiles, precision: str, quantization: str, device: torch.device) -> Base:
     model.eval().requires_grad_(False)
+    if device.type == "cpu" and quantization == "none":
+        freeze_layers(model)
     # A shipped generation configuration may switch on sampling, top-k or penalties; completions state their own.
     model.generation_config = GenerationConfig()
     return Base(

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from byrote.lm.frozen import FrozenLinear
+
 _CAP = "final_logit_softcapping"  # Gemma 2 and 3; the one thing that the known architectures do after the output layer
 
 
@@ -17,7 +19,7 @@ def plain_head(model: Any) -> nn.Linear | None:
     after it, or its weights are quantized."""
     head: Any = model.get_output_embeddings()
     config: Any = getattr(model, "inner", model).config.get_text_config()
-    plain = type(head) is nn.Linear and head.weight.is_floating_point() and not getattr(config, _CAP, None)
+    plain = type(head) in (nn.Linear, FrozenLinear) and head.weight.is_floating_point() and not getattr(config, _CAP, None)
     return head if plain else None
 
 
@@ -38,7 +40,7 @@ def head_nll(model: Any, hidden_SH: torch.Tensor, targets_S: torch.Tensor) -> to
     head = plain_head(model)
     if head is None:
         return nn.functional.cross_entropy(head_logits(model, hidden_SH).float(), targets_S, reduction="none")
-    return _HeadNll.apply(hidden_SH, head.weight, head.bias, targets_S)  # type: ignore[return-value]
+    return _HeadNll.apply(hidden_SH, head, targets_S)  # type: ignore[return-value]
 
 
 def chunks(rows: int, device: torch.device) -> Iterator[slice]:
@@ -52,8 +54,8 @@ class _HeadNll(torch.autograd.Function):
     """NLL of softmax(hidden·Wᵀ + b) and its gradient for the hidden states: (p − 1[target])·W."""
 
     @staticmethod
-    def forward(ctx: Any, hidden_SH: torch.Tensor, weight: torch.Tensor, bias: Any, targets_S: torch.Tensor) -> Any:
-        block_SV = nn.functional.linear(hidden_SH, weight, bias)
+    def forward(ctx: Any, hidden_SH: torch.Tensor, head: nn.Linear, targets_S: torch.Tensor) -> Any:
+        block_SV = head.forth(hidden_SH) if isinstance(head, FrozenLinear) else head(hidden_SH)
         nll_S = torch.empty(len(hidden_SH), device=hidden_SH.device)
         for rows in chunks(len(hidden_SH), hidden_SH.device):
             part_SV, wanted_S1 = block_SV[rows], targets_S[rows, None]
@@ -63,10 +65,11 @@ class _HeadNll(torch.autograd.Function):
             total_S1 = top_S1 - chance_SV.amax(-1, keepdim=True).log()
             nll_S[rows] = (total_S1 - part_SV.gather(-1, wanted_S1).float())[:, 0]
             part_SV.copy_(chance_SV.scatter_add_(-1, wanted_S1, torch.full_like(total_S1, -1.0)))
-        ctx.save_for_backward(block_SV @ weight)
+        frozen = isinstance(head, FrozenLinear)
+        ctx.save_for_backward(head.back(block_SV) if frozen else block_SV @ head.weight)
         return nll_S
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         (gradient_SH,) = ctx.saved_tensors
-        return (gradient_SH * gradients[0][:, None]).to(gradient_SH.dtype), None, None, None
+        return (gradient_SH * gradients[0][:, None]).to(gradient_SH.dtype), None, None

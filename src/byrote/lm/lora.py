@@ -4,6 +4,7 @@ Axes: K adapters in the stack, k of them on this module, M tokens an adapter, I 
 largest rank on the module. A stack's batch holds every adapter's rows one adapter after the other.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,9 +15,8 @@ from torch import nn
 _STEPS = 1 << 16  # dropout draws 16 bits an element
 
 
-@dataclass
-class Place:
-    """Where a training is: with an adapter's seed and a module's number it fixes every dropout mask, so that a step
+class Place(threading.local):
+    """Where a training is on this thread: with an adapter's seed and a module's number it fixes every dropout mask, so that a step
     that is done again, or recomputed by checkpointing, draws the same masks."""
 
     step: int = 0

@@ -11,7 +11,7 @@ import torch
 from byrote.lm.base import Base, total_weights
 from byrote.lm.files import BaseFiles
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
 _PROCESSOR_TOKENS = 512  # larger activations leave the processor's caches (docs/log.md)
 
 
@@ -21,6 +21,7 @@ def keep_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_ARENA_MAX, 1)  # others, one a thread, are cut up into 64 MiB and given back when empty
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 

@@ -5,6 +5,7 @@ head, D width of a head.
 """
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,10 +61,13 @@ def repeated(packed: Pack, times: int) -> Pack:
     )
 
 
-class _Current:
-    """The pack that is being run; attention in the layers below has no other way to hear of it."""
+class _Current(threading.local):
+    """The pack that this thread is running; attention in the layers below has no other way to hear of it."""
 
     pack: Pack | None = None
+
+
+_current = _Current()
 
 
 @contextmanager
@@ -76,7 +80,7 @@ def packing(model: Any) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation = before
-        _Current.pack = None
+        _current.pack = None
 
 
 def packed_hidden(model: Any, packed: Pack) -> torch.Tensor:
@@ -84,7 +88,7 @@ def packed_hidden(model: Any, packed: Pack) -> torch.Tensor:
 
     A backward pass that computes layers again must come before the next pack is run.
     """
-    _Current.pack = packed
+    _current.pack = packed
     out = model.get_decoder()(input_ids=packed.token_ids, position_ids=packed.positions, use_cache=False)
     return out.last_hidden_state[0]
 
@@ -106,7 +110,7 @@ def _attention(
     Softmax in fp32, as the libraries' plain attention; on a GPU torch's fused attention, unless scores are capped or
     windowed.
     """
-    packed = _Current.pack
+    packed = _current.pack
     if packed is None:
         raise RuntimeError("packed attention was run without a pack")
     padded = [
