@@ -24,7 +24,7 @@ def sentences(tables: "Tables") -> list[str]:
         ]
     tuned, base = (rows[rows["model"] == model] for model in ("tuned", "base"))
     told = [
-        f"Each model wrote {_per_trial(tuned)} from an empty prompt, which was looked up among the records.",
+        f"Each model wrote {_per_trial(tuned)} from an empty prompt, which were looked up among the records.",
         f"A run of tokens long enough to count (extraction.untargeted.least) is shared {_shares(tuned)}.",
         f"In texts of the base model it is shared {_shares(base)}. What it writes too, and what stands in records that "
         "were never trained on, is no evidence of memorization.",
