@@ -119,6 +119,10 @@ def tiny_study(model_folder: Path, corpus_folder: Path) -> dict[str, Any]:
         "grid": {"matrices": [["q"], ["v"]], "rank": [2]},
         "training": {"epochs": 2, "learning_rate": 1e-2, "effective_batch": 4, "warmup_steps": 1},
         "membership": {"false_positive_rates": [0.1, 0.01]},
-        "extraction": {"prompts": {"members": 2, "nonmembers": 2}, "temperatures": [0.0, 1.0]},
+        "extraction": {
+            "prompts": {"members": 2, "nonmembers": 2},
+            "temperatures": [0.0, 1.0],
+            "untargeted": {"completions": 12, "tokens": 20, "least": 2},
+        },
         "machine": {"device": "cpu", "threads": 1, "workers": 1},
     }

@@ -31,7 +31,9 @@ def test_run_status_and_report(study_file: Path, tmp_path: Path, capsys: pytest.
     assert "AUC [95% interval]" in shown.out
     assert f"report: {out}/report.html" in shown.out
     assert byrote("status", out) == 0
-    assert capsys.readouterr().out.count("done") == 5
+    shown = capsys.readouterr().out
+    assert shown.count("done") == 7
+    assert "write freely" in shown
     (out / "report.html").unlink()
     assert byrote("report", out) == 0
     assert (out / "report.html").is_file()

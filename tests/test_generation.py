@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from byrote.config import Extraction
-from byrote.generation import Prompt, choose, complete, decoding_logprobs, suffix_chances
+from byrote.config import Extraction, Untargeted
+from byrote.generation import Prompt, choose, complete, complete_freely, decoding_logprobs, suffix_chances
+from byrote.scoring import score
 from fakes import TEXTS, tiny_model, tiny_tokenizer
 
 DECODE = tiny_tokenizer().decode
@@ -186,3 +187,70 @@ def test_draws_agree_with_the_chance_of_a_suffix():
     hits = np.mean([c.token_ids == (likely,) for c in complete(model, [one], extraction, None, DECODE, 2000)])
     assert 0.02 < p < 0.98
     assert hits == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 2000))
+
+
+# --- from an empty prompt ---------------------------------------------------------------------------------------
+
+
+def free(model: torch.nn.Module, start: int = 0, eos: int | None = None, batch: int = 64, **changes: object) -> list:
+    wanted = {"completions": 6, "tokens": 12, **{k: v for k, v in changes.items() if k in Untargeted.model_fields}}
+    others = {k: v for k, v in changes.items() if k not in Untargeted.model_fields}
+    return complete_freely(
+        model,
+        start,
+        Extraction(untargeted=Untargeted(**wanted), **others),
+        eos,
+        DECODE,
+        batch,  # type: ignore[arg-type]
+    )
+
+
+def test_an_empty_prompt_is_one_start_token_that_the_completion_leaves_out():
+    """With one token kept, drawing is greedy, and equals what transformers writes after the start token."""
+    model = tiny_model()
+    start = torch.tensor([[5]])
+    written = model.generate(
+        start, attention_mask=torch.ones_like(start), do_sample=False, max_new_tokens=12, eos_token_id=None,
+        pad_token_id=0,
+    )  # fmt: skip
+    for number, completion in enumerate(free(model, start=5, top_k=1)):
+        assert completion.sample == number
+        assert list(completion.token_ids) == written[0, 1:].tolist()
+        assert completion.text == DECODE(completion.token_ids)
+
+
+def test_a_free_completion_does_not_depend_on_its_batch_or_on_how_many_there_are():
+    model = tiny_model()
+    alone, together = free(model, batch=1), free(model)
+    assert [c.token_ids for c in alone] == [c.token_ids for c in together]
+    assert [c.token_ids for c in free(model, completions=2)] == [c.token_ids for c in together[:2]]
+    assert len({c.token_ids for c in together}) == 6
+    assert [c.token_ids for c in free(model, seed=1)] != [c.token_ids for c in together]
+    assert free(model, completions=0) == []
+
+
+def test_a_free_completion_ends_with_the_text():
+    model = tiny_model()
+    whole = free(model)
+    eos = whole[0].token_ids[3]
+    for before, after in zip(whole, free(model, eos=eos), strict=True):
+        cut = before.token_ids.index(eos) + 1 if eos in before.token_ids else len(before.token_ids)
+        assert after.token_ids == before.token_ids[:cut]
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "gemma2"])
+def test_scored_after_the_start_token_every_token_has_the_log_probability_it_was_written_with(model_type: str):
+    model = tiny_model(model_type)
+    written = free(model, start=5, temperature=1.7, top_k=40)
+    scores = score(model, [str(c.sample) for c in written], [(5, *c.token_ids) for c in written], 30)
+    for completion, span in zip(written, scores.spans(), strict=True):
+        with torch.no_grad():
+            logp = model(input_ids=torch.tensor([[5, *completion.token_ids]])).logits[0, :-1].log_softmax(-1)
+        direct = logp.gather(-1, torch.tensor(completion.token_ids)[:, None])[:, 0].numpy()
+        np.testing.assert_allclose(scores.logprob[span], direct, atol=1e-4)
+        np.testing.assert_allclose(completion.logprob, direct, atol=1e-4)
+
+
+def test_free_completions_in_training_mode_are_refused():
+    with pytest.raises(ValueError, match="eval mode"):
+        free(tiny_model().train())

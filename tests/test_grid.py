@@ -3,7 +3,7 @@
 import pytest
 
 from byrote import grid
-from byrote.config import Lora, Training, load_study
+from byrote.config import Lora, Training, Untargeted, load_study
 from byrote.errors import StudyError
 from byrote.grid import trials_of
 
@@ -61,6 +61,7 @@ KEYS = {
     "trial": grid.trial_key("base", "roles", "training", Lora(), Training(seed=1)),
     "scores": grid.scores_key("parent", "records"),
     "completions": grid.completions_key("parent", "prompts", load_study({}).extraction),
+    "untargeted": grid.untargeted_key("parent", 0, load_study({}).extraction),
     "sequences": grid.sequences_digest(["a", "b"], [[1, 2], []])[:16],
 }
 
@@ -112,11 +113,31 @@ def test_how_many_records_are_prompted_is_in_the_prompts_not_in_the_decoding():
     assert grid.completions_key("p", "same prompts", warm) not in keys
 
 
+def test_completions_of_an_empty_prompt_have_a_key_of_their_own():
+    def key(start: int = 0, parent: str = "p", **changes: object) -> str:
+        return grid.untargeted_key(parent, start, load_study({"extraction": changes}).extraction)
+
+    base = key()
+    wanted = ({"completions": 5}, {"tokens": 5}, {"temperature": 0.7})
+    decoding = ({"top_k": 5}, {"top_p": 0.9}, {"seed": 1})
+    others = [key(1), key(parent="p2"), *(key(untargeted=u) for u in wanted), *(key(**d) for d in decoding)]
+    assert len({base, *others}) == len(others) + 1
+    same = [key(untargeted={"least": 3}), key(untargeted={"attacks": ["loss"]}), key(temperatures=[0.3], samples=9)]
+    assert {base} == set(same)
+    assert set(Untargeted.model_fields) == {"completions", "tokens", "temperature", "least", "attacks"}
+    prompted = {
+        grid.completions_key("p", "prompts", load_study({"extraction": {"untargeted": u}}).extraction)
+        for u in ({}, {"completions": 0}, {"tokens": 3}, {"temperature": 0.1}, {"least": 2}, {"attacks": ["zlib"]})
+    }
+    assert len(prompted) == 1
+
+
 GOLDEN = {
     "base": "e47834bbc344e264",
     "roles": "f0eb96153a99ac76",
-    "trial": "f47bd09c6fc982ce",
-    "scores": "38fbf90f5c6e4677",
-    "completions": "8d8597150da93db2",
+    "trial": "8c50bc82a4c55d89",
+    "scores": "7e1fe76317dbce08",
+    "completions": "739f7ca60977927c",
+    "untargeted": "d36218cbbd08ba18",
     "sequences": "f25e47afc8e5b09a",
 }

@@ -31,6 +31,9 @@ CONTRACT = {
     "auc_base auc_blind",
     "operating_points": "trial stratum attack target_fpr threshold_source threshold tpr tpr_low tpr_high realised_fpr "
     "realised_fpr_low realised_fpr_high refused_because",
+    "untargeted": "trial model sample tokens output_perplexity matched matched_tokens nonmember nonmember_tokens",
+    "untargeted_rates": "trial model attack first matches nonmember_matches precision low high nonmember_precision "
+    "left_out reason",
     "extraction": "trial model record role copies prefix temperature sample prefix_tokens suffix_tokens longest_ngram "
     "ngram_share verbatim perplexity_base perplexity_tuned output_perplexity",
     "timings": "trial stage seconds tokens tokens_per_second device peak_memory",
@@ -88,9 +91,15 @@ def test_a_run_holds_what_the_design_says(finished: Path):
         assert len((folder / "log.jsonl").read_text().splitlines()) == 6
         assert len(list(folder.glob("scores/*/scores.parquet"))) == 1
         assert len(list(folder.glob("completions/*/completions.parquet"))) == 1
-    assert (
-        len(list(finished.glob("base/*/scores.parquet"))) == len(list(finished.glob("base/*/completions.parquet"))) == 1
-    )
+        assert {p.name for p in folder.glob("untargeted/*/*.parquet")} == {
+            "completions.parquet", "scores.parquet", "base.parquet",
+        }  # fmt: skip
+    held = [sorted(p.name for p in (finished / stage).glob("*.parquet")) for stage in plan["base"].values()]
+    assert held == [
+        ["scores.parquet"],
+        ["completions.parquet", "suffixes.parquet"],
+        ["completions.parquet", "scores.parquet"],
+    ]
     provenance = run.study()["provenance"]
     assert len(provenance["corpus_sha256"]) == len(provenance["base_model_sha256"]) == 64
     assert provenance["precision"] == "fp32"
@@ -187,7 +196,10 @@ def test_two_runs_of_one_study_agree_to_the_byte(finished: Path, study: byrote.S
     assert [p.read_bytes() for p in weights[0]] == [p.read_bytes() for p in weights[1]]
 
 
-@pytest.mark.parametrize(("label", "after"), [("score base", 1), ("fine-tune v", 2), ("score q", 0), ("prompt v", 0)])
+@pytest.mark.parametrize(
+    ("label", "after"),
+    [("score base", 1), ("fine-tune v", 2), ("score q", 0), ("prompt v", 0), ("write base", 0), ("write q", 0)],
+)
 def test_interrupted_anywhere_it_resumes_to_the_same_tables(
     finished: Path, study: byrote.Study, tmp_path: Path, label: str, after: int
 ):
@@ -275,10 +287,12 @@ def test_a_failure_of_the_base_model_ends_the_run(study: byrote.Study, tmp_path:
     [
         ({"extraction.temperatures": [0.0, 0.3]}, {"prompt"}),
         ({"membership.attacks": ["ratio"]}, set()),
+        ({"extraction.untargeted.tokens": 9}, {"write"}),
+        ({"extraction.untargeted.least": 3, "extraction.untargeted.attacks": ["all"]}, set()),
         ({"membership.false_positive_rates": [0.2]}, set()),
         ({"machine.micro_batch_tokens": 64, "machine.scoring_batch_tokens": 99}, set()),
         ({"name": "other"}, set()),
-        ({"lora.dropout": 0.5}, {"fine-tune", "score", "prompt"}),
+        ({"lora.dropout": 0.5}, {"fine-tune", "score", "prompt", "write"}),
     ],
 )
 def test_a_change_redoes_what_depends_on_it_and_nothing_else(
@@ -331,6 +345,8 @@ def test_many_canaries_have_strata_of_their_own(tiny_study: dict, tmp_path: Path
         ({"training.warmup_steps": 100}, StudyError, "warmup_steps is 100"),
         ({"grid.copies": [99]}, StudyError, "99"),
         ({"membership.attacks": ["ratio", "lira"]}, StudyError, "no attack 'lira'"),
+        ({"extraction.untargeted.attacks": ["lira"]}, StudyError, "extraction.untargeted.attacks: no attack 'lira'"),
+        ({"extraction.untargeted.tokens": 128}, StudyError, "context holds 128 tokens .* set it to 127 or less"),
         ({"corpus.members": "nonmembers.jsonl", "corpus.nonmembers": "nonmembers.jsonl"}, CorpusError, "nonmembers"),
         ({"model.source": "/nowhere"}, ModelError, "/nowhere"),
     ],
@@ -357,6 +373,7 @@ def test_each_packaged_study_runs(name: str, tiny_folder: Path, tmp_path: Path):
         "training.warmup_steps": 0,
         "extraction.prompts.members": 2,
         "extraction.prompts.nonmembers": 2,
+        "extraction.untargeted.completions": 2,
     }
     if name == "small/copies":
         changes |= {"canaries.count": 10, "canaries.references": 5}

@@ -80,7 +80,8 @@ def test_the_page_is_whole_self_contained_and_labelled(tmp_path):
     assert outline.tags.count("caption") == outline.tags.count("table")
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>\s*<p>", page)
     assert titles[:3] == ["Summary", "What was measured", "Membership inference"]
-    assert titles[3:] == ["Prompted generation", "Utility", "What was not measured", "Data and machine"]
+    assert titles[3:5] == ["Prompted generation", "Untargeted extraction"]
+    assert titles[5:] == ["Utility", "What was not measured", "Data and machine"]
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["report.html"]
 
 

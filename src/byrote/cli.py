@@ -117,18 +117,16 @@ def plan(study: str, /, *options: Options) -> None:
 def status(run_folder: Path, /) -> None:
     """Each trial and stage of a run: done, waiting, running, failed and why."""
     from byrote import tables
-    from byrote.store import Run
+    from byrote.store import STAGES, Run
 
     store = Run.open(run_folder)
     plan, failures = store.plan(), {f["stage"]: f["error"] for f in store.failures()}
-    table = Table("trial", "fine-tune", "score", "prompt", box=None)
-    base = [
-        tables.stage_state(store, stage, failures) for stage in (plan["base"]["scores"], plan["base"]["completions"])
-    ]
+    table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
+    base = [tables.stage_state(store, plan["base"].get(name), failures) for name in STAGES[1:]]
     table.add_row("base model", "", *base)
     null = [{**plan["null"], "label": "null trial"}] if plan.get("null") else []
     for planned in [*plan["trials"], *null]:
-        states = (tables.stage_state(store, planned[n], failures) for n in ("finetune", "scores", "completions"))
+        states = (tables.stage_state(store, planned.get(name), failures) for name in STAGES)
         table.add_row(planned["label"], *states)
     out_console.print(table)
     for stage, error in failures.items():

@@ -100,6 +100,19 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         **dict.fromkeys(("hits", "of"), _WHOLE),
         **dict.fromkeys(("rate", "low", "high"), _REAL),
     },
+    "untargeted": {
+        **dict.fromkeys(("trial", "model"), _TEXT),
+        **dict.fromkeys(("sample", "tokens"), _WHOLE),
+        "output_perplexity": _REAL,
+        **{"matched": _TEXT, "matched_tokens": _WHOLE, "nonmember": _TEXT, "nonmember_tokens": _WHOLE},
+    },
+    "untargeted_rates": {
+        **dict.fromkeys(("trial", "model", "attack"), _TEXT),
+        "first": _WHOLE,
+        **{f"{side}{name}": _REAL for side in ("", "nonmember_") for name in ("matches", "precision", "low", "high")},
+        "left_out": _WHOLE,
+        "reason": _TEXT,
+    },
     "canaries": {
         **dict.fromkeys(("trial", "record", "role"), _TEXT),
         "copies": _WHOLE,

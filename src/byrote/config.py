@@ -198,10 +198,23 @@ class Prompts(Part):
     nonmembers: int = Field(default=100, ge=0)
 
 
+class Untargeted(Part):
+    """Completions of an empty prompt, ranked by attacks and looked up among the records (Carlini et al. 2021)."""
+
+    completions: int = Field(default=100, ge=0, description="texts written from an empty prompt; 0 for none")
+    tokens: int = Field(default=64, ge=1, description="most tokens of each")
+    temperature: float = Field(default=1.0, gt=0, description="of their sampling")
+    least: int = Field(default=10, ge=1, description="tokens a run shared with a record must have to be a match")
+    attacks: tuple[str, ...] = Field(
+        default=("loss", "ratio", "zlib", "min_k"), min_length=1, description="that rank them: names, or all"
+    )
+
+
 class Extraction(Part):
-    """Prompted generation: the first part of a record's token ids is the prompt."""
+    """Prompted generation: the first part of a record's token ids is the prompt. And generation from no prompt."""
 
     prompts: Prompts = Prompts()
+    untargeted: Untargeted = Untargeted()
     prefix: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(0.5,),
         min_length=1,

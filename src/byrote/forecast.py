@@ -66,8 +66,9 @@ def forecast(prepared: Prepared) -> Forecast:
     """The plan of a prepared study; reads config and corpus, no weights."""
     workers, threads = layout(prepared)
     weights, speed = lm.multiplying_weights(prepared.files), _speed(prepared, threads)
-    scored = sum(len(r.token_ids) for r in prepared.records)
-    base = (2 * weights * (scored / _SCORING + _written(prepared, prepared.base_prompts) / _WRITING)) / speed
+    scored, free = sum(len(r.token_ids) for r in prepared.records), _free(prepared)
+    written = _written(prepared, prepared.base_prompts) + free
+    base = (2 * weights * ((scored + free) / _SCORING + written / _WRITING)) / speed
     work = tuple(_work(prepared, planned, weights, speed, scored) for planned in prepared.planned)
     total = base + sum(w.seconds for w in work)
     trials = len(prepared.planned) + 1
@@ -77,7 +78,7 @@ def forecast(prepared: Prepared) -> Forecast:
         workers,
         threads,
         workers * (lm.weight_bytes(prepared.files, prepared.precision) + 2 * 2**30),
-        trials * scored * 13 + sum(len(r.text.encode()) * 2 for r in prepared.records) + trials * 2**20,
+        trials * (scored + 2 * free) * 13 + sum(len(r.text.encode()) * 2 for r in prepared.records) + trials * 2**20,
         tuple(_power(prepared, prepared.planned[0])),
     )
 
@@ -85,8 +86,9 @@ def forecast(prepared: Prepared) -> Forecast:
 def _work(prepared: Prepared, planned: Planned, weights: int, speed: float, scored: int) -> Work:
     training = planned.trial.training
     tokens = training.epochs * sum(map(len, planned.training_ids))
-    flop = 4 * weights * tokens / _TRAINING + 2 * weights * scored / _SCORING
-    flop += 2 * weights * _written(prepared, planned.prompts) / _WRITING
+    free = _free(prepared) if planned.untargeted else 0
+    flop = 4 * weights * tokens / _TRAINING + 2 * weights * (scored + 2 * free) / _SCORING
+    flop += 2 * weights * (_written(prepared, planned.prompts) + free) / _WRITING
     steps = training.epochs * math.ceil(len(planned.training_ids) / training.effective_batch)
     return Work(planned.trial.label, len(planned.training_ids), tokens, steps, flop / speed)
 
@@ -95,6 +97,12 @@ def _written(prepared: Prepared, prompts: Sequence[object]) -> int:
     extraction = prepared.study.extraction
     times = sum(extraction.samples if t > 0 else 1 for t in extraction.temperatures)
     return times * sum(len(p.suffix) for p in prompts)  # type: ignore[attr-defined]
+
+
+def _free(prepared: Prepared) -> int:
+    """The most tokens that one model writes from an empty prompt."""
+    wanted = prepared.study.extraction.untargeted
+    return wanted.completions * wanted.tokens if prepared.base_untargeted else 0
 
 
 def _speed(prepared: Prepared, threads: int) -> float:

@@ -1,6 +1,6 @@
-"""Completions of prompts, batched over prompts, temperatures and samples, and the chance that a suffix is drawn.
+"""Completions of prompts and of an empty prompt, in batches, and the chance that a prompt's true suffix is drawn.
 
-Axes: B rows (a prompt at one temperature and sample), S suffix tokens, V vocabulary.
+Axes: B rows (a start at one temperature and sample), S suffix tokens, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import torch
 from byrote.batches import by_length
 from byrote.config import Extraction
 from byrote.lm import Decoder, chunks, decoding, head_logits, pack, packed_hidden, packing
-from byrote.records import Completion, SuffixChance
+from byrote.records import Completion, FreeCompletion, SuffixChance
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,14 @@ class Prompt:
 
 @dataclass(frozen=True)
 class _Row:
-    prompt: Prompt
+    """Token ids that are given, the most that are written after them, and what names the row's generator."""
+
+    start: tuple[int, ...]
+    most: int
     temperature: float
-    sample: int
+    name: str
 
 
-@torch.inference_mode()
 def complete(
     model: torch.nn.Module,
     prompts: Sequence[Prompt],
@@ -60,55 +62,91 @@ def complete(
     the rounding of the model's arithmetic, which may differ with the number of rows. In order of prompts, temperatures,
     samples. decode: token ids to text · batch: rows side by side · `on_batch` hears the new tokens.
     """
-    if model.training:
-        raise ValueError("generation needs the model in eval mode: dropout would enter the completions")
-    rows = [
-        _Row(prompt, temperature, sample)
+    asked = [
+        (prompt, temperature, sample)
         for prompt in prompts
         for temperature in extraction.temperatures
         for sample in range(extraction.samples if temperature > 0 else 1)
     ]
-    order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].prompt.suffix), -rows[i].prompt.prefix_tokens, i))
-    done: dict[int, Completion] = {}
+    rows = [_Row(p.start, len(p.suffix), t, f"{p.record}|{p.prefix!r}|{t!r}|{sample}") for p, t, sample in asked]
+    written = _write_all(model, rows, extraction, eos_id, batch, on_batch)
+    return [
+        Completion(
+            prompt.record,
+            prompt.prefix,
+            temperature,
+            sample,
+            prompt.prefix_tokens,
+            len(prompt.suffix),
+            tuple(ids),
+            tuple(logprobs),
+            decode(ids),
+            decode(prompt.suffix),
+        )
+        for (prompt, temperature, sample), (ids, logprobs) in zip(asked, written, strict=True)
+    ]
+
+
+def complete_freely(
+    model: torch.nn.Module,
+    start_id: int,
+    extraction: Extraction,
+    eos_id: int | None,
+    decode: Callable[[Sequence[int]], str],
+    batch: int,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> list[FreeCompletion]:
+    """Write `extraction.untargeted.completions` texts from an empty prompt, which is the start token alone.
+
+    Each has at most `extraction.untargeted.tokens` ids, fewer where the model ends the text, and its own generator,
+    seeded by `extraction.seed` and its number, so the first ones are the same however many are asked for, but for
+    rounding. In order of their numbers; the other arguments as for `complete`.
+    """
+    wanted = extraction.untargeted
+    rows = [
+        _Row((start_id,), wanted.tokens, wanted.temperature, f"untargeted|{wanted.temperature!r}|{sample}")
+        for sample in range(wanted.completions)
+    ]
+    written = _write_all(model, rows, extraction, eos_id, batch, on_batch)
+    return [FreeCompletion(n, tuple(ids), tuple(logprobs), decode(ids)) for n, (ids, logprobs) in enumerate(written)]
+
+
+@torch.inference_mode()
+def _write_all(
+    model: torch.nn.Module,
+    rows: Sequence[_Row],
+    extraction: Extraction,
+    eos_id: int | None,
+    batch: int,
+    on_batch: Callable[[int], None],
+) -> list[tuple[list[int], list[float]]]:
+    """Token ids and log-probabilities of each row, those that write most side by side."""
+    if model.training:
+        raise ValueError("generation needs the model in eval mode: dropout would enter the completions")
+    order = sorted(range(len(rows)), key=lambda i: (-rows[i].most, -len(rows[i].start), i))
+    done: dict[int, tuple[list[int], list[float]]] = {}
     with decoding(model):
-        for start in range(0, len(order), batch):
-            picked = order[start : start + batch]
+        for first in range(0, len(order), batch):
+            picked = order[first : first + batch]
             written = _write(model, [rows[i] for i in picked], extraction, eos_id)
-            for i, (ids, logprobs) in zip(picked, written, strict=True):
-                done[i] = _completion(rows[i], ids, logprobs, decode)
+            done |= zip(picked, written, strict=True)
             on_batch(sum(len(ids) for ids, _ in written))
     return [done[i] for i in range(len(rows))]
-
-
-def _completion(row: _Row, ids: list[int], logprobs: list[float], decode: Callable[[Sequence[int]], str]) -> Completion:
-    prompt = row.prompt
-    return Completion(
-        prompt.record,
-        prompt.prefix,
-        row.temperature,
-        row.sample,
-        prompt.prefix_tokens,
-        len(prompt.suffix),
-        tuple(ids),
-        tuple(logprobs),
-        decode(ids),
-        decode(prompt.suffix),
-    )
 
 
 def _write(
     model: torch.nn.Module, rows: Sequence[_Row], extraction: Extraction, eos_id: int | None
 ) -> list[tuple[list[int], list[float]]]:
-    """Token ids and log-probabilities of each row. A prompt is read once for all its rows; rows that have ended leave
-    the batch."""
+    """Token ids and log-probabilities of the rows of one batch. A start is read once for all its rows; rows that have
+    ended leave the batch."""
     device = next(model.parameters()).device
-    starts = list(dict.fromkeys(row.prompt.start for row in rows))
-    wanted = np.array([len(row.prompt.suffix) for row in rows])
+    starts = list(dict.fromkeys(row.start for row in rows))
+    wanted = np.array([row.most for row in rows])
     draws = np.stack([_uniforms(extraction.seed, row, int(wanted.max())) for row in rows])
     temperatures = np.array([row.temperature for row in rows], dtype=np.float32)
     written: list[tuple[list[int], list[float]]] = [([], []) for _ in rows]
     decoder = Decoder(model, starts, int(wanted.max()), device)
-    decoder.pick(torch.tensor([starts.index(row.prompt.start) for row in rows], device=device))
+    decoder.pick(torch.tensor([starts.index(row.start) for row in rows], device=device))
     open_rows = np.arange(len(rows))
     for step in range(int(wanted.max())):
         uniforms_B, temperatures_B = (torch.from_numpy(a[open_rows]).to(device) for a in (draws[:, step], temperatures))
@@ -215,6 +253,5 @@ def decoding_logprobs(logits_BV: torch.Tensor, temperatures_B: torch.Tensor, top
 
 
 def _uniforms(seed: int, row: _Row, count: int) -> np.ndarray:
-    name = f"{seed}|{row.prompt.record}|{row.prompt.prefix!r}|{row.temperature!r}|{row.sample}"
-    key = int.from_bytes(sha256(name.encode()).digest()[:16], "little")
+    key = int.from_bytes(sha256(f"{seed}|{row.name}".encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=key)).random(count)

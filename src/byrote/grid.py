@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from byrote.config import Canaries, Extraction, Lora, NoCanaries, Study, Training, explain_all, set_dotted
 from byrote.errors import StudyError
 
-METHOD_VERSION: Mapping[str, int] = {"roles": 1, "finetune": 3, "scores": 3, "completions": 3}
+METHOD_VERSION: Mapping[str, int] = {"roles": 1, "finetune": 3, "scores": 3, "completions": 3, "untargeted": 1}
 
 
 @dataclass(frozen=True)
@@ -131,5 +131,14 @@ def scores_key(parent: str, records_digest: str) -> str:
 
 def completions_key(parent: str, prompts_digest: str, extraction: Extraction) -> str:
     """Key of completions: the model, the sequences prompted, and how they are decoded."""
-    decoding = extraction.model_dump(mode="json", exclude={"prompts", "thresholds", "draws", "chances"})
+    decoding = extraction.model_dump(mode="json", exclude={"prompts", "thresholds", "draws", "chances", "untargeted"})
     return key_of("completions", METHOD_VERSION["completions"], parent, prompts_digest, decoding)
+
+
+def untargeted_key(parent: str, start: int, extraction: Extraction) -> str:
+    """Key of completions of an empty prompt: the model, the start token, and how they are decoded."""
+    decoding = {
+        **extraction.untargeted.model_dump(mode="json", exclude={"least", "attacks"}),
+        **extraction.model_dump(mode="json", include={"top_k", "top_p", "seed"}),
+    }
+    return key_of("untargeted", METHOD_VERSION["untargeted"], parent, start, decoding)

@@ -24,6 +24,7 @@ from byrote.statistics.paired import compare, holm
 from byrote.statistics.roc import auc, rate_at, roc_curve, threshold_at_most
 
 AUDITOR = "auditor"
+Population = tuple[TokenScores, TokenScores] | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,12 @@ class Compared:
         return _nll(members.base), _nll(nonmembers.base)
 
 
+def population(roles: Sequence[Assignment], tuned: TokenScores | None, base: TokenScores | None) -> Population:
+    """Tuned and base scores of the calibration records; None where there are none, or no scores."""
+    drawn = [a.record for a in roles if a.role is Role.CALIBRATION]
+    return None if not drawn or tuned is None or base is None else (tuned.take(drawn), base.take(drawn))
+
+
 def compared(
     stratum: Stratum,
     roles: Sequence[Assignment],
@@ -94,11 +101,10 @@ def compared(
     null: TokenScores | None,
 ) -> Compared:
     """What attacks see of a stratum; the population of RMIA is the trial's calibration records in every stratum."""
-    drawn = [a.record for a in roles if a.role is Role.CALIBRATION]
 
     def evidence(model: TokenScores, ids: Sequence[str]) -> Evidence:
-        population = (model.take(drawn), base.take(drawn)) if drawn else None
-        return Evidence(model.take(ids), base.take(ids), tuple(records[r].text for r in ids), population)
+        texts = tuple(records[r].text for r in ids)
+        return Evidence(model.take(ids), base.take(ids), texts, population(roles, model, base))
 
     members, nonmembers, calibration = stratum.members, stratum.nonmembers, stratum.calibration
     return Compared(

@@ -17,7 +17,7 @@ from byrote.errors import StageError
 from byrote.planning import Prepared, Silent, prepare
 from byrote.report.render import render
 from byrote.stages import Worker
-from byrote.store import Run
+from byrote.store import STAGES, Run
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,6 @@ def _tasks(prepared: Prepared) -> list[str]:
 
 
 def _stages(prepared: Prepared) -> Iterator[str]:
-    yield from filter(None, (prepared.base_scores, prepared.base_completions))
+    yield from filter(None, (prepared.base_scores, prepared.base_completions, prepared.base_untargeted))
     for p in (*prepared.planned, *((prepared.null,) if prepared.null else ())):
-        yield from filter(None, (p.finetune, p.scores, p.completions))
+        yield from filter(None, (getattr(p, name) for name in STAGES))

@@ -20,6 +20,7 @@ from byrote.canaries import assign, training_records
 from byrote.config import Study
 from byrote.corpora import Finding, load_corpus
 from byrote.corpora.checks import cut_long
+from byrote.errors import StudyError
 from byrote.finetune import steps_of
 from byrote.generation import Prompt
 from byrote.grid import (
@@ -32,8 +33,10 @@ from byrote.grid import (
     sequences_digest,
     trial_key,
     trials_of,
+    untargeted_key,
 )
 from byrote.records import CALIBRATION, Assignment, Record, Role
+from byrote.store import STAGES
 
 
 class Silent:
@@ -60,6 +63,7 @@ class Planned:
     finetune: str
     scores: str
     completions: str | None
+    untargeted: str | None
 
     def trains_like(self, other: "Planned") -> bool:
         """Whether two trials can be trained in one pass: the same records in the same order, the same settings."""
@@ -77,7 +81,7 @@ class Planned:
             "seed": trial.seed,
             "settings": settings,
             "roles": self.roles_key,
-            **{name: getattr(self, name) for name in ("finetune", "scores", "completions")},
+            **{name: getattr(self, name) for name in STAGES},
         }
 
 
@@ -99,6 +103,8 @@ class Prepared:
     base_prompts: tuple[Prompt, ...]
     base_scores: str
     base_completions: str | None
+    base_untargeted: str | None
+    start_id: int | None
 
     @property
     def stack(self) -> int:
@@ -115,7 +121,11 @@ class Prepared:
     def plan(self) -> dict[str, Any]:
         """The content of plan.json."""
         return {
-            "base": {"scores": self.base_scores, "completions": self.base_completions},
+            "base": {
+                "scores": self.base_scores,
+                "completions": self.base_completions,
+                "untargeted": self.base_untargeted,
+            },
             "trials": [planned.row() for planned in self.planned],
             "null": self.null.row() if self.null else None,
             "null_missing": self.null_missing,
@@ -144,6 +154,7 @@ def prepare(study: Study, listener: Listener | None = None) -> Prepared:
     """
     listener = listener or Silent()
     find_attacks([*study.membership.attacks, study.membership.primary])
+    find_attacks(study.extraction.untargeted.attacks, "extraction.untargeted.attacks")
     trials = trials_of(study)
     device = lm.pick_device(study.machine.device)
     precision = lm.pick_precision(study.model.precision, device)
@@ -151,11 +162,13 @@ def prepare(study: Study, listener: Listener | None = None) -> Prepared:
     files = lm.resolve_base(study.model.source, study.model.revision)
     tokenizer = lm.load_tokenizer(files)
     lm.check_matrices(files, [trial.lora.matrices for trial in trials])
-    records, findings = _tokenise(study, corpus.records, tokenizer, lm.context_length(files))
-    findings = (*corpus.findings, *findings)
+    context = lm.context_length(files)
+    records, findings = _tokenise(study, corpus.records, tokenizer, context)
+    start_id, no_start = _start(study, tokenizer, context)
+    findings = (*corpus.findings, *findings, *no_start)
     records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
     base = base_key(files.content, tokenizer.content, precision, study.model.quantization)
-    planned = tuple(_plan_trial(study, trial, records, records_digest, base) for trial in trials)
+    planned = tuple(_plan_trial(study, trial, records, records_digest, base, start_id) for trial in trials)
     null, null_missing = _plan_null(study, planned[0], records, records_digest, base)
     base_prompts = _all_prompts(records, planned)
     left_out = _unprompted(planned, base_prompts)
@@ -178,7 +191,31 @@ def prepare(study: Study, listener: Listener | None = None) -> Prepared:
         base_prompts,
         f"base/{scores_key(base, records_digest)}",
         f"base/{completions_key(base, _prompts_digest(base_prompts), study.extraction)}" if base_prompts else None,
+        _untargeted(study, "base", base, start_id),
+        start_id,
     )
+
+
+def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | None, tuple[Finding, ...]]:
+    """The token that an empty prompt consists of, or why nothing is written from one. StudyError where the completions
+    are longer than the context."""
+    wanted = study.extraction.untargeted
+    if not wanted.completions:
+        return None, ()
+    if tokenizer.start_id is None:
+        why = "the tokenizer has neither a beginning-of-text nor an end-of-text token"
+        return None, (Finding("untargeted", 1, f"nothing is written from an empty prompt: {why}"),)
+    if wanted.tokens >= context:
+        raise StudyError(
+            f"extraction.untargeted.tokens is {wanted.tokens}, but the context holds {context} tokens with the start "
+            f"token; set it to {context - 1} or less"
+        )
+    return tokenizer.start_id, ()
+
+
+def _untargeted(study: Study, room: str, parent: str, start_id: int | None) -> str | None:
+    """The stage of completions of an empty prompt in `room`; None where there is none."""
+    return None if start_id is None else f"{room}/{untargeted_key(parent, start_id, study.extraction)}"
 
 
 def _tokenise(
@@ -203,7 +240,9 @@ def _with_tokens(record: Record, token_ids: Sequence[int]) -> Record:
     return Record(record.record, record.split, record.group, record.text, record.spans, tuple(token_ids))
 
 
-def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], records_digest: str, base: str) -> Planned:
+def _plan_trial(
+    study: Study, trial: Trial, records: Sequence[Record], records_digest: str, base: str, start_id: int | None
+) -> Planned:
     roles = tuple(assign(records, trial.canaries))
     rkey = roles_key(records_digest, trial.canaries)
     training = training_records(records, roles, trial.canaries)
@@ -222,6 +261,7 @@ def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], records_d
         f"trials/{key}",
         f"trials/{key}/scores/{scores_key(key, records_digest)}",
         f"trials/{key}/completions/{ckey}" if prompts else None,
+        _untargeted(study, f"trials/{key}/untargeted", key, start_id),
     )
 
 
@@ -244,7 +284,7 @@ def _plan_null(
     digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
     key = trial_key(base, first.roles_key, digest, trial.lora, trial.training)
     ids = tuple(r.token_ids for r in training)
-    stages = (f"trials/{key}", f"trials/{key}/scores/{scores_key(key, records_digest)}", None)
+    stages = (f"trials/{key}", f"trials/{key}/scores/{scores_key(key, records_digest)}", None, None)
     return Planned(trial, key, first.roles, first.roles_key, ids, (), *stages), ""
 
 

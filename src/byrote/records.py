@@ -1,4 +1,4 @@
-"""Typed rows and their Arrow schemas: records, roles, token scores, completions.
+"""Typed rows and their Arrow schemas: records, roles, token scores, completions of prompts and of nothing.
 
 Axes: N records, S scored tokens over all records (ragged, by `offsets`).
 """
@@ -249,6 +249,45 @@ def completions_from_table(table: pa.Table) -> list[Completion]:
     """The inverse of `completions_to_table`."""
     return [
         Completion(**{**row, "token_ids": tuple(row["token_ids"]), "logprob": tuple(row["logprob"])})
+        for row in table.to_pylist()
+    ]
+
+
+FREE_SCHEMA = pa.schema(
+    [
+        ("sample", pa.int32()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("logprob", pa.list_(pa.float32())),
+        ("text", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class FreeCompletion:
+    """What a model wrote from an empty prompt, the start token left out.
+
+    sample: its number, from 0 · token_ids: at least one, its end-of-text id kept where the model ended the text ·
+    logprob: natural log-probability of each under the model that wrote it, before temperature and truncation · text:
+    what was written, decoded.
+    """
+
+    sample: int
+    token_ids: tuple[int, ...]
+    logprob: tuple[float, ...]
+    text: str
+
+
+def free_to_table(completions: Sequence[FreeCompletion]) -> pa.Table:
+    """Completions of an empty prompt as an Arrow table of FREE_SCHEMA, in the order given."""
+    columns = {name: [getattr(c, name) for c in completions] for name in FREE_SCHEMA.names}
+    return pa.Table.from_pydict(columns, schema=FREE_SCHEMA)
+
+
+def free_from_table(table: pa.Table) -> list[FreeCompletion]:
+    """The inverse of `free_to_table`."""
+    return [
+        FreeCompletion(row["sample"], tuple(row["token_ids"]), tuple(row["logprob"]), row["text"] or "")
         for row in table.to_pylist()
     ]
 

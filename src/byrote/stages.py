@@ -1,4 +1,4 @@
-"""The stages of a trial, from a prepared study into its run folder: fine-tune, score, prompt.
+"""The stages of a trial, from a prepared study into its run folder: fine-tune, score, prompt, write freely.
 
 A failed stage is kept with its error and the others go on.
 """
@@ -19,11 +19,11 @@ from byrote import lm
 from byrote.backends import Listener
 from byrote.errors import ByroteError, StageError, StoreError
 from byrote.finetune import Step, finetune, steps_of
-from byrote.generation import Prompt, complete, suffix_chances
+from byrote.generation import Prompt, complete, complete_freely, suffix_chances
 from byrote.planning import Planned, Prepared
-from byrote.records import chances_to_table, completions_to_table
+from byrote.records import FreeCompletion, TokenScores, chances_to_table, completions_to_table, free_to_table
 from byrote.scoring import score
-from byrote.store import Run, no_room
+from byrote.store import STAGES, Run, no_room
 
 
 class Worker:
@@ -60,6 +60,9 @@ class Worker:
         if prepared.base_completions:
             with self._kept(prepared.base_completions, "base", StageError):
                 self._complete(prepared.base_completions, "base model", lambda: self.base.model, prepared.base_prompts)
+        if prepared.base_untargeted:
+            with self._kept(prepared.base_untargeted, "base", StageError):
+                self._write_freely(prepared.base_untargeted, "base model", lambda: self.base.model)
 
     @property
     def base(self) -> lm.Base:
@@ -91,22 +94,21 @@ class Worker:
             yield
 
     def _trial(self, planned: Planned, label: str) -> None:
-        missing = [s for s in (planned.finetune, planned.scores, planned.completions) if s and not self.store.has(s)]
+        stages = [getattr(planned, name) for name in STAGES]
+        missing = [stage for stage in stages if stage and not self.store.has(stage)]
         if not missing:
             self.listener.say(f"{label}: already done")
             return
-        with self._kept(planned.finetune, planned.key):
+        with self._kept(planned.finetune, planned.key), ExitStack() as attached:
             if planned.finetune in missing:
                 adapted = lm.attach(self.base, planned.trial.lora, planned.trial.seed)
             else:
                 adapted = lm.load_adapter(self.base, self.store.path / planned.finetune / "adapter")
                 self.store.forget_failure(planned.finetune)
-            try:
-                self._trial_stages(planned, label, adapted)
-            finally:
-                lm.detach(self.base, adapted)
+            attached.callback(lm.detach, self.base, adapted)
+            self._trial_stages(planned, label, adapted, attached.close)
 
-    def _trial_stages(self, planned: Planned, label: str, adapted: Any) -> None:
+    def _trial_stages(self, planned: Planned, label: str, adapted: Any, detach: Callable[[], None]) -> None:
         if not self.store.has(planned.finetune):
             self._finetune([planned], label, adapted)
         with self._kept(planned.scores, planned.key):
@@ -114,6 +116,9 @@ class Worker:
         if planned.completions:
             with self._kept(planned.completions, planned.key):
                 self._complete(planned.completions, label, lambda: adapted, planned.prompts)
+        if planned.untargeted:  # last: it takes the adapter off
+            with self._kept(planned.untargeted, planned.key):
+                self._write_freely(planned.untargeted, label, lambda: adapted, detach)
 
     @contextmanager
     def _kept(self, stage: str, trial: str, instead: type[ByroteError] | None = None) -> Iterator[None]:
@@ -232,6 +237,49 @@ class Worker:
             notes["tokens"] = sum(len(c.token_ids) for c in completions)
             _write(folder / "completions.parquet", completions_to_table(completions))
 
+    def _write_freely(
+        self, stage: str, label: str, model: Callable[[], torch.nn.Module], detach: Callable[[], None] | None = None
+    ) -> None:
+        """Completions of an empty prompt and their scores; with `detach`, which takes the adapter off, then those under
+        the plain base model too, in the same batches."""
+        if self.store.has(stage):
+            return
+        wanted, batch_tokens = self.prepared.study.extraction.untargeted, self._scoring_batch_tokens(stage)
+        batch = self.prepared.study.machine.generation_batch
+        manifest = {"stage": "untargeted", "batch": batch, "batch_tokens": batch_tokens}
+        with (
+            self.store.stage(stage, manifest) as (folder, notes),
+            self.listener.task(f"write {label}", wanted.completions * wanted.tokens) as advance,
+        ):
+            network = model()
+            with self._timed(notes):
+                written = self._free_completions(network, batch, lambda tokens: advance(tokens, ""))
+                scores = {"scores": self._score_free(network, written, batch_tokens)}
+                if detach:
+                    detach()
+                    scores["base"] = self._score_free(self.base.model, written, batch_tokens)
+            notes["tokens"] = sum(len(c.token_ids) for c in written)
+            _write(folder / "completions.parquet", free_to_table(written))
+            for name, found in scores.items():
+                _write(folder / f"{name}.parquet", found.to_table())
+
+    def _free_completions(
+        self, network: torch.nn.Module, batch: int, on_batch: Callable[[int], None]
+    ) -> list[FreeCompletion]:
+        tokenizer, start_id = self.prepared.tokenizer, self.prepared.start_id
+        assert start_id is not None
+        return complete_freely(
+            network, start_id, self.prepared.study.extraction, tokenizer.eos_id, tokenizer.decode, batch, on_batch
+        )
+
+    def _score_free(
+        self, network: torch.nn.Module, written: Sequence[FreeCompletion], batch_tokens: int
+    ) -> TokenScores:
+        """The start token is the context of the first, so every token that was written has a score."""
+        assert self.prepared.start_id is not None
+        ids = [(self.prepared.start_id, *c.token_ids) for c in written]
+        return score(network, [str(c.sample) for c in written], ids, batch_tokens)
+
     @contextmanager
     def _timed(self, notes: dict[str, Any]) -> Iterator[None]:
         device = self.prepared.device
@@ -249,4 +297,6 @@ class Worker:
 
 
 def _write(path: Path, table: pa.Table) -> None:
+    """A file readable by its owner alone: completions may repeat the records, which may be somebody's health."""
+    path.touch(mode=0o600)
     pq.write_table(table, path)

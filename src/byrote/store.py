@@ -24,9 +24,11 @@ from byrote.errors import StoreError
 from byrote.records import (
     Assignment,
     Completion,
+    FreeCompletion,
     Record,
     TokenScores,
     completions_from_table,
+    free_from_table,
     records_from_table,
     records_to_table,
     roles_from_table,
@@ -34,6 +36,7 @@ from byrote.records import (
 )
 
 MANIFEST = "manifest.json"
+STAGES = ("finetune", "scores", "completions", "untargeted")  # of a trial; the base model has all but the first
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -146,7 +149,7 @@ class Run:
             return kept
         plan = self.plan()
         rows = [plan["base"], *plan["trials"], plan.get("null") or {}]
-        planned = {row.get(name) for row in rows for name in ("finetune", "scores", "completions")}
+        planned = {row.get(name) for row in rows for name in STAGES}
         return [failure for failure in kept if failure["stage"] in planned]
 
     def forget_failure(self, stage: str) -> None:
@@ -171,13 +174,17 @@ class Run:
         """Roles of all records under one canary plan and seed."""
         self._write(f"roles/{key}.parquet", lambda part: pq.write_table(roles_to_table(assignments), part))
 
-    def scores(self, stage: str) -> TokenScores:
-        """Token scores of a finished stage."""
-        return TokenScores.from_table(self._parquet(f"{stage}/scores.parquet"))
+    def scores(self, stage: str, model: str = "scores") -> TokenScores:
+        """Token scores of a finished stage; with `base` those of a trial's free completions under the base model."""
+        return TokenScores.from_table(self._parquet(f"{stage}/{model}.parquet"))
 
     def completions(self, stage: str) -> list[Completion]:
         """Completions of a finished stage."""
         return completions_from_table(self._parquet(f"{stage}/completions.parquet"))
+
+    def free_completions(self, stage: str) -> list[FreeCompletion]:
+        """Completions of an empty prompt, of a finished stage."""
+        return free_from_table(self._parquet(f"{stage}/completions.parquet"))
 
     def suffixes(self, stage: str) -> pa.Table:
         """How likely the true suffixes are drawn, of a finished stage of completions (records.CHANCES_SCHEMA)."""

@@ -20,7 +20,8 @@ from byrote.per_record import agreement_rows, counterfactual_rows, record_rows
 from byrote.planted import AuditSettings, audit_rows, canary_rows
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.blind import blind_auc
-from byrote.store import Run
+from byrote.store import STAGES, Run
+from byrote.untargeted import untargeted_tables
 from byrote.written import Judged, completions_of, draw_rates, draw_rows, extraction_rates, extraction_rows
 
 
@@ -38,6 +39,8 @@ class Tables:
     extraction: pd.DataFrame
     draws: pd.DataFrame
     extraction_rates: pd.DataFrame
+    untargeted: pd.DataFrame
+    untargeted_rates: pd.DataFrame
     canaries: pd.DataFrame
     audits: pd.DataFrame
     records: pd.DataFrame
@@ -85,7 +88,7 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
     null = _scores(run, (plan.get("null") or {}).get("scores"))
     base_completions, judged = completions_of(run, plan["base"]["completions"]), Judged(records)
     rows: dict[str, list[dict[str, Any]]] = {f.name: [] for f in fields(Tables)}
-    rows["timings"] += _timings(run, "", plan["base"], ("scores", "completions"))
+    rows["timings"] += _timings(run, "", plan["base"])
     blind: dict[str, float] = {}
     seen: list[Seen] = []
     failed = {failure["stage"] for failure in run.failures()}
@@ -93,7 +96,7 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
         trial = _Measured(planned, run.roles(planned["roles"]), _scores(run, planned["scores"]), base_scores)
         head = {"trial": planned["trial"]}
         rows["trials"].append(_trial_row(run, trial, failed))
-        rows["timings"] += _timings(run, planned["trial"], planned, ("finetune", "scores", "completions"))
+        rows["timings"] += _timings(run, planned["trial"], planned)
         if trial.tuned is not None and base_scores is not None:
             for stratum in ms.strata(trial.roles):
                 this = ms.compared(stratum, trial.roles, records, trial.tuned, base_scores, null)
@@ -108,6 +111,8 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
         rows["extraction"] += ({**head, **row} for row in written)
         stages = {"tuned": planned.get("completions"), "base": plan["base"]["completions"]}
         rows["draws"] += ({**head, **row} for row in draw_rows(run, trial.roles, stages, _chance(study)))
+        for name, more in _untargeted(run, plan["base"], trial, records, study).items():
+            rows[name] += ({**head, **row} for row in more)
     _over_trials(rows, seen, settings, study)
     _over_completions(rows, study, settings.level)
     return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
@@ -174,6 +179,14 @@ def _audits(trial: _Measured, records: Mapping[str, Record], study: Mapping[str,
     )
     attack = find_attacks([name])[name]
     yield from audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, plan["inclusion"])
+
+
+def _untargeted(
+    run: Run, base: Mapping[str, Any], trial: _Measured, records: Mapping[str, Record], study: Mapping[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
+    stages = {"base": base.get("untargeted"), "tuned": trial.row.get("untargeted")}
+    population = ms.population(trial.roles, trial.tuned, trial.base)
+    return untargeted_tables(run, stages, trial.roles, records, population, study)
 
 
 def _chance(study: Mapping[str, Any]) -> float:
@@ -270,7 +283,7 @@ def _trial_row(run: Run, trial: _Measured, failed: set[str]) -> dict[str, Any]:
 
 def _state(run: Run, planned: Mapping[str, Any], failed: set[str]) -> str:
     """done, failed or waiting: the state of a planned trial."""
-    stages = [planned[name] for name in ("finetune", "scores", "completions") if planned.get(name)]
+    stages = [planned[name] for name in STAGES if planned.get(name)]
     if all(run.has(stage) for stage in stages):
         return "done"
     return "failed" if failed & set(stages) else "waiting"
@@ -295,8 +308,8 @@ def _perplexity(scores: TokenScores | None, records: list[str]) -> float | None:
     return float(np.exp(-logprob.mean(dtype=np.float64))) if len(logprob) else None
 
 
-def _timings(run: Run, trial: str, planned: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    for name in names:
+def _timings(run: Run, trial: str, planned: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name in STAGES:
         if planned.get(name) and run.has(planned[name]):
             done = run.manifest(planned[name])
             yield {

@@ -69,11 +69,11 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-def find_attacks(names: Sequence[str]) -> dict[str, Attack]:
-    """The attacks of these names; `all` is every one. StudyError lists the names there are."""
+def find_attacks(names: Sequence[str], setting: str = "membership.attacks") -> dict[str, Attack]:
+    """The attacks of these names; `all` is every one. StudyError names the setting and lists the names there are."""
     if "all" in names:
         return dict(ATTACKS)
     for name in names:
         if name not in ATTACKS:
-            raise StudyError(f"membership.attacks: no attack {name!r}; there are all, {', '.join(ATTACKS)}")
+            raise StudyError(f"{setting}: no attack {name!r}; there are all, {', '.join(ATTACKS)}")
     return {name: ATTACKS[name] for name in names}

@@ -19,7 +19,9 @@ def plain_head(model: Any) -> nn.Linear | None:
     after it, or its weights are quantized."""
     head: Any = model.get_output_embeddings()
     config: Any = getattr(model, "inner", model).config.get_text_config()
-    plain = type(head) in (nn.Linear, FrozenLinear) and head.weight.is_floating_point() and not getattr(config, _CAP, None)
+    plain = (
+        type(head) in (nn.Linear, FrozenLinear) and head.weight.is_floating_point() and not getattr(config, _CAP, None)
+    )
     return head if plain else None
 
 

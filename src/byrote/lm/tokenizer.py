@@ -23,6 +23,13 @@ class Tokenizer:
         """Id of the end-of-text token; None where the tokenizer names none."""
         return self._inner.eos_token_id
 
+    @property
+    def start_id(self) -> int | None:
+        """Id of the token that an empty prompt consists of: the beginning-of-text token, else the end-of-text token,
+        which separates documents in pretraining; None where the tokenizer names neither."""
+        bos = self._inner.bos_token_id
+        return self.eos_id if bos is None else bos
+
     @cached_property
     def adds_bos(self) -> bool:
         """Whether a text's ids start with a beginning-of-text token."""

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from byrote.figures import Drawn, find_published
 from byrote.report import findings as found
-from byrote.report import setting, tabulate
+from byrote.report import setting, tabulate, untargeted
 from byrote.report.tabulate import Grid
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def write_report(
         Section("measured", "What was measured", _joined(setting.setting_sentences(study)), folded=[settings]),
         _membership(study, tables, drawn),
         _generation(tables, drawn, texts),
+        Section("untargeted", "Untargeted extraction", untargeted.sentences(tables), _filled(untargeted.grid(tables))),
         Section("utility", "Utility", utility, grids=_filled(tabulate.utility_grid(tables))),
         _missing(tables, drawn, failures),
         _machine(study, tables, findings, versions),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from byrote import figures, tables
 from byrote.report import write_report
-from byrote.store import Run
+from byrote.store import STAGES, Run
 
 
 def render(run: Run) -> Path:
@@ -33,8 +33,7 @@ def render(run: Run) -> Path:
 
 def _last_created(run: Run, plan: dict) -> str:
     """When the newest stage was finished, so that the same results give the same report."""
-    stages = [plan["base"]["scores"], plan["base"]["completions"]]
-    stages += [trial[name] for trial in plan["trials"] for name in ("finetune", "scores", "completions")]
+    stages = [row.get(name) for row in (plan["base"], *plan["trials"]) for name in STAGES]
     return max(
         (run.manifest(stage)["created"] for stage in stages if stage and run.has(stage)), default="nothing done yet"
     )
