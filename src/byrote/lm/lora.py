@@ -16,8 +16,8 @@ _STEPS = 1 << 16  # dropout draws 16 bits an element
 
 
 class Place(threading.local):
-    """Where a training is on this thread: with an adapter's seed and a module's number it fixes every dropout mask, so that a step
-    that is done again, or recomputed by checkpointing, draws the same masks."""
+    """Where a training is on this thread: with an adapter's seed and a module's number it fixes every dropout mask, so
+    that a step that is done again, or recomputed by checkpointing, draws the same masks."""
 
     step: int = 0
     micro_batch: int = 0

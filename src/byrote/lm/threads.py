@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def side_by_side(model: Any) -> int:
