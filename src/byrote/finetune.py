@@ -176,8 +176,8 @@ def _accumulate(
         loss_K, sums = torch.zeros(adapted.size, device=weights[0].device), [torch.zeros_like(w) for w in weights]
         for number, batch in share:
             summed_K = _summed_nll(adapted, [trainable[i] for i in batch], step, number) / targets
-            found = torch.autograd.grad(summed_K.sum(), weights)
-            torch._foreach_add_(sums, list(found))
+            for total, part in zip(sums, torch.autograd.grad(summed_K.sum(), weights), strict=True):
+                total += part
             loss_K += summed_K.detach()
         return loss_K, sums
 

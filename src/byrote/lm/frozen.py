@@ -51,9 +51,9 @@ def freeze_layers(model: nn.Module) -> None:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for layer in layers if 3 * held <= _SHARE * memory else ():
         layer.__class__ = FrozenLinear
-    for module in model.modules():
-        if type(module).__name__ in _NORMS:
-            module.forward = partial(_normed, module.weight, module.variance_epsilon)
+    norms: list[Any] = [m for m in model.modules() if type(m).__name__ in _NORMS]
+    for module in norms:
+        module.forward = partial(_normed, module.weight, module.variance_epsilon)
 
 
 def _multiplies(dtype: torch.dtype) -> bool:
