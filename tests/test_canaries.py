@@ -2,10 +2,10 @@
 
 import pytest
 
-from byrote.canaries import assign, count_roles, single_rows, training_records
+from byrote.canaries import assign, count_roles, single_rows, template, training_records
 from byrote.config import ManyCanaries, NoCanaries, SingleCanary
 from byrote.errors import StudyError
-from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, Record, Role
+from byrote.records import CALIBRATION, CANARIES, MEMBERS, NONMEMBERS, Record, Role
 
 # METHOD.md, section 1: seed → row of the canary among PHEE's 2898 training records.
 ROWS = {13: 1060, 7: 1326, 81: 2072, 17: 2138, 75: 1846, 90: 834, 0: 1577, 10: 2340, 36: 1346, 99: 1654}
@@ -106,3 +106,39 @@ def test_the_coin_falls_both_ways_about_evenly():
 def test_too_few_documents_is_an_error_with_the_figures():
     with pytest.raises(StudyError, match=r"= 50 needs more than 50 documents .* there are 10"):
         assign(corpus(20), many())
+
+
+def written(count: int = 50) -> list[Record]:
+    return [Record(f"w{i}", CANARIES, f"w{i}", f"a text that was written, number {i}") for i in range(count)]
+
+
+def test_written_canaries_leave_every_member_where_it_is():
+    records = [*corpus(6), *written()]
+    plan = many(texts="synthetic")
+    roles = assign(records, plan)
+    by = {a.record: a for a in roles}
+    assert [a.record for a in roles] == [r.record for r in records]
+    assert all(by[f"m{i}"].role is Role.MEMBER for i in range(6))
+    assert all(by[f"w{i}"].role in (Role.CANARY_IN, Role.CANARY_OUT) for i in range(40))
+    assert all(by[f"w{i}"].role is Role.REFERENCE for i in range(40, 50))
+    trained = [r.record for r in training_records(records, roles, plan)]
+    assert trained[:6] == [f"m{i}" for i in range(6)]
+    assert {r: trained.count(r) for r in trained[6:]} == {a.record: a.copies for a in roles if a.role is Role.CANARY_IN}
+
+
+def test_the_document_of_a_reformulated_record_is_left_out():
+    long = "one two three four five six seven eight nine ten eleven twelve"
+    members = [Record(f"m{i}", MEMBERS, f"g{i // 2}", long if i in (3, 8) else "short") for i in range(10)]
+    plan = many(texts="reformulated")
+    source = template(members, plan)
+    assert source.record in ("m3", "m8")
+    assert {template(members, many(texts="reformulated", reserve_seed=s)).record for s in range(9)} == {"m3", "m8"}
+    roles = assign([*members, *written()], plan)
+    assert {a.record for a in roles if a.role is Role.OVERWRITTEN} == {
+        r.record for r in members if r.group == source.group
+    }
+
+
+def test_no_record_long_enough_to_reformulate_is_an_error():
+    with pytest.raises(StudyError, match="no member has 12 words; set it to synthetic"):
+        assign([*corpus(6), *written()], many(texts="reformulated"))

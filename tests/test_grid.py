@@ -62,6 +62,7 @@ KEYS = {
     "scores": grid.scores_key("parent", "records"),
     "completions": grid.completions_key("parent", "prompts", load_study({}).extraction),
     "untargeted": grid.untargeted_key("parent", 0, load_study({}).extraction),
+    "canaries": grid.canaries_key("base", [["a", "text"]], {"texts": "synthetic"}),
     "sequences": grid.sequences_digest(["a", "b"], [[1, 2], []])[:16],
 }
 
@@ -113,6 +114,20 @@ def test_how_many_records_are_prompted_is_in_the_prompts_not_in_the_decoding():
     assert grid.completions_key("p", "same prompts", warm) not in keys
 
 
+def test_how_canaries_are_written_is_in_the_records_not_in_the_roles():
+    def keys(**changes: object) -> tuple[str, str]:
+        plan = load_study({"canaries": {"design": "many", "seed": 1, **changes}}).canaries
+        return grid.roles_key("digest", plan), grid.canaries_key("base", [], plan.model_dump(mode="json"))
+
+    plain = keys(texts="synthetic")
+    for changes in ({"temperature": 2.0}, {"changed": 0.5}):
+        roles, texts = keys(texts="synthetic", **changes)
+        assert roles == plain[0]
+        assert texts != plain[1]
+    assert keys(texts="reserve")[0] != plain[0]
+    assert keys(texts="synthetic", copies=[1])[0] != plain[0]
+
+
 def test_completions_of_an_empty_prompt_have_a_key_of_their_own():
     def key(start: int = 0, parent: str = "p", **changes: object) -> str:
         return grid.untargeted_key(parent, start, load_study({"extraction": changes}).extraction)
@@ -139,5 +154,6 @@ GOLDEN = {
     "scores": "7e1fe76317dbce08",
     "completions": "739f7ca60977927c",
     "untargeted": "d36218cbbd08ba18",
+    "canaries": "1d9d36829a4e99c7",
     "sequences": "f25e47afc8e5b09a",
 }

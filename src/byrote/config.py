@@ -117,15 +117,24 @@ class SingleCanary(Part):
 
 
 class ManyCanaries(Part):
-    """Several canaries in one trial, from documents reserved out of the members' split."""
+    """Several canaries in one trial: records of documents reserved out of the members' split, or texts that the base
+    model writes."""
 
     design: Literal["many"]
     count: int = Field(default=100, ge=1, description="canaries, in and out together")
     copies: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 4, 8, 16, 32, 64, 128), min_length=1)
     inclusion: float = Field(default=0.5, gt=0, le=1, description="chance that a canary is planted")
     references: int = Field(default=100, ge=0, description="records of the reserve that are never planted")
+    texts: Literal["reserve", "synthetic", "reformulated"] = Field(
+        default="reserve",
+        description="records of the reserve; new ones in their manner by the base model; or one, with tokens redrawn",
+    )
+    temperature: float = Field(default=1.2, gt=0, description="at which the base model writes them")
+    changed: float = Field(default=0.3, gt=0, le=1, description="share of the tokens that a reformulation redraws")
     seed: int | None = Field(default=None, ge=0, description="of copies and coin; null for the study's seed")
-    reserve_seed: int = Field(default=0, ge=0, description="of the reserve, the same for all trials of a run")
+    reserve_seed: int = Field(
+        default=0, ge=0, description="of the reserve, or of what is written; the same for all trials of a run"
+    )
 
     @field_validator("copies", mode="before")
     @classmethod

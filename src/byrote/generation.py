@@ -37,7 +37,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """Token ids that are given, the most that are written after them, and what names the row's generator."""
 
     start: tuple[int, ...]
@@ -68,8 +68,8 @@ def complete(
         for temperature in extraction.temperatures
         for sample in range(extraction.samples if temperature > 0 else 1)
     ]
-    rows = [_Row(p.start, len(p.suffix), t, f"{p.record}|{p.prefix!r}|{t!r}|{sample}") for p, t, sample in asked]
-    written = _write_all(model, rows, extraction, eos_id, batch, on_batch)
+    rows = [Row(p.start, len(p.suffix), t, f"{p.record}|{p.prefix!r}|{t!r}|{sample}") for p, t, sample in asked]
+    written = write_all(model, rows, extraction, eos_id, batch, on_batch)
     return [
         Completion(
             prompt.record,
@@ -104,17 +104,17 @@ def complete_freely(
     """
     wanted = extraction.untargeted
     rows = [
-        _Row((start_id,), wanted.tokens, wanted.temperature, f"untargeted|{wanted.temperature!r}|{sample}")
+        Row((start_id,), wanted.tokens, wanted.temperature, f"untargeted|{wanted.temperature!r}|{sample}")
         for sample in range(wanted.completions)
     ]
-    written = _write_all(model, rows, extraction, eos_id, batch, on_batch)
+    written = write_all(model, rows, extraction, eos_id, batch, on_batch)
     return [FreeCompletion(n, tuple(ids), tuple(logprobs), decode(ids)) for n, (ids, logprobs) in enumerate(written)]
 
 
 @torch.inference_mode()
-def _write_all(
+def write_all(
     model: torch.nn.Module,
-    rows: Sequence[_Row],
+    rows: Sequence[Row],
     extraction: Extraction,
     eos_id: int | None,
     batch: int,
@@ -135,7 +135,7 @@ def _write_all(
 
 
 def _write(
-    model: torch.nn.Module, rows: Sequence[_Row], extraction: Extraction, eos_id: int | None
+    model: torch.nn.Module, rows: Sequence[Row], extraction: Extraction, eos_id: int | None
 ) -> list[tuple[list[int], list[float]]]:
     """Token ids and log-probabilities of the rows of one batch. A start is read once for all its rows; rows that have
     ended leave the batch."""
@@ -252,6 +252,6 @@ def decoding_logprobs(logits_BV: torch.Tensor, temperatures_B: torch.Tensor, top
     return scaled_BV.log_softmax(-1)
 
 
-def _uniforms(seed: int, row: _Row, count: int) -> np.ndarray:
+def _uniforms(seed: int, row: Row, count: int) -> np.ndarray:
     key = int.from_bytes(sha256(f"{seed}|{row.name}".encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=key)).random(count)

@@ -16,7 +16,14 @@ from pydantic import ValidationError
 from byrote.config import Canaries, Extraction, Lora, NoCanaries, Study, Training, explain_all, set_dotted
 from byrote.errors import StudyError
 
-METHOD_VERSION: Mapping[str, int] = {"roles": 1, "finetune": 3, "scores": 3, "completions": 3, "untargeted": 1}
+METHOD_VERSION: Mapping[str, int] = {
+    "roles": 1,
+    "finetune": 3,
+    "scores": 3,
+    "completions": 3,
+    "untargeted": 1,
+    "canaries": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -110,8 +117,15 @@ def sequences_digest(ids: Sequence[str], token_ids: Sequence[Sequence[int]]) -> 
 
 
 def roles_key(members_digest: str, canaries: Canaries) -> str:
-    """Key of a role file: the records it assigns and the canary plan with its seeds."""
-    return key_of("roles", METHOD_VERSION["roles"], members_digest, canaries)
+    """Key of a role file: the records it assigns, written canaries too, and the canary plan with its seeds."""
+    how_written = {"temperature", "changed"}  # what came of it is in the records
+    plan = canaries.model_dump(mode="json", exclude=how_written)
+    return key_of("roles", METHOD_VERSION["roles"], members_digest, plan)
+
+
+def canaries_key(base: str, members: Sequence[Sequence[str]], settings: Mapping[str, Any]) -> str:
+    """Key of canaries that the base model writes: the model, the members (id and text) that it writes after, how."""
+    return key_of("canaries", METHOD_VERSION["canaries"], base, members, settings)
 
 
 def base_key(base_content: str, tokenizer_content: str, precision: str, quantization: str) -> str:

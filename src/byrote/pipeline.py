@@ -14,9 +14,10 @@ from byrote import lm
 from byrote.backends import Listener, run_tasks
 from byrote.config import Study, dump_study, load_study
 from byrote.errors import StageError
+from byrote.invented import Invented, Maker, Recipe
 from byrote.planning import Prepared, Silent, prepare
 from byrote.report.render import render
-from byrote.stages import Worker
+from byrote.stages import Worker, write_canaries
 from byrote.store import STAGES, Run
 
 
@@ -44,13 +45,26 @@ def run(
     if not isinstance(study, Study):
         study = load_study(study, overrides)
     store = Run(out or Path("runs") / study.name)
-    prepared = prepare(study, listener)
+    prepared = prepare(study, listener, _maker(store, study, listener))
     with store.locked():
         _write_plan(store, prepared)
         _work(store, prepared, listener)
         listener.say("tables, figures and report")
         report = render(store)
     return Outcome(store.path, report, tuple(store.failures()))
+
+
+def _maker(store: Run, study: Study, listener: Listener) -> Maker:
+    """Has the base model write canaries into the run, unless they are there."""
+
+    def make(recipe: Recipe) -> Invented:
+        stage = f"base/{recipe.key}"
+        if not store.has(stage):
+            with store.locked():
+                write_canaries(store, stage, recipe, study, listener)
+        return Invented(store.canary_texts(stage), store.manifest(stage)["refused"])
+
+    return make
 
 
 def _write_plan(store: Run, prepared: Prepared) -> None:

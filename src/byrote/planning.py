@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
@@ -35,7 +34,9 @@ from byrote.grid import (
     trials_of,
     untargeted_key,
 )
-from byrote.records import CALIBRATION, Assignment, Record, Role
+from byrote.invented import Maker, recipe_of, stand_ins
+from byrote.prompts import all_prompts, prompts_digest, prompts_of, unprompted
+from byrote.records import CALIBRATION, Assignment, Record
 from byrote.store import STAGES
 
 
@@ -147,8 +148,11 @@ class Prepared:
         }
 
 
-def prepare(study: Study, listener: Listener | None = None) -> Prepared:
+def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_ins) -> Prepared:
     """Read, tokenise and check everything; train nothing.
+
+    make: has the base model write canaries where the study wants that; without it, texts of like length stand in for
+    them, enough for a forecast.
 
     Raises StudyError, CorpusError or ModelError for what would fail later.
     """
@@ -166,12 +170,14 @@ def prepare(study: Study, listener: Listener | None = None) -> Prepared:
     records, findings = _tokenise(study, corpus.records, tokenizer, context)
     start_id, no_start = _start(study, tokenizer, context)
     findings = (*corpus.findings, *findings, *no_start)
-    records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
     base = base_key(files.content, tokenizer.content, precision, study.model.quantization)
+    written = _written(study, trials, records, tokenizer, context, base, make)
+    records, findings = (*records, *written[0]), (*findings, *written[1])
+    records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
     planned = tuple(_plan_trial(study, trial, records, records_digest, base, start_id) for trial in trials)
     null, null_missing = _plan_null(study, planned[0], records, records_digest, base)
-    base_prompts = _all_prompts(records, planned)
-    left_out = _unprompted(planned, base_prompts)
+    base_prompts = all_prompts(records, [p.prompts for p in planned])
+    left_out = unprompted([p.roles for p in planned], base_prompts)
     if study.controls.null_trial and null_missing:
         left_out = (*left_out, Finding("null_trial", 1, f"there is no null trial: {null_missing}"))
     for finding in (*findings, *left_out):
@@ -190,10 +196,30 @@ def prepare(study: Study, listener: Listener | None = None) -> Prepared:
         null_missing,
         base_prompts,
         f"base/{scores_key(base, records_digest)}",
-        f"base/{completions_key(base, _prompts_digest(base_prompts), study.extraction)}" if base_prompts else None,
+        f"base/{completions_key(base, prompts_digest(base_prompts), study.extraction)}" if base_prompts else None,
         _untargeted(study, "base", base, start_id),
         start_id,
     )
+
+
+def _written(
+    study: Study,
+    trials: Sequence[Trial],
+    records: Sequence[Record],
+    tokenizer: lm.Tokenizer,
+    context: int,
+    base: str,
+    make: Maker,
+) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
+    """Canaries and references that the base model writes, tokenised as the corpus is; none where none are wanted."""
+    recipe = recipe_of(trials, records, base)
+    if recipe is None:
+        return (), ()
+    found = make(recipe)
+    message = f"{found.refused} texts that the base model wrote as canaries were drawn again: too short or not new"
+    redrawn = (Finding("redrawn", found.refused, message),) if found.refused else ()
+    invented, findings = _tokenise(study, found.records(), tokenizer, context)
+    return invented, (*redrawn, *findings)
 
 
 def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | None, tuple[Finding, ...]]:
@@ -249,8 +275,8 @@ def _plan_trial(
     steps_of(len(training), trial.training)
     digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
     key = trial_key(base, rkey, digest, trial.lora, trial.training)
-    prompts = _prompts(study, records, roles)
-    ckey = completions_key(key, _prompts_digest(prompts), study.extraction)
+    prompts = prompts_of(study, records, roles)
+    ckey = completions_key(key, prompts_digest(prompts), study.extraction)
     return Planned(
         trial,
         key,
@@ -286,53 +312,3 @@ def _plan_null(
     ids = tuple(r.token_ids for r in training)
     stages = (f"trials/{key}", f"trials/{key}/scores/{scores_key(key, records_digest)}", None, None)
     return Planned(trial, key, first.roles, first.roles_key, ids, (), *stages), ""
-
-
-def _all_prompts(records: Sequence[Record], planned: Sequence[Planned]) -> tuple[Prompt, ...]:
-    """The prompts of all trials, each once, in the records' order."""
-    wanted: dict[str, dict[float, Prompt]] = {}
-    for prompt in (prompt for p in planned for prompt in p.prompts):
-        wanted.setdefault(prompt.record, {})[prompt.prefix] = prompt
-    return tuple(prompt for r in records for prompt in wanted.get(r.record, {}).values())
-
-
-def _prompts(study: Study, records: Sequence[Record], roles: Sequence[Assignment]) -> tuple[Prompt, ...]:
-    """Canaries, and a sample of members and of non-members that is the same for every trial as far as roles allow."""
-    wanted, seed = study.extraction.prompts, study.extraction.seed
-    by_record = {r.record: r for r in records}
-    role_of = {a.record: a.role for a in roles}
-    canaries = [a.record for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
-    groups = (
-        (canaries, len(canaries) if wanted.canaries == "all" else wanted.canaries),
-        ([r for r, role in role_of.items() if role is Role.MEMBER], wanted.members),
-        ([r for r, role in role_of.items() if role is Role.NONMEMBER], wanted.nonmembers),
-    )
-    chosen = {
-        record
-        for ids, count in groups
-        for record in sorted(ids, key=lambda r: sha256(f"{seed}|{r}".encode()).digest())[:count]
-    }
-    prompts = (
-        _prompt(r, prefix) for r in by_record.values() if r.record in chosen for prefix in study.extraction.prefix
-    )
-    return tuple(p for p in prompts if p.prefix_tokens and p.suffix)
-
-
-def _prompt(record: Record, prefix: float) -> Prompt:
-    tokens = int(prefix) if prefix >= 1 else int(len(record.token_ids) * prefix)
-    return Prompt(record.record, record.token_ids, tokens, prefix)
-
-
-def _prompts_digest(prompts: Sequence[Prompt]) -> str:
-    return sequences_digest([p.record for p in prompts], [p.token_ids for p in prompts])
-
-
-def _unprompted(planned: Sequence[Planned], prompts: Sequence[Prompt]) -> tuple[Finding, ...]:
-    """Canaries too short to be split into prompt and suffix."""
-    asked = {p.record for p in prompts}
-    planted = {a.record for p in planned for a in p.roles if a.role is Role.CANARY_IN}
-    if not prompts or planned[0].trial.canaries.design == "none":
-        return ()
-    short = sorted(planted - asked)
-    message = f"{len(short)} planted canaries are not prompted: {', '.join(short[:5])}"
-    return (Finding("unprompted", len(short), message),) if short else ()

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 MEMBERS, NONMEMBERS, CALIBRATION = "members", "nonmembers", "calibration"
 SPLITS = (MEMBERS, NONMEMBERS, CALIBRATION)
+CANARIES = "canaries"  # of records that no corpus has: canaries and references that the base model wrote
 
 
 class Role(StrEnum):
@@ -38,7 +39,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Record:
-    """One text. `record` is unique in a corpus; `group` is the document it was cut from; `split` is one of SPLITS."""
+    """One text. `record` is unique in a corpus; `group` is the document it was cut from; `split` is one of SPLITS, or
+    CANARIES."""
 
     record: str
     split: str

@@ -17,9 +17,11 @@ import torch
 
 from byrote import lm
 from byrote.backends import Listener
+from byrote.config import Study
 from byrote.errors import ByroteError, StageError, StoreError
 from byrote.finetune import Step, finetune, steps_of
 from byrote.generation import Prompt, complete, complete_freely, suffix_chances
+from byrote.invented import Recipe, invent
 from byrote.planning import Planned, Prepared
 from byrote.records import FreeCompletion, TokenScores, chances_to_table, completions_to_table, free_to_table
 from byrote.scoring import score
@@ -294,6 +296,25 @@ class Worker:
             "device": lm.device_name(device),
             "peak_memory": lm.peak_memory(device),
         }
+
+
+def write_canaries(store: Run, stage: str, recipe: Recipe, study: Study, listener: Listener) -> None:
+    """Have the base model write a run's canaries; it is loaded for this alone."""
+    device = lm.pick_device(study.machine.device)
+    precision = lm.pick_precision(study.model.precision, device)
+    if device.type == "cpu":
+        lm.keep_memory()
+        torch.set_num_threads(study.machine.threads or lm.cores())
+    files = lm.resolve_base(study.model.source, study.model.revision)
+    with (
+        store.stage(stage, {"stage": "canaries", "key": recipe.key}) as (folder, notes),
+        listener.task("write canaries", recipe.wanted) as advance,
+    ):
+        base = lm.load_base(files, precision, study.model.quantization, device)
+        tokenizer = lm.load_tokenizer(files)
+        found = invent(recipe, base.model, tokenizer, base.context, lambda texts: advance(texts, ""))
+        notes["refused"] = found.refused
+        _write(folder / "canaries.parquet", pa.table({"text": pa.array(found.texts, pa.string())}))
 
 
 def _write(path: Path, table: pa.Table) -> None:

@@ -186,6 +186,10 @@ class Run:
         """Completions of an empty prompt, of a finished stage."""
         return free_from_table(self._parquet(f"{stage}/completions.parquet"))
 
+    def canary_texts(self, stage: str) -> tuple[str, ...]:
+        """Texts that the base model wrote, of a finished stage."""
+        return tuple(self._parquet(f"{stage}/canaries.parquet")["text"].to_pylist())
+
     def suffixes(self, stage: str) -> pa.Table:
         """How likely the true suffixes are drawn, of a finished stage of completions (records.CHANCES_SCHEMA)."""
         return self._parquet(f"{stage}/suffixes.parquet")
