@@ -16,7 +16,7 @@ SETTINGS = {
     "corpus": {"source": "phee", "limit": 300, "calibration": None},
     "lora": {"matrices": ["v"], "rank": 8},
     "training": {"effective_batch": 16, "warmup_steps": 5},
-    "extraction": {"prompts": {"members": 0, "nonmembers": 0}},
+    "extraction": {"prompts": {"members": 0, "nonmembers": 0}, "untargeted": {"completions": 0}},
     "machine": {"device": "cpu"},
 }
 MOST = 0.01
