@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import byrote
+from byrote.config import load_study
 from byrote.forecast import forecast
 from byrote.planning import prepare
 from byrote.statistics.detectable import smallest_auc
@@ -41,3 +42,9 @@ def test_more_trials_take_longer_and_nothing_is_written(study: byrote.Study, tmp
     assert len(forecast(prepare(one)).work) == 1
     assert len(forecast(prepare(study)).work) == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_canaries_stand_in_the_order_of_their_copies(tiny_study: dict):
+    canaries = {"design": "many", "count": 4, "copies": [16, 1, 4, 2], "references": 1, "seed": 0}
+    power = forecast(prepare(load_study({**tiny_study, "canaries": canaries}))).power
+    assert [one.stratum for one in power] == ["records", *(f"canaries@{c}" for c in (1, 2, 4, 16))]

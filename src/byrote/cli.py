@@ -102,13 +102,14 @@ def plan(study: str, /, *options: Options) -> None:
     )
     table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)
     for power in found.power:
-        rates = [f"{_number(tpr)} at {rate:g}" if not isinstance(tpr, str) else tpr for rate, tpr in power.tpr]
+        rates = [f"{'none' if isinstance(tpr, str) else _number(tpr)} at {rate:g}" for rate, tpr in power.tpr]
         sides = f"{power.stratum} ({power.members}/{power.nonmembers})"
         table.add_row(sides, *map(_number, (power.auc, power.auc_by_document, power.difference)), "; ".join(rates))
     out_console.print(table)
     out_console.print(
         f"told from chance at level 5% with power 80%; by document: records of one document correlate at {ICC:g}; "
-        f"difference: between two trials near AUC 0.7 whose scores correlate at {CORRELATION:g}",
+        f"difference: between two trials near AUC 0.7 whose scores correlate at {CORRELATION:g}; none: too few "
+        "non-members for so low a false-positive rate",
         highlight=False,
     )
 

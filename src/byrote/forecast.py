@@ -133,7 +133,8 @@ def _power(prepared: Prepared, planned: Planned) -> list[Power]:
             side = sides.setdefault(f"canaries@{a.copies}", ([], []))
             side[a.role is Role.CANARY_OUT].append(a.record)
     rates = prepared.study.membership.false_positive_rates
-    return [_power_of(name, *ids, groups, rates) for name, ids in sides.items()]
+    by_copies = sorted(sides.items(), key=lambda side: int(side[0].partition("@")[2] or 0))
+    return [_power_of(name, *ids, groups, rates) for name, ids in by_copies]
 
 
 def _power_of(
