@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
 from byrote.tables import COLUMNS, Tables
+from fake_findings import of_trial, over_trials
 
 PLACEMENT = {"q": 0.66, "k": 0.67, "v": 0.79, "o": 0.76, "q,k": 0.74}
 
@@ -34,6 +35,7 @@ def fake_tables(
         area = PLACEMENT.get(name, 0.7) + 0.015 * np.log2(rank) + rng.normal(0, 0.005)
         for attack, drop in (("loss", 0.06), ("ratio", 0.0), ("difference", 0.01)):
             _membership(rows, (trial, name, rank, seed), attack, area - drop, members, nonmembers, rng)
+        of_trial(rows, trial, ("ratio", "loss", "difference"), canaries, rng)
         if canaries:
             _extraction(rows, trial, area, canaries, rng)
         for stage, seconds, tokens in (
@@ -47,6 +49,7 @@ def fake_tables(
                     **{"tokens_per_second": tokens / seconds, "peak_memory": 2_100_000_000},
                 }
             )
+    over_trials(rows, "ratio")
     return from_rows(rows)
 
 
@@ -71,7 +74,12 @@ def _membership(rows, key, attack, area, members, nonmembers, rng):
                 **{"trial": trial, "matrices": name, "rank": rank, "seed": seed, "stratum": stratum},
                 **{"copies": 8 if shift else 1, "attack": attack, "n_members": n_in, "n_nonmembers": n_out},
                 **{"left_out": 2 if stratum == "records" else 0, "auc": area + shift, "auc_low": low, "auc_high": high},
-                **{"interval": "hanley-mcneil", "auc_base": 0.503 if attack == "loss" else None},
+                **{"interval": "by document (Obuchowski)", "auc_base": 0.503 if attack == "loss" else None},
+                **{
+                    "control": "base model" if attack == "loss" else "none: needs a null trial",
+                    "knowledge": "outsider",
+                },
+                **{"hanley_low": low, "hanley_high": high, "auc_length_matched": area, "smallest_auc": 0.53},
                 "auc_blind": 0.495 if stratum == "records" else None,
             }
         )

@@ -74,7 +74,7 @@ def reason_of(name, tables, primary="ratio"):
 
 
 CANARIES = [name for name, figure in FIGURES.items() if "extraction" in figure.needs]
-AUCS = [name for name in FIGURES if name not in CANARIES]
+AUCS = [name for name, figure in FIGURES.items() if {"membership", "roc"} & {*figure.needs} and name != "forest"]
 
 
 def test_one_rank_is_no_line():
@@ -100,6 +100,9 @@ def test_numbers_that_are_all_missing_draw_nothing_and_say_so(name):
         membership=SMALL.membership.assign(auc=math.nan),
         roc=SMALL.roc.assign(tpr=math.nan),
         extraction=SMALL.extraction.assign(**dict.fromkeys(blank, math.nan)),
+        canaries=SMALL.canaries.assign(exposure_rank=math.nan, exposure_extrapolated=math.nan),
+        draws=SMALL.draws.assign(draws_for_chance=math.nan),
+        agreement=SMALL.agreement.assign(spearman=math.nan),
     )
     assert reason_of(name, tables)
 

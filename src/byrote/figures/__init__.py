@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Drawing
 
+from byrote.figures.agreement import agreement
 from byrote.figures.auc_by_placement import auc_by_placement
 from byrote.figures.auc_by_rank import auc_by_rank
 from byrote.figures.base_tuned_perplexity import base_tuned_perplexity
 from byrote.figures.canary_by_copies import canary_by_copies
+from byrote.figures.exposure_by_copies import exposure_by_copies
+from byrote.figures.forest import forest
 from byrote.figures.published import PUBLISHED, Published, find_published
 from byrote.figures.roc import roc
 from byrote.figures.share_against_perplexity import share_against_base_perplexity, share_against_tuned_perplexity
+from byrote.figures.share_by_draws import share_by_draws
 from byrote.figures.style import STYLE, NotDrawnError, Options
 
 if TYPE_CHECKING:
@@ -65,6 +69,14 @@ FIGURES: dict[str, Figure] = {
         ("trials", "membership"),
         "AUC of the primary attack against the LoRA rank, one line for each choice of adapted matrices.",
     ),
+    "forest": Figure(
+        "Every attack with its controls",
+        forest,
+        ("trials", "membership"),
+        "AUC of each attack, members against non-members, the strongest on top. Hollow markers: the same attack where "
+        "nothing was learned; dotted: a classifier that never saw a model. Both belong at 0.5; where they do not, the "
+        "two sides differ by themselves.",
+    ),
     "roc": Figure(
         "ROC curves",
         roc,
@@ -98,6 +110,27 @@ FIGURES: dict[str, Figure] = {
         ("extraction",),
         "Perplexity of canaries, and the share of them reproduced, against how often they stood in the training "
         "records. Non-members and left-out canaries, on the left, are controls.",
+    ),
+    "exposure_by_copies": Figure(
+        "Exposure by number of copies",
+        exposure_by_copies,
+        ("canaries",),
+        "How far up a canary ranks among references that were never planted, in bits. Left-out canaries, hollow, "
+        "show what records have that the model never saw. By rank nothing goes beyond the dashed line; extrapolated "
+        "values rest on a fit to the references.",
+    ),
+    "share_by_draws": Figure(
+        "Draws until suffixes come",
+        share_by_draws,
+        ("draws",),
+        "Share of the prompted records whose true rest comes within so many draws, from its probability, without "
+        "sampling. Dotted: the base model, which gives what any text of the kind gives.",
+    ),
+    "agreement": Figure(
+        "How far attacks agree",
+        agreement,
+        ("agreement",),
+        "Rank correlation (Spearman) of two attacks' scores over the members: 1 where they order members alike.",
     ),
 }
 

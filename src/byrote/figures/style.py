@@ -71,8 +71,15 @@ def drawing(height: float, columns: int = 1, ratios: Sequence[float] | None = No
     """An empty figure of the paper's width and `height` inches with `columns` panels, free of pyplot's state."""
     figure = Drawing(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, columns, squeeze=False, width_ratios=ratios)
-    return figure, list(panels[0])
+    side_by_side = figure.subplots(1, columns, squeeze=False, width_ratios=ratios)
+    return figure, list(side_by_side[0])
+
+
+def panels(height: float, across: int, down: int) -> tuple[Drawing, list[Axes]]:
+    """As `drawing`, with rows of panels; they come row by row."""
+    figure = Drawing(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(down, across, squeeze=False).ravel())
 
 
 def note(figure: Drawing, text: str) -> None:

@@ -5,24 +5,19 @@ maximum, one seed a configuration compares trained models, and what has no contr
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from byrote.report.comparison import placement_sentences
-from byrote.report.words import count, duration, listing, number, percent, plain, rate, with_interval
-from byrote.statistics.intervals import clopper_pearson
+from byrote.report.canaries import record_bound_sentences
+from byrote.report.comparisons import placement_sentences
+from byrote.report.controls import control_sentences
+from byrote.report.page import copies_words, labels_of
+from byrote.report.rates import rate_sentences
+from byrote.report.words import count, duration, listing, number, percent, rate, spread, with_interval
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
-
-KINDS = {
-    "canary_in": "planted canaries",
-    "canary_out": "canaries left out",
-    "member": "members",
-    "nonmember": "non-members",
-    "reference": "reference records",
-}
 
 
 def trial_sentences(tables: "Tables") -> list[str]:
@@ -49,17 +44,13 @@ def _records(tables: "Tables", attack: str | None = None) -> pd.DataFrame:
     return rows if attack is None else rows[rows["attack"] == attack]
 
 
-def _labels(tables: "Tables") -> dict[str, str]:
-    return dict(zip(tables.trials["trial"], tables.trials["label"], strict=True))
-
-
 def strongest_sentences(tables: "Tables", primary: str) -> list[str]:
     """The largest AUC of the primary attack on the stratum records, and what it is worth."""
     rows = _records(tables, primary)
     if rows.empty:
         return [f"Membership inference by the primary attack ({primary}) has no result."]
     top = rows.iloc[int(rows["auc"].to_numpy(float).argmax())]
-    label = _labels(tables).get(top["trial"], top["trial"])
+    label = labels_of(tables).get(top["trial"], top["trial"])
     value = with_interval(top["auc"], top["auc_low"], top["auc_high"])
     head = "The AUC" if len(rows) == 1 else "The largest AUC"
     told = [
@@ -71,6 +62,28 @@ def strongest_sentences(tables: "Tables", primary: str) -> list[str]:
     return told + _beside_guessing(top)
 
 
+def any_attack_sentences(tables: "Tables", primary: str) -> list[str]:
+    """The strongest attack of all, and the auditor, where either is stronger than the primary one."""
+    rows = _records(tables)
+    ours = rows[rows["attack"] == primary]["auc"].max()
+    outsiders, auditor = rows[rows["attack"] != "auditor"], rows[rows["attack"] == "auditor"]
+    told = []
+    if len(outsiders) and not outsiders["auc"].max() <= ours:
+        top = outsiders.iloc[int(outsiders["auc"].to_numpy(float).argmax())]
+        value, label = with_interval(top["auc"], top["auc_low"], top["auc_high"]), labels_of(tables).get(top["trial"])
+        attacks = outsiders["attack"].nunique()
+        told.append(
+            f"Of all {attacks} attacks the strongest, {top['attack']}, reaches {value} after {label}; it was found "
+            "by looking at all of them, which flatters it."
+        )
+    if len(auditor):
+        told.append(
+            "An auditor who knows the members and combines all attacks reaches "
+            f"{spread(auditor['auc'])}{' (lowest and highest trial)' if len(auditor) > 1 else ''}."
+        )
+    return told
+
+
 def _beside_guessing(top: pd.Series) -> list[str]:
     if math.isnan(top["auc_low"]) or math.isnan(top["auc_high"]):
         return ["Without an interval, it cannot be told from guessing."]
@@ -79,50 +92,6 @@ def _beside_guessing(top: pd.Series) -> list[str]:
     if top["auc_high"] < 0.5:
         return ["It lies below 0.5: the attack ranks non-members first, which points at a difference of the splits."]
     return []
-
-
-def control_sentences(tables: "Tables", primary: str) -> list[str]:
-    """What a base model, and a classifier that never saw a model, reach on the same records."""
-    rows = _records(tables)
-    if rows.empty:
-        return []
-    told = []
-    controlled = rows.dropna(subset=["auc_base"])
-    under_null = controlled["control"] == "null trial"
-    controls = controlled[~under_null].groupby("attack", sort=False)["auc_base"].mean()
-    for attack, control in controls.items():
-        told.append(
-            f"On the base model, which never saw the members, the attack {attack} reaches {number(control)}"
-            f"{_near_half(control)}."
-        )
-    for attack, control in controlled[under_null].groupby("attack", sort=False)["auc_base"].mean().items():
-        told.append(
-            f"Under the null trial, tuned on other documents, the attack {attack} reaches {number(control)}"
-            f"{_near_half(control)}."
-        )
-    if primary not in set(controlled["attack"]):
-        told.append(
-            f"The primary attack ({primary}) compares with the base model, so the base model is no control for it; "
-            "a null trial, tuned on other documents, was not run."
-        )
-    blind = rows["auc_blind"].dropna()
-    if len(blind):
-        told.append(
-            f"A bag-of-words classifier that never saw any model tells members from non-members with AUC "
-            f"{_span(blind)}{_near_half(blind.iloc[blind.sub(0.5).abs().argmax()])}."
-        )
-    return told
-
-
-def _near_half(value: float) -> str:
-    if abs(value - 0.5) < 0.05:
-        return ", close to guessing"
-    return ": members and non-members differ before any fine-tuning, and part of every AUC here may be that difference"
-
-
-def _span(values: pd.Series, digits: int = 2) -> str:
-    low, high = number(values.min(), digits), number(values.max(), digits)
-    return low if low == high else f"{low} to {high}"
 
 
 def membership_sentences(tables: "Tables", primary: str) -> list[str]:
@@ -139,22 +108,18 @@ def membership_sentences(tables: "Tables", primary: str) -> list[str]:
         told.append(f"In {clear} of {len(records)} trials the interval lies above 0.5.")
     if len(canaries):
         parts = canaries.groupby("copies", sort=True)
-        each = [f"{_copies(copies)} {_auc_of(part)}" for copies, part in parts]
+        each = [f"{copies_words(copies)} {_auc_of(part)}" for copies, part in parts]
         told.append(
             f"Canaries planted against canaries left out, a stratum for each number of copies: {listing(each)}."
         )
     return told
 
 
-def _copies(copies: Any) -> str:
-    return count(int(copies), "copy", "copies")
-
-
 def _auc_of(part: pd.DataFrame) -> str:
     """`0.65 to 0.82 (2898 against 968, 14 trials)`, or one trial's AUC with its interval."""
-    sizes = " against ".join(_span(part[side], 0) for side in ("n_members", "n_nonmembers"))
+    sizes = " against ".join(spread(part[side], 0) for side in ("n_members", "n_nonmembers"))
     if len(part) > 1:
-        return f"{_span(part['auc'])} ({sizes}, {count(len(part), 'trial')})"
+        return f"{spread(part['auc'])} ({sizes}, {count(len(part), 'trial')})"
     only = part.iloc[0]
     return f"{with_interval(only['auc'], only['auc_low'], only['auc_high'])}, {sizes}"
 
@@ -180,69 +145,6 @@ def _shares(values: pd.Series) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def generation_summary(extraction: pd.DataFrame, by_copies: bool = False) -> pd.DataFrame:
-    """One row a role and temperature, and copies if asked: what tuned and base model wrote.
-
-    Columns role, copies (NaN where not asked for), temperature, trials, and for each model completions_*, share_*
-    (mean), verbatim_*, low_*, high_* (Clopper–Pearson, of the verbatim rate; NaN where a record stands in several rows,
-    which are then not independent).
-    """
-    rows = []
-    copies = extraction["copies"] if by_copies else pd.Series(math.nan, index=extraction.index)
-    grouped = extraction.assign(copies=copies.where(extraction["role"].isin(["canary_in", "canary_out"])))
-    for (role, many, temperature), part in grouped.groupby(["role", "copies", "temperature"], sort=False, dropna=False):
-        row: dict[str, Any] = {"role": role, "copies": many, "temperature": temperature}
-        row["trials"] = part["trial"].nunique()
-        for model in ("tuned", "base"):
-            row |= _of_model(part[part["model"] == model], model)
-        rows.append(row)
-    models = [f"{name}_{m}" for m in ("tuned", "base") for name in ("completions", "share", "verbatim", "low", "high")]
-    order = {role: i for i, role in enumerate(KINDS)}
-    rows.sort(key=lambda row: (row["temperature"], order.get(row["role"], len(order)), row["copies"]))
-    return pd.DataFrame(rows, columns=["role", "copies", "temperature", "trials", *models])
-
-
-def _of_model(part: pd.DataFrame, model: str) -> dict[str, Any]:
-    known = part["verbatim"].dropna().astype(bool)
-    hits, of = int(known.sum()), len(known)
-    alone = of > 0 and not part.duplicated("record").any()
-    low, high = clopper_pearson(hits, of) if alone else (math.nan, math.nan)
-    share = float(part["ngram_share"].mean()) if len(part) else math.nan
-    values = {"completions": of, "share": share, "verbatim": hits, "low": low, "high": high}
-    return {f"{name}_{model}": value for name, value in values.items()}
-
-
-def generation_sentences(tables: "Tables") -> list[str]:
-    """Paragraphs: how completions were judged, then each temperature with base model and non-members beside."""
-    summary = generation_summary(tables.extraction)
-    if summary.empty:
-        return ["No record was prompted, so nothing is known about what the models write."]
-    lead = (
-        "Models were given the first part of a record, and what they wrote was compared, token by token, with the "
-        "rest. In brackets: the base model on the same prompts; what it also writes is no evidence of memorization."
-    )
-    if (tables.extraction["role"] != "nonmember").all():
-        lead += " No non-member was prompted, so there is no control for what any text of this kind would give."
-    return [lead, *(_at_temperature(value, part) for value, part in summary.groupby("temperature", sort=True))]
-
-
-def _at_temperature(temperature: Any, part: pd.DataFrame) -> str:
-    rows = part.to_dict("records")
-    whole = [
-        f"{row['verbatim_tuned']} of {plain(row['completions_tuned'])} for {_kind(row)} ({row['verbatim_base']})"
-        for row in rows
-    ]
-    shares = [f"{percent(row['share_tuned'], 0)} for {_kind(row)} ({percent(row['share_base'], 0)})" for row in rows]
-    return (
-        f"At temperature {temperature:g}, completions equal to the whole rest: {listing(whole)}. Longest common run of "
-        f"tokens over the tokens to reproduce, on average: {listing(shares)}."
-    )
-
-
-def _kind(row: Any) -> str:
-    return str(KINDS.get(row["role"], row["role"]))
-
-
 def utility_sentences(tables: "Tables") -> list[str]:
     """What fine-tuning did to the perplexity of non-members."""
     rows = tables.trials.dropna(subset=["perplexity_base", "perplexity_tuned"])
@@ -250,8 +152,8 @@ def utility_sentences(tables: "Tables") -> list[str]:
         return ["No trial has a perplexity on non-members under both models."]
     worse = int((rows["perplexity_tuned"] > rows["perplexity_base"]).sum())
     told = [
-        f"On non-members the perplexity is {_span(rows['perplexity_base'], 1)} under the base model and "
-        f"{_span(rows['perplexity_tuned'], 1)} after fine-tuning ({count(len(rows), 'trial')}; lower is better)."
+        f"On non-members the perplexity is {spread(rows['perplexity_base'], 1)} under the base model and "
+        f"{spread(rows['perplexity_tuned'], 1)} after fine-tuning ({count(len(rows), 'trial')}; lower is better)."
     ]
     if worse:
         told.append(f"In {count(worse, 'trial')} fine-tuning made it worse.")
@@ -263,12 +165,20 @@ def utility_sentences(tables: "Tables") -> list[str]:
     return told
 
 
-def summary_sentences(tables: "Tables", primary: str) -> list[str]:
-    """Paragraphs: the trials and the largest leak, its controls, and which matrices leak most."""
+def summary_sentences(tables: "Tables", primary: str, many: bool = False) -> list[str]:
+    """Paragraphs, what matters most first: the largest leak, its controls, what is given back, canaries, matrices.
+
+    many: whether the study plants canaries of many numbers of copies.
+    """
     if tables.trials.empty:
         return trial_sentences(tables)
-    strongest = [*trial_sentences(tables), *strongest_sentences(tables, primary)]
-    parts = [strongest, control_sentences(tables, primary), placement_sentences(tables, primary)]
+    parts = [
+        [*trial_sentences(tables), *strongest_sentences(tables, primary), *any_attack_sentences(tables, primary)],
+        control_sentences(tables, primary),
+        rate_sentences(tables),
+        record_bound_sentences(tables) if many else [],
+        placement_sentences(tables, primary),
+    ]
     return [" ".join(part) for part in parts if part]
 
 

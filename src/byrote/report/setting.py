@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from byrote.report.tabulate import Grid
+from byrote.report.page import Grid
 from byrote.report.words import count, listing, percent
 
 
@@ -44,7 +44,8 @@ def _canaries(plan: Mapping[str, Any]) -> str:
 def setting_grid(study: Mapping[str, Any]) -> Grid:
     """Every setting of the study that has a value, under its dotted name."""
     rooms = ("model", "corpus", "canaries", "lora", "training", "membership", "extraction")
-    rows = [[name, text] for room in rooms for name, text in _flat(room, study[room])]
+    rooms += ("statistics", "claims", "controls", "audit")
+    rows = [[name, text] for room in rooms for name, text in _flat(room, study.get(room, {}))]
     rows += [[f"grid.{name}", listing([_value(v) for v in values])] for name, values in study["grid"].items()]
     note = "An axis of the grid overrides the setting of the same name in each trial."
     return Grid("Settings of the study", ["setting", "value"], [["seed", str(study["seed"])], *rows], 2, note)

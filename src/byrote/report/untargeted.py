@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from byrote.report.tabulate import Grid
+from byrote.report.page import Grid
 from byrote.report.words import MISSING, count, listing, missing, number, percent, plain
 from byrote.statistics.intervals import clopper_pearson
 

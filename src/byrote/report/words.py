@@ -1,10 +1,11 @@
 """Numbers in words: one way to print each kind, and a dash where there is none."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 MISSING = "–"
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def missing(value: Any) -> bool:
@@ -41,6 +42,26 @@ def rate(value: Any) -> str:
 def interval(low: Any, high: Any, digits: int = 2) -> str:
     """`0.79 to 0.81`; a dash where either end is missing."""
     return MISSING if missing(low) or missing(high) else f"{number(low, digits)} to {number(high, digits)}"
+
+
+def spread(values: Iterable[Any], digits: int = 2) -> str:
+    """`0.65 to 0.82`, lowest to highest of the numbers there are; one number where they print alike."""
+    known = [float(value) for value in values if not missing(value)]
+    if not known:
+        return MISSING
+    low, high = number(min(known), digits), number(max(known), digits)
+    return low if low == high else f"{low} to {high}"
+
+
+def draws(value: Any) -> str:
+    """A number of draws: whole up to a million, a power of ten beyond; past every float, `beyond 10³⁰⁰`."""
+    if missing(value):
+        return MISSING
+    if math.isinf(float(value)):
+        return "beyond 10³⁰⁰"
+    if float(value) < 1e6:
+        return plain(round(float(value)))
+    return f"10{str(math.floor(math.log10(float(value)))).translate(_RAISED)}"
 
 
 def with_interval(value: Any, low: Any, high: Any, digits: int = 2) -> str:
@@ -80,3 +101,10 @@ def memory(value: Any) -> str:
     if missing(value):
         return MISSING
     return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+
+
+def p_value(value: Any) -> str:
+    """A p-value with three decimals, or `< 0.001`."""
+    if missing(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else number(value, 3)

@@ -1,0 +1,104 @@
+"""Every attack of each trial with its interval, its control and the blind baseline: a panel a trial."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from byrote.figures.style import (
+    COLOURS,
+    GREY,
+    NotDrawnError,
+    Options,
+    handle,
+    not_shown,
+    note,
+    panels,
+    plain,
+    under_legend,
+)
+
+if TYPE_CHECKING:
+    from byrote.tables import Tables
+
+ACROSS, MOST_TRIALS = 4, 12
+CONTROLS = {"base model": "s", "null trial": "^"}
+OWN, OTHER = COLOURS[1], COLOURS[0]  # the primary attack, every other one
+
+
+def forest(tables: "Tables", options: Options) -> Drawing:
+    """Attacks by mean AUC, the strongest on top, on the stratum records. NotDrawnError where no AUC exists."""
+    rows = tables.membership
+    rows = rows[(rows["stratum"] == "records") & rows["auc"].notna()]
+    if rows.empty:
+        raise NotDrawnError("no attack has an AUC on the stratum records")
+    names = list(rows.groupby("attack", sort=False)["auc"].mean().sort_values(kind="stable").index)
+    trials = list(dict.fromkeys(rows["trial"]))
+    shown, labels = trials[:MOST_TRIALS], dict(zip(tables.trials["trial"], tables.trials["label"], strict=True))
+    down = -(-len(shown) // ACROSS)
+    figure, places = panels(down * (0.55 + 0.17 * len(names)) + 0.6, min(len(shown), ACROSS), down)
+    for axes, trial in zip(places, shown, strict=False):
+        _panel(axes, rows[rows["trial"] == trial], names, options.primary)
+        axes.set_title(_title(labels.get(trial, trial)), fontsize=7.5)
+    for axes in places[len(shown) :]:
+        axes.remove()
+    _finish(places[: len(shown)], names, rows, min(len(shown), ACROSS))
+    under_legend(figure, _handles(rows, options.primary), 3)
+    note(figure, not_shown(len(trials), "trials", MOST_TRIALS))
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, names: list[str], primary: str) -> None:
+    for row in rows.to_dict("records"):
+        y, colour = names.index(row["attack"]), OWN if row["attack"] == primary else OTHER
+        ends = [row["auc_low"], row["auc_high"]]
+        if np.isfinite(ends).all():
+            axes.plot(ends, [y, y], color=colour, linewidth=1.1, zorder=2)
+        axes.plot(row["auc"], y, "o", color=colour, markersize=4, zorder=4)
+        if not pd.isna(row["auc_base"]):
+            marker = CONTROLS["null trial" if row["control"] == "null trial" else "base model"]
+            axes.plot(row["auc_base"], y, marker, color="#333333", markerfacecolor="white", markersize=4, zorder=3)
+    blind = rows["auc_blind"].dropna()
+    if len(blind):
+        axes.axvline(blind.iloc[0], color=GREY, linewidth=1.1, linestyle=":", zorder=1)
+    axes.axvline(0.5, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+
+
+def _title(label: str) -> str:
+    """A trial's label in lines of at most about twenty characters."""
+    lines = [""]
+    for part in str(label).split(" · "):
+        if lines[-1] and len(lines[-1]) + len(part) > 18:
+            lines.append(part)
+        else:
+            lines[-1] = f"{lines[-1]} · {part}" if lines[-1] else part
+    return plain("\n".join(lines))
+
+
+def _finish(places: list[Axes], names: list[str], rows: pd.DataFrame, across: int) -> None:
+    ends = rows[["auc", "auc_low", "auc_high", "auc_base", "auc_blind"]].to_numpy(float)
+    low, high = min(0.45, float(np.nanmin(ends)) - 0.02), max(0.55, float(np.nanmax(ends)) + 0.02)
+    for i, axes in enumerate(places):
+        axes.set(xlim=(low, high), ylim=(-0.6, len(names) - 0.4))
+        axes.set_yticks(range(len(names)), [plain(name) for name in names] if i % across == 0 else [""] * len(names))
+        axes.set_xlabel("AUC" if i + across >= len(places) else "")
+        axes.set_xticks([tick for tick in (0, 0.25, 0.5, 0.75, 1) if low <= tick <= high])
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+
+
+def _handles(rows: pd.DataFrame, primary: str) -> list:
+    handles = [handle("attack, 95% interval by document", OTHER, marker="o")]
+    if primary in set(rows["attack"]):
+        handles.append(handle(f"the primary attack, {primary}", OWN, marker="o"))
+    hollow = {"linestyle": "", "markerfacecolor": "white"}
+    controlled = rows[rows["auc_base"].notna()]["control"] == "null trial"
+    if (~controlled).any():
+        handles.append(handle("the same on the base model", "#333333", marker="s", **hollow))
+    if controlled.any():
+        handles.append(handle("the same under the null trial", "#333333", marker="^", **hollow))
+    if rows["auc_blind"].notna().any():
+        handles.append(handle("blind: without any model", GREY, linestyle=":"))
+    return [*handles, handle("guessing", "#555555", linestyle=(0, (4, 3)), linewidth=0.9)]

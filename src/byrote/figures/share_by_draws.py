@@ -1,0 +1,86 @@
+"""How many draws it takes until what share of the true suffixes has come: tuned against base, in against out."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from byrote.figures.style import GREY, NotDrawnError, Options, colour_of, drawing, handle, note, shades, under_legend
+
+if TYPE_CHECKING:
+    from byrote.tables import Tables
+
+FEWEST, MOST = 1.0, 1e30  # draws on the axis; no attacker makes more
+MODELS = {"tuned": "-", "base": ":"}
+
+
+def share_by_draws(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
+    """Step curves of suffixes that come with the study's chance; canaries apart. NotDrawnError without a "
+    "probability."""
+    rows = tables.draws[tables.draws["draws_for_chance"].notna()]
+    if rows.empty:
+        raise NotDrawnError("no suffix has a probability of being drawn (extraction.temperatures above 0)")
+    temperature = min(set(rows["temperature"]), key=lambda value: (abs(value - 1), value))
+    rows = rows[rows["temperature"] == temperature]
+    canary = rows["role"].str.startswith("canary")
+    parts = {"records": rows[~canary], "canaries": rows[canary]}
+    parts = {title: part for title, part in parts.items() if len(part)}
+    figure, places = drawing(3.6, len(parts))
+    handles = []
+    for axes, (title, part) in zip(places, parts.items(), strict=True):
+        for look, words, of in _series(part):
+            _step(axes, of["draws_for_chance"].to_numpy(float), look)
+            handles.append(handle(words, **look))
+        axes.set_title(title)
+    _finish(places, float(rows["chance"].iloc[0]))
+    under_legend(figure, handles, 2)
+    note(figure, _small_print(rows, temperature))
+    return figure
+
+
+def _series(rows: pd.DataFrame) -> list[tuple[dict[str, Any], str, pd.DataFrame]]:
+    """Look, words and rows of each line: members and non-members, or canaries of each number of copies and left out."""
+    groups: list[tuple[str, Any, pd.DataFrame]] = []
+    planted = rows[rows["role"] == "canary_in"]
+    copies = sorted(set(planted["copies"].astype(int)))
+    for place, many in enumerate(copies):
+        words = f"planted, {many} {'copy' if many == 1 else 'copies'}"
+        groups.append((words, shades(len(copies))[place], planted[planted["copies"] == many]))
+    others = {"member": ("members", colour_of(0)), "nonmember": ("non-members", colour_of(1))}
+    others["canary_out"] = ("canaries left out", GREY)
+    groups += [(words, colour, rows[rows["role"] == role]) for role, (words, colour) in others.items()]
+    return [
+        ({"color": colour, "linestyle": line}, f"{words}, {model} model", part[part["model"] == model])
+        for words, colour, part in groups
+        for model, line in MODELS.items()
+        if (part["model"] == model).any()
+    ]
+
+
+def _step(axes: Axes, needed: np.ndarray, look: dict[str, Any]) -> None:
+    """The share of all suffixes that have come by each number of draws; those that take more hold the curve below 1."""
+    come = np.sort(needed[needed <= MOST])
+    x = np.concatenate([[FEWEST], come, [MOST]])
+    y = np.concatenate([[0], np.arange(1, len(come) + 1), [len(come)]]) / len(needed)
+    axes.step(x, y, where="post", linewidth=1.3, **look)
+
+
+def _finish(places: list[Axes], chance: float) -> None:
+    for axes in places:
+        axes.set(xscale="log", xlim=(FEWEST, MOST), ylim=(-0.02, 1.02))
+        axes.set_xlabel(f"draws, for a chance of {100 * chance:g}%")
+        axes.minorticks_off()
+        axes.grid()
+    places[0].set_ylabel("share of suffixes that have come")
+
+
+def _small_print(rows: pd.DataFrame, temperature: float) -> str:
+    text = [f"Temperature {temperature:g}."]
+    trials, prefixes = rows["trial"].nunique(), rows["prefix"].nunique()
+    text += [f"{trials} trials together."] if trials > 1 else []
+    text += [f"{prefixes} prefixes together."] if prefixes > 1 else []
+    beyond = int((rows["draws_for_chance"] > MOST).sum())
+    text += [f"{beyond} of {len(rows)} suffixes take more than 10³⁰ draws."] if beyond else []
+    return " ".join(text)

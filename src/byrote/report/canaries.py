@@ -1,0 +1,214 @@
+"""What canaries show, where a study plants many: exposure, reproduction and the bound on epsilon, by copies.
+
+Planted canaries always stand beside those that a coin left out, which the model never saw.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from byrote.report.page import Grid, capped, copies_words, labels_of, records_of, text_or_dash, without_empty
+from byrote.report.words import count, listing, missing, number, percent, plain, spread
+
+if TYPE_CHECKING:
+    from byrote.tables import Tables
+
+UNSEEN = 1 / math.log(2)  # bits: the mean of −log₂ of a uniform rank, the exposure of a record that was never seen
+DOUBTFUL = 0.05  # p of the skew-normal fit below which extrapolated exposures are not to be quoted
+NOT_COMPARABLE = (
+    "A bound for groups of c copies says how far c copies of one record together can be told, and is not comparable to "
+    "a record-level ε: only canaries of one copy bound single records."
+)
+
+
+# --- sentences --------------------------------------------------------------------------------------------------
+
+
+def exposure_sentences(tables: "Tables") -> list[str]:
+    """Mean exposure by rank of planted and left-out canaries, for each number of copies, and what limits it."""
+    rows = tables.canaries
+    known = rows[rows["exposure_rank"].notna()]
+    if known.empty:
+        return [_why_no_exposure(rows)]
+    trials, references = known["trial"].nunique(), known["references"]
+    told = [
+        f"Exposure says how far up a canary ranks, by its perplexity, among {spread(references, 0)} references that "
+        f"were never planted: 0 bits for the last place, {ceiling_words(references)} for the first, which no rank "
+        f"goes beyond. A record that was never seen has {number(UNSEEN, 1)} bits on average."
+    ]
+    each = [_means(copies, part) for copies, part in known.groupby("copies", sort=True)]
+    many = f" (means over {count(trials, 'trial')})" if trials > 1 else ""
+    told.append(f"Planted canaries, with left-out ones in brackets, have {listing(each)}{many}.")
+    return told + _fit_sentence(rows)
+
+
+def ceiling_words(references: pd.Series) -> str:
+    """The largest exposure that so many references can show, in bits."""
+    return f"{spread(np.log2(references.astype(float) + 1), 1)} bits"
+
+
+def _means(copies: Any, part: pd.DataFrame) -> str:
+    sides = [part[part["role"] == role]["exposure_rank"] for role in ("canary_in", "canary_out")]
+    planted, left = (number(side.mean(), 1) if len(side) else "none" for side in sides)
+    return f"{planted} bits at {copies_words(copies)} ({left})"
+
+
+def _why_no_exposure(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "No canary was scored, so no exposure is known."
+    return "No exposure is known: no reference record was scored (canaries.references)."
+
+
+def _fit_sentence(rows: pd.DataFrame) -> list[str]:
+    notes = [note for note in dict.fromkeys(rows["note"].dropna()) if note]
+    if rows["exposure_extrapolated"].isna().all():
+        why = f": {'; '.join(notes)}" if notes else ""
+        return [f"Exposure beyond the references was not extrapolated{why}."]
+    fits = rows.dropna(subset=["fit_p"]).drop_duplicates("trial")["fit_p"]
+    bad = int((fits < DOUBTFUL).sum())
+    if bad:
+        return [
+            f"In {bad} of {count(len(fits), 'trial')} the skew-normal fit behind extrapolated exposures does not hold "
+            f"(p {spread(fits, 3)}): do not quote those."
+        ]
+    return [f"The skew-normal fit behind extrapolated exposures is not refuted (p {spread(fits)})."]
+
+
+def audit_sentences(tables: "Tables") -> list[str]:
+    """The bound on epsilon for each unit, beside what the canaries could have shown and the null control."""
+    rows = tables.audits
+    if rows.empty:
+        return ["No audit was made, so there is no lower bound on ε."]
+    first, labels = records_of(rows)[0], labels_of(tables)
+    told = [
+        f"The audit guesses with the attack {first['attack']} which canaries were planted, and bounds from below the "
+        f"ε of (ε, δ)-differential privacy, δ = {first['delta']:g}, with {percent(1 - first['level'], 0)} confidence "
+        "(Steinke et al. 2023). A bound of 0 shows nothing and proves no privacy."
+    ]
+    for unit, part in rows.groupby("unit", sort=False):
+        best = part[part["epsilon_low"] == part["epsilon_low"].max()]
+        told.append(_bound(str(unit), records_of(part)[0] if best.empty else records_of(best)[0], len(part), labels))
+    if (rows["copies"] > 1).any():
+        told.append(NOT_COMPARABLE)
+    return told
+
+
+def record_bound_sentences(tables: "Tables") -> list[str]:
+    """The bound for single records in one sentence, or that there is none."""
+    rows = tables.audits
+    rows = rows[(rows["copies"] == 1) & rows["epsilon_low"].notna()]
+    if rows.empty:
+        return ["No lower bound on a record-level ε was found: it takes canaries of one copy that have scores."]
+    top = records_of(rows.sort_values("epsilon_low", ascending=False, kind="stable"))[0]
+    most = f", the largest of {len(rows)} trials" if len(rows) > 1 else ""
+    return [
+        f"Canaries of one copy bound the ε of single records from below by {number(top['epsilon_low'])}{most}, with "
+        f"{percent(1 - top['level'], 0)} confidence; so many canaries could have shown {number(top['largest'])} at "
+        "most."
+    ]
+
+
+def _bound(unit: str, row: Mapping[str, Any], trials: int, labels: Mapping[Any, str]) -> str:
+    name = "Single records" if unit == "record" else f"{unit[0].upper()}{unit[1:]} copies".replace("Group", "Groups")
+    if missing(row["epsilon_low"]):
+        return f"{name}: {text_or_dash(row['note'])}."
+    most = f" the largest of {trials} trials, {labels.get(row['trial'], row['trial'])};" if trials > 1 else ""
+    null = "no control" if missing(row["null_epsilon"]) else number(row["null_epsilon"])
+    return (
+        f"{name}: ε is at least {number(row['epsilon_low'])} ({plain(row['right'])} of {plain(row['guesses'])} "
+        f"guesses right;{most} {plain(row['canaries'])} canaries could show at most {number(row['largest'])}; on "
+        f"references never planted: {null})."
+    )
+
+
+def audit_warnings(tables: "Tables") -> list[str]:
+    """A warning where the same audit of records that were never planted bounds epsilon above 0."""
+    rows = tables.audits
+    bad = rows[rows["null_epsilon"] > 0]
+    if bad.empty:
+        return []
+    return [
+        f"In {len(bad)} of {count(len(rows), 'audit')} the control, an audit of references that were never planted, "
+        f"bounds ε by {spread(bad['null_epsilon'])} where 0 is due. Chance does that in one audit of {_once(rows)}; "
+        "more often, the bounds here cannot be trusted."
+    ]
+
+
+def _once(rows: pd.DataFrame) -> str:
+    return plain(round(1 / float(rows["level"].max())))
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+
+def exposure_grid(tables: "Tables") -> Grid:
+    """Canaries by trial and copies: exposure, perplexity and share reproduced, planted beside left out."""
+    labels = labels_of(tables)
+    body = [
+        [labels.get(trial, str(trial)), plain(copies), *_sides(part), _notes(part)]
+        for (trial, copies), part in tables.canaries.groupby(["trial", "copies"], sort=False)
+    ]
+    order = list(labels.values())
+    body.sort(
+        key=lambda row: (order.index(row[0]) if row[0] in order else len(order), int(row[1].replace("\u202f", "")))
+    )
+    headers = ["trial", "copies", "planted", "left out", *(f"{name}, {side}" for name in _NAMES for side in _SIDES)]
+    note = (
+        "In: planted; out: left out. Exposure in bits, mean; extrapolated beyond the references by a skew-normal "
+        "fit. Perplexity under the tuned model, geometric mean; before fine-tuning it is that of the base model. "
+        "Share: longest common run over the tokens to reproduce, each canary's best completion."
+    )
+    grid = Grid("Canaries by number of copies", [*headers, "why none"], body, 1, note, tail=1)
+    return capped(without_empty(grid, "why none"), "canaries")
+
+
+_NAMES = ("exposure", "extrapolated", "base perplexity", "tuned perplexity", "share")
+_SIDES = ("in", "out")
+
+
+def _sides(part: pd.DataFrame) -> Iterator[str]:
+    sides = [part[part["role"] == role] for role in ("canary_in", "canary_out")]
+    yield from (plain(len(side)) for side in sides)
+    for column in ("exposure_rank", "exposure_extrapolated"):
+        yield from (number(side[column].mean(), 1) for side in sides)
+    for column in ("perplexity_base", "perplexity_tuned"):
+        yield from (number(_geometric(side[column]), 1) for side in sides)
+    yield from (percent(side["ngram_share"].mean(), 0) for side in sides)
+
+
+def _geometric(values: pd.Series) -> float:
+    known = values.dropna().to_numpy(float)
+    return float(np.exp(np.log(known).mean())) if len(known) else math.nan
+
+
+def _notes(part: pd.DataFrame) -> str:
+    return text_or_dash("; ".join(note for note in dict.fromkeys(part["note"].dropna()) if note))
+
+
+def audits_grid(tables: "Tables") -> Grid:
+    """Every audit with all that its bound rests on."""
+    labels = labels_of(tables)
+    body = [
+        [
+            *(labels.get(row["trial"], row["trial"]), str(row["unit"]), row["attack"], plain(row["canaries"])),
+            *(plain(row["guesses"]), plain(row["right"]), number(row["epsilon_low"]), number(row["largest"])),
+            *(
+                number(row["null_epsilon"]),
+                f"{row['delta']:g}",
+                percent(1 - row["level"], 0),
+                text_or_dash(row["note"]),
+            ),
+        ]
+        for row in records_of(tables.audits)
+    ]
+    headers = ["trial", "bounds a", "attack", "canaries", "guesses", "right", "ε at least", "could show at most"]
+    headers += ["null control", "δ", "confidence", "remark"]
+    note = (
+        "Guesses, δ, level and attack were fixed in the study. Null control: the same audit of references that were "
+        f"never planted; 0 is due. {NOT_COMPARABLE}"
+    )
+    grid = Grid("Lower bounds on ε from one run", headers, body, 3, note, tail=1)
+    return without_empty(grid, "remark")

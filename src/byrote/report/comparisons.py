@@ -1,0 +1,262 @@
+"""Which configuration, trial or attack is stronger, and whether the data tell: sentences and tables.
+
+Claims about configurations take several seeds (`configurations`); paired tests compare trained models, or attacks on
+one of them (`comparisons`); `detectable` is what samples of this size can show at all.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from byrote.figures.cells import SEEDS_FOR_INTERVAL, auc_cells
+from byrote.report.page import Grid, capped, labels_of, records_of, stratum_words, text_or_dash, without_empty
+from byrote.report.words import MISSING, count, interval, listing, missing, number, p_value, plain, rate, spread
+
+if TYPE_CHECKING:
+    from byrote.tables import Tables
+
+ONE_SEED = "With one seed each, this compares two trained models, not two configurations."
+MOST_COMPARED = 4
+DIFFERENT = 0.05  # p after Holm below which two AUCs are called different
+
+
+# --- sentences --------------------------------------------------------------------------------------------------
+
+
+def placement_sentences(tables: "Tables", primary: str) -> list[str]:
+    """At each rank: which matrices leak most, and whether the data tell them from the next."""
+    cells = auc_cells(tables, primary)
+    groups = [group for _, group in cells.groupby(["rank", "variant"], sort=True) if len(group) > 1]
+    told = [_leader(group) for group in groups[:MOST_COMPARED]]
+    if any((group["seeds"] == 1).all() for group in groups):
+        told.append(ONE_SEED)
+    if len(groups) > MOST_COMPARED:
+        told.append(f"{count(len(groups) - MOST_COMPARED, 'further comparison')} can be read from the table.")
+    return told
+
+
+def _leader(group: pd.DataFrame) -> str:
+    first, second = (row for _, row in group.sort_values("auc", ascending=False, kind="stable").head(2).iterrows())
+    where = f"At rank {first['rank']}" + (f" ({first['variant']})" if first["variant"] else "")
+    head = f"{where}, {first['matrices']} leaks most (AUC {number(first['auc'])})"
+    head += f", then {second['matrices']} ({number(second['auc'])})"
+    if first["seeds"] == 1 and second["seeds"] == 1:
+        return f"{head}; {_overlap(first, second)}."
+    fewest = min(first["seeds"], second["seeds"])
+    needed = f", where a claim about matrices needs {SEEDS_FOR_INTERVAL}" if fewest < SEEDS_FOR_INTERVAL else ""
+    return f"{head}; means over {_seeds(first, second)}{needed}."
+
+
+def _seeds(first: pd.Series, second: pd.Series) -> str:
+    if first["seeds"] == second["seeds"]:
+        return f"{first['seeds']} seeds each"
+    return f"{count(first['seeds'], 'seed')} and {count(second['seeds'], 'seed')}"
+
+
+def _overlap(first: pd.Series, second: pd.Series) -> str:
+    if any(math.isnan(value) for value in (first["low"], second["high"])):
+        return "no interval tells whether they differ"
+    return f"their 95% intervals {'overlap' if first['low'] <= second['high'] else 'do not overlap'}"
+
+
+def claim_sentences(tables: "Tables", study: Mapping[str, Any]) -> list[str]:
+    """What may be claimed about configurations: the rule, the verdicts, and why pairs are undecided."""
+    rows = tables.configurations
+    rows = rows[rows["verdict"].notna()]
+    if rows.empty:
+        return []
+    claims = study.get("claims", {})
+    told = [
+        f"Claims about configurations rest on the attack {study['membership']['primary']}, the stratum "
+        f"{stratum_words(claims.get('stratum', 'records'))}, a margin of {claims.get('margin', 0.02):g} AUC, and the "
+        f"seed as unit, at least {SEEDS_FOR_INTERVAL} of them; all were fixed in the study, none chosen by results."
+    ]
+    decided = rows[rows["verdict"] != "undecided"]
+    told += [_claim(row) for row in records_of(decided)[:MOST_COMPARED]]
+    if len(decided) > MOST_COMPARED:
+        told.append(f"{count(len(decided) - MOST_COMPARED, 'further verdict')} can be read from the table.")
+    undecided = rows[rows["verdict"] == "undecided"]
+    return told + ([_undecided(undecided, len(rows))] if len(undecided) else [])
+
+
+def _claim(row: Mapping[str, Any]) -> str:
+    span = interval(row["difference_low"], row["difference_high"], 3)
+    if row["verdict"] == "equivalent":
+        return f"{row['label']} and {row['against']} leak alike: the difference is within the margin ({span})."
+    return f"{row['label']} leaks {row['verdict']} than {row['against']}, by {number(row['difference'], 3)} ({span})."
+
+
+def _undecided(rows: pd.DataFrame, pairs: int) -> str:
+    few = rows["seeds"] < SEEDS_FOR_INTERVAL
+    why = []
+    if few.any():
+        why.append(f"too few seeds ({spread(rows.loc[few, 'seeds'], 0)}){'' if few.all() else f' in {int(few.sum())}'}")
+    if (~few).any():
+        why.append(f"in {int((~few).sum())} the interval of the difference reaches over the margin, or is missing")
+    if len(rows) == pairs:
+        head = "The one pair is" if pairs == 1 else f"All {pairs} pairs are"
+    else:
+        head = f"Of {pairs} pairs, {len(rows)} {'is' if len(rows) == 1 else 'are'}"
+    return f"{head} undecided: {listing(why)}."
+
+
+def test_sentences(tables: "Tables", primary: str) -> list[str]:
+    """The strongest attack against the others, and trials against each other, on the stratum records."""
+    rows = tables.comparisons
+    rows = rows[rows["stratum"] == "records"]
+    attacks, trials = rows[rows["kind"] == "attacks"], rows[rows["kind"] == "trials"]
+    told = []
+    if len(attacks):
+        best = attacks.drop_duplicates("trial_a")["attack_a"].value_counts()
+        names = (
+            [f"{name} in {count(int(n), 'trial')}" for name, n in best.items()] if len(best) > 1 else [best.index[0]]
+        )
+        told.append(
+            f"The attack with the highest AUC is {listing(names)}. Paired with the other attacks on the same "
+            f"records, it is told from them in {_different(attacks)} (p below {DIFFERENT:g} after Holm's correction "
+            "within a trial)."
+        )
+    if len(trials):
+        told.append(
+            f"By the attack {primary}, {_different(trials, 'pairs of trials')} differ (Holm's correction over all "
+            "pairs): a statement about trained models, not about configurations."
+        )
+    return told
+
+
+def _different(rows: pd.DataFrame, what: str = "tests") -> str:
+    return f"{int((rows['p_holm'] < DIFFERENT).sum())} of {plain(len(rows))} {what}"
+
+
+def detectable_sentences(tables: "Tables") -> list[str]:
+    """The smallest effects that the samples of the stratum records can show."""
+    rows = tables.detectable
+    rows = rows[rows["stratum"] == "records"].drop_duplicates("trial")
+    rows = rows[rows["smallest_auc"].notna()]
+    if rows.empty:
+        return []
+    sizes = " against ".join(spread(rows[side], 0) for side in ("n_members", "n_nonmembers"))
+    told = [
+        f"With {sizes} records, an AUC can be told from 0.5 from {spread(rows['smallest_auc'])} on "
+        f"({_clustered(rows)}level 5%, power 80%); a leak smaller than that would go unseen here."
+    ]
+    differences = rows["smallest_difference"].dropna()
+    if len(differences):
+        told.append(f"Two trials on the same records are told apart from a difference of {spread(differences, 3)} on.")
+    return told
+
+
+def _clustered(rows: pd.DataFrame) -> str:
+    clustered = rows["smallest_auc_clustered"].dropna()
+    return f"{spread(clustered)} where records of one document are alike; " if len(clustered) else ""
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+
+def means_grid(tables: "Tables") -> Grid:
+    """Each configuration's mean AUC over its seeds, the spread of seeds and the sampling error apart."""
+    rows = tables.configurations
+    body = [
+        [
+            *(row["label"], plain(row["seeds"]), number(row["mean"], 3), interval(row["low"], row["high"], 3)),
+            *(number(row["seed_sd"], 3), number(row["sampling_se"], 3), text_or_dash(row["reason"])),
+        ]
+        for row in records_of(rows[rows["verdict"].isna()])
+    ]
+    headers = ["configuration", "seeds", "mean AUC", "95% interval", "spread of seeds", "sampling error", "remark"]
+    note = (
+        "The interval holds both what seeds do and what another sample of records would, so it is wider than one over "
+        "seeds alone. Spread of seeds: standard deviation with the sampling error taken out."
+    )
+    return without_empty(
+        Grid("Mean AUC of each configuration over its seeds", headers, body, 1, note, tail=1), "remark"
+    )
+
+
+def claims_grid(tables: "Tables") -> Grid:
+    """Every pair of configurations with its verdict and why."""
+    rows = tables.configurations
+    body = [
+        [
+            *(row["label"], row["against"], row["verdict"], text_or_dash(row["reason"]), plain(row["seeds"])),
+            *(number(row["difference"], 3), interval(row["difference_low"], row["difference_high"], 3)),
+        ]
+        for row in records_of(rows[rows["verdict"].notna()])
+    ]
+    headers = ["configuration", "against", "leaks", "why", "seeds", "difference", "95% interval"]
+    note = (
+        "Difference: mean AUC of the first less that of the second, seed by seed. More, less: the whole interval "
+        "lies beyond the margin; equivalent: inside it. Each pair is judged alone: of many pairs, some verdicts may "
+        "be chance."
+    )
+    return capped(Grid("Claims about pairs of configurations", headers, body, 4, note), "configurations")
+
+
+def attack_tests_grid(tables: "Tables") -> Grid:
+    """The strongest attack of each trial and stratum against each other attack."""
+    rows, labels = tables.comparisons, labels_of(tables)
+    body = [
+        [
+            *(labels.get(row["trial_a"], row["trial_a"]), stratum_words(row["stratum"])),
+            *(row["attack_a"], row["attack_b"], *_test_cells(row)),
+        ]
+        for row in records_of(rows[rows["kind"] == "attacks"])
+    ]
+    headers = ["trial", "stratum", "highest AUC", "against", *_TEST_HEADERS]
+    return _tests("The strongest attack against each other one", headers, body)
+
+
+def trial_tests_grid(tables: "Tables") -> Grid:
+    """The primary attack between each two trials on the same records."""
+    rows, labels = tables.comparisons, labels_of(tables)
+    body = [
+        [
+            *(labels.get(row["trial_a"], row["trial_a"]), labels.get(row["trial_b"], row["trial_b"])),
+            *(stratum_words(row["stratum"]), row["attack_a"], *_test_cells(row)),
+        ]
+        for row in records_of(rows[rows["kind"] == "trials"])
+    ]
+    headers = ["trial", "against", "stratum", "attack", *_TEST_HEADERS]
+    return _tests("Trials against each other, by the primary attack", headers, body)
+
+
+_TEST_HEADERS = ("difference", "95% interval", "p", "p, Holm", "family", "why none")
+
+
+def _test_cells(row: Mapping[str, Any]) -> list[str]:
+    cells = [number(row["difference"], 3), interval(row["low"], row["high"], 3)]
+    return [*cells, p_value(row["p_value"]), p_value(row["p_holm"]), row["family"], text_or_dash(row["reason"])]
+
+
+def _tests(caption: str, headers: list[str], body: list[list[str]]) -> Grid:
+    note = (
+        "Difference of AUCs on the records that both score; interval and test by document (DeLong, Obuchowski). The "
+        "interval is of one test alone; p after Holm is corrected over the family."
+    )
+    return capped(without_empty(Grid(caption, headers, body, 4, note, tail=1), "why none"), "comparisons")
+
+
+def detectable_grid(tables: "Tables") -> Grid:
+    """What each trial's sample can show, with the reason where it cannot."""
+    labels = labels_of(tables)
+    body = [
+        [
+            *(labels.get(row["trial"], row["trial"]), stratum_words(row["stratum"])),
+            *(plain(row["n_members"]), plain(row["n_nonmembers"]), number(row["smallest_auc"], 3)),
+            *(number(row["smallest_auc_clustered"], 3), number(row["smallest_difference"], 3)),
+            *(rate(row["target_fpr"]), MISSING if missing(row["smallest_tpr"]) else rate(row["smallest_tpr"])),
+            text_or_dash(row["reason"]),
+        ]
+        for row in records_of(tables.detectable)
+    ]
+    headers = ["trial", "stratum", "in", "out", "smallest AUC", "by document", "smallest difference"]
+    headers += ["at false positives of", "smallest share found", "why none"]
+    note = (
+        "What would be found four times in five at level 5%. By document: records of one document are as alike as they "
+        "were measured to be. Smallest difference: between two trials on the same records."
+    )
+    grid = Grid("The smallest effects that these samples can show", headers, body, 2, note, tail=1)
+    return capped(without_empty(grid, "why none"), "detectable")

@@ -1,0 +1,134 @@
+"""What a page is made of: sections, their tables and figures, and how rows of a table become rows of text."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from byrote.figures import Drawn
+from byrote.report.words import MISSING, count, listing, missing, plain
+
+if TYPE_CHECKING:
+    from byrote.tables import Tables
+
+MOST_ROWS = 300  # of one table on the page; the files under tables/ hold every row
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table to print. The `words` first and the `tail` last columns hold words; the others numbers, to the right."""
+
+    caption: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: int = 1
+    note: str = ""
+    tail: int = 0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure inside the page."""
+
+    title: str
+    caption: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: warnings and paragraphs, then tables, lists and figures; what is `folded` opens on demand."""
+
+    name: str
+    title: str
+    paragraphs: Sequence[str]
+    grids: Sequence[Grid] = ()
+    pictures: Sequence[Picture] = ()
+    folded: Sequence[Grid] = ()
+    folded_pictures: Sequence[Picture] = ()
+    lists: Sequence[tuple[str, Sequence[str]]] = ()
+    warnings: Sequence[str] = ()
+
+
+def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as mappings."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def labels_of(tables: "Tables") -> dict[Any, str]:
+    """Trial → its label."""
+    return dict(zip(tables.trials["trial"], tables.trials["label"], strict=True))
+
+
+def joined(*paragraphs: Sequence[str]) -> list[str]:
+    """Each list of sentences as one paragraph; empty ones fall away."""
+    return [" ".join(sentences) for sentences in paragraphs if sentences]
+
+
+def filled(*grids: Grid) -> list[Grid]:
+    """The tables that have rows."""
+    return [grid for grid in grids if grid.rows]
+
+
+def capped(grid: Grid, table: str, most: int = MOST_ROWS) -> Grid:
+    """The first rows of a long table, with a note of where the others are."""
+    total = len(grid.rows)
+    if total <= most:
+        return grid
+    told = f"The first {plain(most)} of {plain(total)} rows; all of them stand in tables/{table}.csv."
+    return replace(grid, rows=grid.rows[:most], note=f"{told} {grid.note}".strip())
+
+
+def without_empty(grid: Grid, *optional: str) -> Grid:
+    """The same table without those of the `optional` columns that hold dashes alone."""
+    gone = [
+        i for i, name in enumerate(grid.headers) if name in optional and all(row[i] == MISSING for row in grid.rows)
+    ]
+    kept = [i for i in range(len(grid.headers)) if i not in gone]
+    rows = [[row[i] for i in kept] for row in grid.rows]
+    words = grid.words - sum(i < grid.words for i in gone)
+    tail = grid.tail - sum(i >= len(grid.headers) - grid.tail for i in gone)
+    return replace(grid, headers=[grid.headers[i] for i in kept], rows=rows, words=words, tail=tail)
+
+
+def reasons_note(what: str, reasons: Mapping[str, Sequence[str]]) -> str:
+    """Why numbers are missing: `No control: difference and ratio (needs a null trial).`; '' where none is."""
+    parts = [f"{listing(list(dict.fromkeys(names)))} ({reason})" for reason, names in reasons.items()]
+    return f"{what}: {'; '.join(parts)}." if parts else ""
+
+
+def stratum_words(stratum: Any) -> str:
+    """`records`, or `canaries, 8×`."""
+    name = str(stratum)
+    return f"canaries, {name.removeprefix('canaries@')}×" if name.startswith("canaries@") else name
+
+
+def copies_words(copies: Any) -> str:
+    """`1 copy`, `8 copies`."""
+    return count(int(copies), "copy", "copies")
+
+
+def text_or_dash(value: Any) -> str:
+    """A cell of words; a dash for a missing or an empty one."""
+    return MISSING if missing(value) or not str(value) else str(value)
+
+
+def pictures(drawn: Sequence[Drawn]) -> list[Picture]:
+    """Those of the figures that were drawn."""
+    return [Picture(one.title, one.caption, inline_svg(one.svg, one.name)) for one in drawn if one.svg is not None]
+
+
+def inline_svg(path: Path, name: str) -> Markup:
+    """A drawn file as an element of a page: no prolog, no metadata, ids unique by `name`, width left to the page."""
+    text = path.read_text(encoding="utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
+    head, rest = text.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    return Markup(f'{head} aria-hidden="true" focusable="false">{rest}')

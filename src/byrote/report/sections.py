@@ -1,0 +1,167 @@
+"""The sections of a report, in order of importance: plain sentences first, tables after, detail folded."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from byrote.figures import Drawn, find_published
+from byrote.report import (
+    canaries,
+    comparisons,
+    controls,
+    generation,
+    rates,
+    setting,
+    single_records,
+    tabulate,
+    untargeted,
+)
+from byrote.report import findings as found
+from byrote.report.page import Grid, Section, filled, joined, labels_of, pictures
+
+if TYPE_CHECKING:
+    from byrote.tables import Tables
+
+MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "forest", "roc")
+CANARY_FIGURES = ("exposure_by_copies", "canary_by_copies")
+RECORD_FIGURES = ("agreement",)
+
+
+def sections_of(
+    study: Mapping[str, Any],
+    tables: "Tables",
+    drawn: Sequence[Drawn],
+    findings: Sequence[Mapping[str, Any]],
+    failures: Sequence[Mapping[str, Any]],
+    texts: Mapping[str, str] | None,
+    versions: Mapping[str, str],
+) -> list[Section]:
+    """Every section that the run has something for. Arguments as of `write_report`."""
+    primary, many = study["membership"]["primary"], study["canaries"]["design"] == "many"
+    settings, utility = setting.setting_grid(study), joined(found.utility_sentences(tables))
+    summary = found.summary_sentences(tables, primary, many)
+    return [
+        Section("summary", "Summary", summary, warnings=_warnings(tables)),
+        Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
+        _membership(study, tables, drawn),
+        _generation(tables, drawn, texts, many),
+        Section("untargeted", "Untargeted extraction", untargeted.sentences(tables), filled(untargeted.grid(tables))),
+        *([_canaries(tables, drawn)] if many else []),
+        *([_records(tables, drawn)] if len(tables.records) or len(tables.counterfactual) else []),
+        Section("utility", "Utility", utility, grids=filled(tabulate.utility_grid(tables))),
+        _missing(tables, drawn, failures),
+        _machine(study, tables, findings, versions),
+    ]
+
+
+def _warnings(tables: "Tables") -> list[str]:
+    return [*controls.warning_sentences(tables), *canaries.audit_warnings(tables)]
+
+
+def _named(drawn: Sequence[Drawn], names: Sequence[str]) -> list[Drawn]:
+    return [one for one in drawn if one.name in names]
+
+
+def _membership(study: Mapping[str, Any], tables: "Tables", drawn: Sequence[Drawn]) -> Section:
+    primary, compare_to = study["membership"]["primary"], study["report"]["compare_to"]
+    published = None if compare_to is None else find_published(compare_to)
+    over_seeds = filled(comparisons.means_grid(tables), comparisons.claims_grid(tables))
+    several = bool((tables.configurations["seeds"] > 1).any())
+    detail = [tabulate.attacks_grid(tables), tabulate.intervals_grid(tables), tabulate.operating_grid(tables)]
+    detail += [comparisons.attack_tests_grid(tables), comparisons.trial_tests_grid(tables)]
+    return Section(
+        "membership",
+        "Membership inference",
+        joined(
+            found.membership_sentences(tables, primary),
+            found.operating_sentences(tables, primary),
+            comparisons.test_sentences(tables, primary),
+            comparisons.claim_sentences(tables, study),
+            comparisons.detectable_sentences(tables),
+        ),
+        grids=[*filled(tabulate.primary_grid(tables, primary, published)), *(over_seeds if several else [])],
+        pictures=pictures(_named(drawn, MEMBERSHIP_FIGURES)),
+        folded=[*filled(*detail), *([] if several else over_seeds), *filled(comparisons.detectable_grid(tables))],
+    )
+
+
+def _generation(tables: "Tables", drawn: Sequence[Drawn], texts: Mapping[str, str] | None, many: bool) -> Section:
+    shown = [] if texts is None else filled(generation.text_grid(tables, texts))
+    elsewhere = {*MEMBERSHIP_FIGURES, *RECORD_FIGURES, *(CANARY_FIGURES if many else ())}
+    grids = [rates.open_rates_grid(tables, canaries=False)]
+    grids += [] if many else [rates.open_rates_grid(tables, canaries=True)]
+    return Section(
+        "generation",
+        "Prompted generation",
+        [*generation.generation_sentences(tables), *joined(rates.rate_sentences(tables), rates.draw_sentences(tables))],
+        grids=[*filled(generation.generation_grid(tables), *grids), *shown],
+        pictures=pictures([one for one in drawn if one.name not in elsewhere]),
+        folded=filled(rates.draws_grid(tables), rates.all_rates_grid(tables)),
+    )
+
+
+def _canaries(tables: "Tables", drawn: Sequence[Drawn]) -> Section:
+    return Section(
+        "canaries",
+        "Canaries",
+        joined(canaries.exposure_sentences(tables), canaries.audit_sentences(tables)),
+        grids=filled(
+            canaries.exposure_grid(tables),
+            rates.open_rates_grid(tables, canaries=True),
+            canaries.audits_grid(tables),
+        ),
+        pictures=pictures(_named(drawn, CANARY_FIGURES)),
+    )
+
+
+def _records(tables: "Tables", drawn: Sequence[Drawn]) -> Section:
+    return Section(
+        "records",
+        "Single records",
+        joined(
+            single_records.exposed_sentences(tables),
+            single_records.counterfactual_sentences(tables),
+            single_records.agreement_sentences(tables),
+        ),
+        grids=filled(single_records.exposed_grid(tables)),
+        folded=filled(
+            single_records.lists_grid(tables),
+            single_records.counterfactual_grid(tables),
+            single_records.agreement_grid(tables),
+        ),
+        folded_pictures=pictures(_named(drawn, RECORD_FIGURES)),
+    )
+
+
+def _missing(tables: "Tables", drawn: Sequence[Drawn], failures: Sequence[Mapping[str, Any]]) -> Section:
+    labels = labels_of(tables)
+    undrawn = [f"{one.title}: {one.reason}" for one in drawn if one.svg is None]
+    failed = [f"{labels.get(f['trial'], f['trial'])}, {_stage(f['stage'])}: {f['error']}" for f in failures]
+    lists = [("Figures that were not drawn", undrawn), ("Stages that failed", failed)]
+    return Section(
+        "missing",
+        "What was not measured",
+        joined(found.missing_sentences(tables, len(undrawn), len(failed))),
+        grids=filled(tabulate.refused_grid(tables)),
+        lists=[(title, items) for title, items in lists if items],
+    )
+
+
+def _stage(path: str) -> str:
+    """The name of a stage without the keys in its path."""
+    return [part for part in path.split("/") if not re.fullmatch(r"[0-9a-f]{12,}", part)][-1]
+
+
+def _machine(
+    study: Mapping[str, Any], tables: "Tables", findings: Sequence[Mapping[str, Any]], versions: Mapping[str, str]
+) -> Section:
+    seeds = setting.seed_words(study, sorted(set(tables.trials["seed"])))
+    remarks = [str(finding["message"]) for finding in findings]
+    packages = Grid("Versions", ["package", "version"], [[name, str(v)] for name, v in versions.items()], 2)
+    return Section(
+        "machine",
+        "Data and machine",
+        joined([*found.machine_sentences(tables, len(findings)), seeds]),
+        grids=filled(tabulate.timings_grid(tables), packages),
+        lists=[("What reading the corpus brought up", remarks)] if remarks else [],
+    )
