@@ -75,7 +75,7 @@ def rate_sentences(tables: "Tables") -> list[str]:
         ]
     label = labels_of(tables).get(head["trial"], head["trial"])
     told = (
-        f"{asked}{label} writes {least} or more for {_hits(row)} prompted members{_most(trials)}; {_controls(cells)}."
+        f"{asked}{label} writes at least {least} for {_hits(row)} prompted members{_most(trials)}; {_controls(cells)}."
     )
     return [told]
 
@@ -228,7 +228,7 @@ def count_draws(most: float) -> str:
 def _cell(row: Mapping[str, Any] | None) -> str:
     if row is None or missing(row["rate"]):
         return MISSING
-    return f"{_of(row)} ({percent(row['low'], 0).rstrip('%')} to {percent(row['high'], 0)})"
+    return f"{_of(row)} ({100 * row['low']:.0f}–{100 * row['high']:.0f}%)"
 
 
 def draws_grid(tables: "Tables") -> Grid:
