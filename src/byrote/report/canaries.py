@@ -91,9 +91,10 @@ def audit_sentences(tables: "Tables") -> list[str]:
     single, groups = rows[rows["copies"] == 1], rows[rows["copies"] > 1]
     told += [_bound(single, labels)] if len(single) else ["No canary has one copy, so single records are not bounded."]
     if len(groups):
-        each = [f"{copies_words(c)} {_best(part)}" for c, part in groups.groupby("copies", sort=True)]
-        most = f", the largest of {groups['trial'].nunique()} trials" if groups["trial"].nunique() > 1 else ""
-        told.append(f"For groups of several copies the bounds are{most}: {listing(each)}. {NOT_COMPARABLE}")
+        each = [f"{_best(part)} for {copies_words(c)}" for c, part in groups.groupby("copies", sort=True)]
+        trials = groups["trial"].nunique()
+        most = f", the largest of {trials} trials each," if trials > 1 else ""
+        told.append(f"For groups of several copies{most} ε is at least {listing(each)}. {NOT_COMPARABLE}")
     return told
 
 
