@@ -31,7 +31,7 @@ def of_trial(rows, trial, attacks, canaries, rng):
                 "attack_a": one,
                 "attack_b": other,
                 "spearman": 0.7,
-                "note": "jaccard_top: too few records",
+                "note": "jaccard_top: few records",
             }
         )
     _written(rows, trial, canaries)

@@ -334,6 +334,11 @@ def test_every_canary_design_is_told_in_words(design):
     assert {"none": "No canary", "single": "overwrote", "many": "each planted with chance 50%"}[design] in told
 
 
+def test_repeated_copies_are_named_once():
+    told = " ".join(setting.setting_sentences(study_of(canaries={"design": "many", "copies": [1, 1, 4]})))
+    assert "canaries of 1 or 4 copies" in told
+
+
 @pytest.mark.parametrize(
     ("printed", "expected"),
     [
@@ -352,6 +357,13 @@ def test_every_canary_design_is_told_in_words(design):
         (words.duration(7.25), "7.2 s"),
         (words.duration(3700), "1 h 1 min"),
         (words.memory(3 * 2**30), "3.0 GiB"),
+        (words.p_value(0.0001), "< 0.001"),
+        (words.p_value(math.nan), "–"),
+        (words.spread([0.5, math.nan, 0.7]), "0.50 to 0.70"),
+        (words.spread([]), "–"),
+        (words.draws(12.0), "12"),
+        (words.draws(3e47), "10⁴⁷"),
+        (words.draws(None), "–"),
         (words.with_interval(0.8, math.nan, 0.9), "0.80 (no interval)"),
     ],
 )

@@ -65,7 +65,9 @@ def _trial(axes: Axes, rows: pd.DataFrame, kind: str, look: dict[str, Any]) -> N
         colour = look["color"] if planted else GREY
         axes.plot(x, y, ".", color=colour, markersize=3, alpha=0.3, markeredgewidth=0, zorder=2)
         means = pd.Series(y).groupby(x).mean()
-        how: dict[str, Any] = look if planted else {"color": GREY, "marker": "o", "markerfacecolor": "white", "linestyle": ""}
+        how: dict[str, Any] = (
+            look if planted else {"color": GREY, "marker": "o", "markerfacecolor": "white", "linestyle": ""}
+        )
         axes.plot(means.index, means, zorder=4 if planted else 3, **how)
 
 

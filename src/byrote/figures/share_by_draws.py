@@ -35,28 +35,31 @@ def share_by_draws(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG0
             handles.append(handle(words, **look))
         axes.set_title(title)
     _finish(places, float(rows["chance"].iloc[0]))
-    under_legend(figure, handles, 2)
+    under_legend(figure, handles, 3)
     note(figure, _small_print(rows, temperature))
     return figure
 
 
 def _series(rows: pd.DataFrame) -> list[tuple[dict[str, Any], str, pd.DataFrame]]:
-    """Look, words and rows of each line: members and non-members, or canaries of each number of copies and left out."""
-    groups: list[tuple[str, Any, pd.DataFrame]] = []
-    planted = rows[rows["role"] == "canary_in"]
+    """Look, words and rows of each line; planted canaries by copies, which the base model knows nothing of."""
+    lines = [
+        ({"color": colour, "linestyle": line}, f"{words}, {model} model", _of(rows, role, model))
+        for role, words, colour in (("member", "members", colour_of(0)), ("nonmember", "non-members", colour_of(1)))
+        for model, line in MODELS.items()
+    ]
+    planted = _of(rows, "canary_in", "tuned")
     copies = sorted(set(planted["copies"].astype(int)))
     for place, many in enumerate(copies):
         words = f"planted, {many} {'copy' if many == 1 else 'copies'}"
-        groups.append((words, shades(len(copies))[place], planted[planted["copies"] == many]))
-    others = {"member": ("members", colour_of(0)), "nonmember": ("non-members", colour_of(1))}
-    others["canary_out"] = ("canaries left out", GREY)
-    groups += [(words, colour, rows[rows["role"] == role]) for role, (words, colour) in others.items()]
-    return [
-        ({"color": colour, "linestyle": line}, f"{words}, {model} model", part[part["model"] == model])
-        for words, colour, part in groups
-        for model, line in MODELS.items()
-        if (part["model"] == model).any()
-    ]
+        lines.append(({"color": shades(len(copies))[place]}, words, planted[planted["copies"] == many]))
+    lines.append(({"color": GREY}, "canaries left out", _of(rows, "canary_out", "tuned")))
+    canaries = rows[rows["role"].str.startswith("canary") & (rows["model"] == "base")]
+    lines.append(({"color": GREY, "linestyle": ":"}, "all canaries, base model", canaries))
+    return [line for line in lines if len(line[2])]
+
+
+def _of(rows: pd.DataFrame, role: str, model: str) -> pd.DataFrame:
+    return rows[(rows["role"] == role) & (rows["model"] == model)]
 
 
 def _step(axes: Axes, needed: np.ndarray, look: dict[str, Any]) -> None:

@@ -4,14 +4,14 @@ Planted canaries always stand beside those that a coin left out, which the model
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from byrote.report.page import Grid, capped, copies_words, labels_of, records_of, text_or_dash, without_empty
-from byrote.report.words import count, listing, missing, number, percent, plain, spread
+from byrote.report.words import MISSING, count, listing, missing, number, percent, plain, spread
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -88,12 +88,18 @@ def audit_sentences(tables: "Tables") -> list[str]:
         f"ε of (ε, δ)-differential privacy, δ = {first['delta']:g}, with {percent(1 - first['level'], 0)} confidence "
         "(Steinke et al. 2023). A bound of 0 shows nothing and proves no privacy."
     ]
-    for unit, part in rows.groupby("unit", sort=False):
-        best = part[part["epsilon_low"] == part["epsilon_low"].max()]
-        told.append(_bound(str(unit), records_of(part)[0] if best.empty else records_of(best)[0], len(part), labels))
-    if (rows["copies"] > 1).any():
-        told.append(NOT_COMPARABLE)
+    single, groups = rows[rows["copies"] == 1], rows[rows["copies"] > 1]
+    told += [_bound(single, labels)] if len(single) else ["No canary has one copy, so single records are not bounded."]
+    if len(groups):
+        each = [f"{_best(part)} for {copies_words(c)}" for c, part in groups.groupby("copies", sort=True)]
+        trials = groups["trial"].nunique()
+        most = f", the largest of {trials} trials each," if trials > 1 else ""
+        told.append(f"For groups of several copies{most} ε is at least {listing(each)}. {NOT_COMPARABLE}")
     return told
+
+
+def _best(rows: pd.DataFrame) -> str:
+    return number(rows["epsilon_low"].max()) if rows["epsilon_low"].notna().any() else "unknown"
 
 
 def record_bound_sentences(tables: "Tables") -> list[str]:
@@ -111,16 +117,17 @@ def record_bound_sentences(tables: "Tables") -> list[str]:
     ]
 
 
-def _bound(unit: str, row: Mapping[str, Any], trials: int, labels: Mapping[Any, str]) -> str:
-    name = "Single records" if unit == "record" else f"{unit[0].upper()}{unit[1:]} copies".replace("Group", "Groups")
-    if missing(row["epsilon_low"]):
-        return f"{name}: {text_or_dash(row['note'])}."
-    most = f" the largest of {trials} trials, {labels.get(row['trial'], row['trial'])};" if trials > 1 else ""
-    null = "no control" if missing(row["null_epsilon"]) else number(row["null_epsilon"])
+def _bound(rows: pd.DataFrame, labels: Mapping[Any, str]) -> str:
+    known = rows[rows["epsilon_low"].notna()]
+    if known.empty:
+        return f"Single records are not bounded: {text_or_dash(records_of(rows)[0]['note'])}."
+    row = records_of(known.sort_values("epsilon_low", ascending=False, kind="stable"))[0]
+    most = f", after {labels.get(row['trial'], row['trial'])}, the largest of {len(rows)} trials" * (len(rows) > 1)
+    null = "without a control" if missing(row["null_epsilon"]) else f"{number(row['null_epsilon'])} for the control"
     return (
-        f"{name}: ε is at least {number(row['epsilon_low'])} ({plain(row['right'])} of {plain(row['guesses'])} "
-        f"guesses right;{most} {plain(row['canaries'])} canaries could show at most {number(row['largest'])}; on "
-        f"references never planted: {null})."
+        f"For single records ε is at least {number(row['epsilon_low'])}{most}: {plain(row['right'])} of "
+        f"{plain(row['guesses'])} guesses on {plain(row['canaries'])} canaries were right, which could have shown at "
+        f"most {number(row['largest'])} ({null}, the same audit of references that were never planted)."
     )
 
 
@@ -155,28 +162,39 @@ def exposure_grid(tables: "Tables") -> Grid:
     body.sort(
         key=lambda row: (order.index(row[0]) if row[0] in order else len(order), int(row[1].replace("\u202f", "")))
     )
-    headers = ["trial", "copies", "planted", "left out", *(f"{name}, {side}" for name in _NAMES for side in _SIDES)]
+    headers = [
+        "trial",
+        "copies",
+        "canaries",
+        "exposure",
+        "extrapolated",
+        "base perplexity",
+        "tuned perplexity",
+        "share",
+    ]
     note = (
-        "In: planted; out: left out. Exposure in bits, mean; extrapolated beyond the references by a skew-normal "
-        "fit. Perplexity under the tuned model, geometric mean; before fine-tuning it is that of the base model. "
-        "Share: longest common run over the tokens to reproduce, each canary's best completion."
+        "Planted canaries, in brackets those left out. Exposure in bits, mean; extrapolated beyond the references "
+        "by a skew-normal fit. Perplexity: geometric mean. Share: longest common run over the tokens to reproduce, "
+        "each canary's best completion, on average."
     )
     grid = Grid("Canaries by number of copies", [*headers, "why none"], body, 1, note, tail=1)
     return capped(without_empty(grid, "why none"), "canaries")
 
 
-_NAMES = ("exposure", "extrapolated", "base perplexity", "tuned perplexity", "share")
-_SIDES = ("in", "out")
-
-
 def _sides(part: pd.DataFrame) -> Iterator[str]:
+    """Cells that show planted canaries, and in brackets those left out."""
     sides = [part[part["role"] == role] for role in ("canary_in", "canary_out")]
-    yield from (plain(len(side)) for side in sides)
+    yield _pair(plain(len(side)) for side in sides)
     for column in ("exposure_rank", "exposure_extrapolated"):
-        yield from (number(side[column].mean(), 1) for side in sides)
+        yield _pair(number(side[column].mean(), 1) for side in sides)
     for column in ("perplexity_base", "perplexity_tuned"):
-        yield from (number(_geometric(side[column]), 1) for side in sides)
-    yield from (percent(side["ngram_share"].mean(), 0) for side in sides)
+        yield _pair(number(_geometric(side[column]), 1) for side in sides)
+    yield _pair(percent(side["ngram_share"].mean(), 0) for side in sides)
+
+
+def _pair(cells: Iterable[str]) -> str:
+    planted, left = cells
+    return MISSING if planted == left == MISSING else f"{planted} ({left})"
 
 
 def _geometric(values: pd.Series) -> float:

@@ -131,5 +131,5 @@ def _warning(tables: "Tables", stratum: Any, kind: str, bad: list[dict[Any, Any]
     if kind == "blind":
         return f"On {where} ({of}), a classifier that never saw a model reaches AUC {values} where 0.5 is due. {end}"
     attacks = listing(list(dict.fromkeys(row["attack"] for row in bad)))
-    name = "the base model" if kind == "base model" else "the null trial, which never saw the members"
+    name = "the base model" if kind == "base model" else "the null trial, which never saw the members,"
     return f"On {where} ({of}), the same attacks on {name} reach AUC {values} ({attacks}) where 0.5 is due. {end}"

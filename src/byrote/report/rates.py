@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from byrote.report.page import Grid, capped, copies_words, labels_of, records_of
+from byrote.report.page import Grid, capped, labels_of, records_of, stratum_words
 from byrote.report.words import MISSING, draws, listing, missing, percent, plain, rate
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def rate_sentences(tables: "Tables") -> list[str]:
         ]
     label = labels_of(tables).get(head["trial"], head["trial"])
     told = (
-        f"{asked}{label} writes {least} or more for {_hits(row)} prompted members{_most(trials)}; {_controls(cells)}."
+        f"{asked}{label} writes at least {least} for {_hits(row)} prompted members{_most(trials)}; {_controls(cells)}."
     )
     return [told]
 
@@ -173,7 +173,7 @@ def open_rates_grid(tables: "Tables", canaries: bool) -> Grid:
         written[written["metric"] == "verbatim"],
         drawn[drawn["threshold"] == drawn["threshold"].max()],
     ]
-    grid = _rates_grid(tables, pd.concat(parts), canaries, "Records that come back")
+    grid = _rates_grid(tables, pd.concat(parts), canaries, f"{'Canaries' if canaries else 'Records'} that come back")
     return capped(grid, "extraction_rates", MOST_OPEN)
 
 
@@ -187,12 +187,11 @@ def all_rates_grid(tables: "Tables") -> Grid:
 
 def _rates_grid(tables: "Tables", rows: pd.DataFrame, canaries: bool, caption: str) -> Grid:
     labels, body = labels_of(tables), []
-    found = [one for one in paired(rows, ("metric", "threshold", "temperature", "prefix")) if one[1]]
-    several = rows["prefix"].nunique() > 1
+    found = paired(rows, ("metric", "threshold", "temperature", "prefix"))
     found = [(head, cells) for head, cells in found if is_canary(head["stratum"]) == canaries]
-    for head, cells in sorted(
-        found, key=lambda one: list(labels).index(one[0]["trial"]) if one[0]["trial"] in labels else -1
-    ):
+    several, order = rows["prefix"].nunique() > 1, {trial: i for i, trial in enumerate(labels)}
+    found.sort(key=lambda one: (order.get(one[0]["trial"], len(order)), _copies(one[0]["stratum"])))
+    for head, cells in found:
         words = [labels.get(head["trial"], head["trial"]), kind_words(head["stratum"]), _criterion(head)]
         words[2] += f", prefix {head['prefix']:g}" * several
         body.append([*words, f"{head['temperature']:g}", *(_cell(cells.get(side)) for side in SIDES)])
@@ -206,8 +205,12 @@ def _rates_grid(tables: "Tables", rows: pd.DataFrame, canaries: bool, caption: s
 
 
 def kind_words(stratum: str) -> str:
-    """`members`, or `canaries, 8 copies`."""
-    return f"canaries, {copies_words(stratum.removeprefix('canaries@'))}" if is_canary(stratum) else "members"
+    """`members`, or `canaries, 8×`."""
+    return stratum_words(stratum) if is_canary(stratum) else "members"
+
+
+def _copies(stratum: str) -> int:
+    return int(stratum.removeprefix("canaries@")) if is_canary(stratum) else 0
 
 
 def _criterion(head: Mapping[str, Any]) -> str:
@@ -228,7 +231,7 @@ def count_draws(most: float) -> str:
 def _cell(row: Mapping[str, Any] | None) -> str:
     if row is None or missing(row["rate"]):
         return MISSING
-    return f"{_of(row)} ({percent(row['low'], 0).rstrip('%')} to {percent(row['high'], 0)})"
+    return f"{_of(row)} ({100 * row['low']:.0f}–{100 * row['high']:.0f}%)"
 
 
 def draws_grid(tables: "Tables") -> Grid:

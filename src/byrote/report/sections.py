@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "forest", "roc")
 CANARY_FIGURES = ("exposure_by_copies", "canary_by_copies")
 RECORD_FIGURES = ("agreement",)
+MOST_OPEN = 12  # rows of the overview of completions that are not folded away
 
 
 def sections_of(
@@ -90,13 +91,15 @@ def _generation(tables: "Tables", drawn: Sequence[Drawn], texts: Mapping[str, st
     elsewhere = {*MEMBERSHIP_FIGURES, *RECORD_FIGURES, *(CANARY_FIGURES if many else ())}
     grids = [rates.open_rates_grid(tables, canaries=False)]
     grids += [] if many else [rates.open_rates_grid(tables, canaries=True)]
+    summary = filled(generation.generation_grid(tables))
+    short = [grid for grid in summary if len(grid.rows) <= MOST_OPEN]
     return Section(
         "generation",
         "Prompted generation",
         [*generation.generation_sentences(tables), *joined(rates.rate_sentences(tables), rates.draw_sentences(tables))],
-        grids=[*filled(generation.generation_grid(tables), *grids), *shown],
+        grids=[*short, *filled(*grids), *shown],
         pictures=pictures([one for one in drawn if one.name not in elsewhere]),
-        folded=filled(rates.draws_grid(tables), rates.all_rates_grid(tables)),
+        folded=[*([] if short else summary), *filled(rates.draws_grid(tables), rates.all_rates_grid(tables))],
     )
 
 

@@ -34,7 +34,7 @@ def _canaries(plan: Mapping[str, Any]) -> str:
         return "No canary was planted."
     if plan["design"] == "single":
         return "In each trial one record, the canary, overwrote others as often as its copies say."
-    copies = listing([str(c) for c in plan["copies"]], "or")
+    copies = listing([str(c) for c in sorted(set(plan["copies"]))], "or")
     share = percent(plan["inclusion"], 0)
     return (
         f"{count(plan['count'], 'canary', 'canaries')} of {copies} copies took part, each planted with chance {share}."
