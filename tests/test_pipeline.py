@@ -375,7 +375,7 @@ def test_each_packaged_study_runs(name: str, tiny_folder: Path, tmp_path: Path):
         "extraction.prompts.nonmembers": 2,
         "extraction.untargeted.completions": 2,
     }
-    if name == "small/copies":
+    if name in ("small/canaries", "small/copies"):
         changes |= {"canaries.count": 10, "canaries.references": 5}
     study = load_study(name, changes)
     if study.corpus.source == "phee":
