@@ -63,7 +63,7 @@ def _trial(axes: Axes, rows: pd.DataFrame, kind: str, look: dict[str, Any]) -> N
         planted = role == "canary_in"
         x, y = np.log2(part["copies"].to_numpy(float)) + shift, part[kind].to_numpy(float)
         colour = look["color"] if planted else GREY
-        axes.plot(x, y, ".", color=colour, markersize=3, alpha=0.3, markeredgewidth=0, zorder=2)
+        axes.plot(x, y, ".", color=colour, markersize=4, alpha=0.4, markeredgewidth=0, zorder=2)
         means = pd.Series(y).groupby(x).mean()
         how: dict[str, Any] = (
             look if planted else {"color": GREY, "marker": "o", "markerfacecolor": "white", "linestyle": ""}

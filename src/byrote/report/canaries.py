@@ -213,20 +213,16 @@ def audits_grid(tables: "Tables") -> Grid:
         [
             *(labels.get(row["trial"], row["trial"]), str(row["unit"]), row["attack"], plain(row["canaries"])),
             *(plain(row["guesses"]), plain(row["right"]), number(row["epsilon_low"]), number(row["largest"])),
-            *(
-                number(row["null_epsilon"]),
-                f"{row['delta']:g}",
-                percent(1 - row["level"], 0),
-                text_or_dash(row["note"]),
-            ),
+            *(number(row["null_epsilon"]), f"{row['delta']:g}", percent(1 - row["level"], 0)),
+            text_or_dash(row["note"]) if missing(row["epsilon_low"]) else MISSING,
         ]
         for row in records_of(tables.audits)
     ]
     headers = ["trial", "bounds a", "attack", "canaries", "guesses", "right", "ε at least", "could show at most"]
-    headers += ["null control", "δ", "confidence", "remark"]
+    headers += ["null control", "δ", "confidence", "why none"]
     note = (
-        "Guesses, δ, level and attack were fixed in the study. Null control: the same audit of references that were "
-        f"never planted; 0 is due. {NOT_COMPARABLE}"
+        "Guesses, δ, level and attack were fixed in the study. Could show: with every guess right; few canaries can "
+        f"show little. Null control: the same audit of references that were never planted; 0 is due. {NOT_COMPARABLE}"
     )
     grid = Grid("Lower bounds on ε from one run", headers, body, 3, note, tail=1)
-    return without_empty(grid, "remark")
+    return without_empty(grid, "why none")

@@ -66,7 +66,7 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     if primary not in set(controlled["attack"]):
         told.append(
             f"The primary attack ({primary}) compares with the base model, so the base model is no control for it; "
-            "a null trial on other documents would be one and was not run."
+            "a null trial on other documents would be one, and there is none."
         )
     return told + _blind_sentence(rows, width)
 

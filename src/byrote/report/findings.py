@@ -108,10 +108,8 @@ def membership_sentences(tables: "Tables", primary: str) -> list[str]:
         told.append(f"In {clear} of {len(records)} trials the interval lies above 0.5.")
     if len(canaries):
         parts = canaries.groupby("copies", sort=True)
-        each = [f"{copies_words(copies)} {_auc_of(part)}" for copies, part in parts]
-        told.append(
-            f"Canaries planted against canaries left out, a stratum for each number of copies: {listing(each)}."
-        )
+        each = [f"{copies_words(copies)}: {_auc_of(part)}" for copies, part in parts]
+        told.append(f"Canaries planted against canaries left out, by number of copies: {'; '.join(each)}.")
     return told
 
 

@@ -135,8 +135,8 @@ def _top(rows: pd.DataFrame) -> tuple[dict[str, Any], Cells, int] | None:
 
 
 def _hits(row: Mapping[str, Any]) -> str:
-    span = f"{percent(row['rate'], 0)}, 95% interval {percent(row['low'], 0)} to {percent(row['high'], 0)}"
-    return f"{plain(row['hits'])} of {plain(row['of'])} ({span})"
+    share, low, high = (f"{100 * row[name]:.0f}%" for name in ("rate", "low", "high"))
+    return f"{plain(row['hits'])} of {plain(row['of'])} ({share}, 95% interval {low} to {high})"
 
 
 def _controls(cells: Cells) -> str:
@@ -216,7 +216,7 @@ def _copies(stratum: str) -> int:
 def _criterion(head: Mapping[str, Any]) -> str:
     metric = str(head["metric"])
     if metric.startswith("draws<="):
-        return f"within {count_draws(head['threshold'])}"
+        return f"in {count_draws(head['threshold'])}"
     if metric == "verbatim":
         return "word for word"
     name, least = METRICS.get(metric, metric), rate(head["threshold"])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "forest", "roc")
 CANARY_FIGURES = ("exposure_by_copies", "canary_by_copies")
 RECORD_FIGURES = ("agreement",)
-MOST_OPEN = 12  # rows of the overview of completions that are not folded away
+MOST_OPEN = 12  # rows of an overview that is not folded away
 
 
 def sections_of(
@@ -140,12 +140,14 @@ def _missing(tables: "Tables", drawn: Sequence[Drawn], failures: Sequence[Mappin
     labels = labels_of(tables)
     undrawn = [f"{one.title}: {one.reason}" for one in drawn if one.svg is None]
     failed = [f"{labels.get(f['trial'], f['trial'])}, {_stage(f['stage'])}: {f['error']}" for f in failures]
+    refused = filled(tabulate.refused_grid(tables))
     lists = [("Figures that were not drawn", undrawn), ("Stages that failed", failed)]
     return Section(
         "missing",
         "What was not measured",
         joined(found.missing_sentences(tables, len(undrawn), len(failed))),
-        grids=filled(tabulate.refused_grid(tables)),
+        grids=[grid for grid in refused if len(grid.rows) <= MOST_OPEN],
+        folded=[grid for grid in refused if len(grid.rows) > MOST_OPEN],
         lists=[(title, items) for title, items in lists if items],
     )
 

@@ -106,11 +106,11 @@ def exposed_grid(tables: "Tables") -> Grid:
     headers = ["record", "role", "strongest attack", "copies", "trials", "best place", "above non-members"]
     headers += ["attacks that agree", "spread over seeds"]
     note = (
-        "Trials: whose list holds the record. Above non-members: share of non-members below it, mean over attacks "
-        f"and those trials. Attacks that agree: of {attacks}, how many name it a member at 1% of false positives. "
-        "Spread over seeds: standard deviation of the primary attack's score, in its own unit, where a "
-        "configuration has several."
+        "Trials: whose list holds the record. Above non-members: share of non-members below it, mean over attacks and "
+        f"those trials. Attacks that agree: of {attacks}, how many name it a member at 1% of false positives."
     )
+    if rows["seeds_sd"].notna().any():
+        note += " Spread over seeds: standard deviation of the primary attack's score, in its own unit."
     grid = Grid("The most exposed records over all trials", headers, body, 3, note)
     return capped(without_empty(grid, "spread over seeds"), "records", MOST_OPEN)
 
