@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from byrote.attacks import ATTACKS
-from byrote.planted import AuditSettings, audit_rows, canary_rows, perplexities
+from byrote.planted import AuditSettings, _bound, audit_rows, canary_rows, perplexities
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.one_run import epsilon_lower_bound
 
@@ -76,3 +76,13 @@ def test_what_was_not_learned_has_no_bound_and_guesses_are_those_of_the_study():
 
 def test_other_coins_than_fair_ones_are_refused():
     assert all(row["note"] == "no bound: canaries.inclusion is 0.9, not 0.5" for row in audits(3.0, inclusion=0.9))
+
+
+def test_a_reference_without_a_score_takes_no_part_in_the_null_audit():
+    settings = AuditSettings(None, 1e-5, 0.05, "ratio", 0)
+    scores, is_in = np.linspace(2, 1, 40), np.arange(40) < 20
+    twins = np.random.default_rng(1).random(30)
+    with_gaps = np.insert(twins, [0, 10, 30], np.nan)
+    whole, gaps = (_bound(scores, is_in, settings, some) for some in (twins, with_gaps))
+    assert whole == gaps
+    assert whole["epsilon_low"] > 0

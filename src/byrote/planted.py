@@ -94,7 +94,7 @@ def audit_rows(
 
 
 def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, twins: np.ndarray) -> dict[str, Any]:
-    known = ~np.isnan(scores)
+    known, twins = ~np.isnan(scores), twins[~np.isnan(twins)]
     guesses = _even(settings.guesses, int(known.sum()))
     if guesses < 2:
         return {"note": f"no bound: {int(known.sum())} canaries with a score"}

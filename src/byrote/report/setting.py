@@ -15,8 +15,8 @@ def setting_sentences(study: Mapping[str, Any]) -> list[str]:
     return [
         f"The base model {model['source']} was fine-tuned with LoRA on the members of the corpus {corpus['source']}, "
         "then attacked: membership inference asks whether a record was among the members; prompted "
-        "generation asks whether the model completes a record from its first part; untargeted extraction asks whether it "
-        "writes records by itself.",
+        "generation asks whether the model completes a record from its first part; untargeted extraction asks whether "
+        "it writes records by itself.",
         varied,
         _canaries(study["canaries"]),
     ]
