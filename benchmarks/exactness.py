@@ -1,6 +1,6 @@
 """bf16 against fp32: the same trial on PHEE, same seed and order, and how far the AUCs are apart.
 
-    python benchmarks/exactness.py     # five to nine minutes on two cores; exits 1 where an AUC differs by more than 0.01
+    python benchmarks/exactness.py     # five to nine minutes on two cores; exits 1 where an AUC differs by over 0.01
 
 600 records: 300 members and 300 non-members of PHEE, rank 8 on v, three epochs in batches of 16.
 """
