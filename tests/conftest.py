@@ -55,3 +55,14 @@ def tiny_study(tiny_folder: Path, corpus_folder: Path) -> dict:
 def study(tiny_study: dict) -> Study:
     """The same, checked."""
     return load_study(tiny_study)
+
+
+@pytest.fixture
+def two_threads():
+    """torch with two threads, as many as before afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)

@@ -219,14 +219,6 @@ def test_checkpointing_gives_the_same_gradients_with_the_same_dropout(base: lm.B
         torch.testing.assert_close(plain, again, rtol=1e-4, atol=1e-6)
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_micro_batches_side_by_side_teach_what_they_teach_one_after_the_other(base: lm.Base):
     beside, weights_beside = train(base, 64)

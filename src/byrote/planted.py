@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from byrote.attacks import Attack, Evidence
-from byrote.membership import present
+from byrote.membership import population, present
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.exposure import exposure_by_rank, exposure_extrapolated
 from byrote.statistics.one_run import audit
@@ -70,10 +70,8 @@ def audit_rows(
     """
 
     def scores(ids: Sequence[str]) -> np.ndarray:
-        drawn = [a.record for a in roles if a.role is Role.CALIBRATION]
-        population = (tuned.take(drawn), base.take(drawn)) if drawn else None
-        evidence = Evidence(tuned.take(ids), base.take(ids), tuple(records[r].text for r in ids), population)
-        return attack.score(evidence)
+        texts = tuple(records[r].text for r in ids)
+        return attack.score(Evidence(tuned.take(ids), base.take(ids), texts, population(roles, tuned, base)))
 
     references = [a.record for a in roles if a.role is Role.REFERENCE]
     for copies in sorted({a.copies for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)}):

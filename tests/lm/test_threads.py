@@ -9,14 +9,6 @@ from byrote.lm import in_threads, side_by_side
 from fakes import tiny_model
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_results_come_in_order_and_two_run_at_once() -> None:
     meeting = threading.Barrier(2, timeout=30)
