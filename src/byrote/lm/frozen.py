@@ -1,6 +1,6 @@
 """Frozen layers on a processor: linear ones with their weights in oneDNN's own order too, norms in fewer passes.
 
-A product then reads its weight as it lies: a twentieth faster in bf16, more in fp32 and for few rows (docs/log.md).
+A product then reads its weight as it lies, which is faster, most so in fp32 and for few rows (docs/log.md).
 Axes: I and O input and output width.
 """
 
