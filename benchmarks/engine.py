@@ -7,10 +7,10 @@ import torch
 from workers import Settings
 
 from byrote import lm
-from byrote.config import Extraction, Lora, Machine, Training
-from byrote.finetune import finetune
-from byrote.generation import Prompt, complete
-from byrote.scoring import score
+from byrote.passes.finetune import finetune
+from byrote.passes.generation import Prompt, complete
+from byrote.passes.scoring import score
+from byrote.study import Extraction, Lora, Machine, Training
 
 LORA = Lora(matrices=("v",), rank=1, alpha=16, dropout=0.05)
 TRAINING = Training(epochs=1, warmup_steps=0, effective_batch=64, learning_rate=1e-3, seed=0)

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from byrote.config import dump_study, load_study
 from byrote.records import (
     Assignment,
     Completion,
@@ -24,7 +23,8 @@ from byrote.records import (
     completions_to_table,
 )
 from byrote.store import Run
-from byrote.tables import build
+from byrote.study import dump_study, load_study
+from byrote.tables.build import build
 
 TRIALS, SPLITS, PROMPTED, MOST = 15, {"members": 2898, "nonmembers": 968, "calibration": 961}, 200, 30.0
 ROLES = {"members": Role.MEMBER, "nonmembers": Role.NONMEMBER, "calibration": Role.CALIBRATION}

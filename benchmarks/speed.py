@@ -100,8 +100,8 @@ def _options() -> argparse.Namespace:
 def load_records(mode: Mode) -> tuple[str, list[tuple[int, ...]]]:
     """Name of the corpus, and token ids of enough members in an order of their own, other ones for every round."""
     from byrote import lm
-    from byrote.config import AdverseEventsCorpus, PheeCorpus
     from byrote.corpora import load_corpus
+    from byrote.study import AdverseEventsCorpus, PheeCorpus
 
     wanted = mode.rounds * mode.steps * STEP
     phee = bool(os.environ.get("BYROTE_PHEE"))

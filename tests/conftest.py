@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
 import pytest
 from hypothesis import settings
 
-from byrote.config import Study, load_study
+from byrote.study import Study, load_study
 
 settings.register_profile("byrote", deadline=None, derandomize=True)  # no clock and no chance in a verdict
 settings.load_profile("byrote")

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
-from byrote.tables import COLUMNS, Tables
+from byrote.tables.build import COLUMNS, Tables
 from fake_findings import of_trial, over_trials
 
 PLACEMENT = {"q": 0.66, "k": 0.67, "v": 0.79, "o": 0.76, "q,k": 0.74}

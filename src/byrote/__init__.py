@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from byrote.config import Study, load_study
 from byrote.errors import ByroteError, CorpusError, ModelError, StageError, StoreError, StudyError
+from byrote.study import Study, load_study
 
 if TYPE_CHECKING:
-    from byrote.pipeline import Outcome
+    from byrote.running.pipeline import Outcome
     from byrote.tables import Tables
 
 __version__ = "0.1.0"
@@ -42,8 +42,9 @@ def run(
     out: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> "Outcome":
-    """Run a study: a path, the name of one that comes with byrote, a mapping or a Study. See `byrote.pipeline.run`."""
-    from byrote import pipeline
+    """Run a study: a path, the name of one that comes with byrote, a mapping or a Study. See
+    `byrote.running.pipeline.run`."""
+    from byrote.running import pipeline
 
     return pipeline.run(study, out, overrides)
 

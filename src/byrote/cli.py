@@ -16,8 +16,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from byrote import __version__, config
+from byrote import __version__
 from byrote.errors import ByroteError, StudyError
+from byrote.study.dotted import dotted_names
+from byrote.study.load import first_comment, load_study, packaged_studies, parse_overrides, study_path
 
 app = App(
     name="byrote",
@@ -66,11 +68,11 @@ def run(study: str, /, *options: Options, out: Path | None = None, workers: int 
     workers
         Trials side by side, each with its share of the cores; one a core unless told (machine.workers).
     """
-    overrides = config.parse_overrides(options)
+    overrides = parse_overrides(options)
     if workers is not None:
         overrides["machine.workers"] = workers
-    resolved = config.load_study(study, overrides)
-    from byrote import pipeline
+    resolved = load_study(study, overrides)
+    from byrote.running import pipeline
 
     outcome = pipeline.run(resolved, out, listener=_Terminal())
     _print_auc(outcome.path)
@@ -85,9 +87,9 @@ def run(study: str, /, *options: Options, out: Path | None = None, workers: int 
 @app.command
 def plan(study: str, /, *options: Options) -> None:
     """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing."""
-    resolved = config.load_study(study, config.parse_overrides(options))
-    from byrote.forecast import CORRELATION, ICC, forecast
-    from byrote.planning import prepare
+    resolved = load_study(study, parse_overrides(options))
+    from byrote.running.forecast import CORRELATION, ICC, forecast
+    from byrote.running.planning import prepare
 
     found = forecast(prepare(resolved, _Terminal()))
     table = Table("trial", "records", "tokens", "steps", "time", box=None)
@@ -117,17 +119,17 @@ def plan(study: str, /, *options: Options) -> None:
 @app.command
 def status(run_folder: Path, /) -> None:
     """Each trial and stage of a run: done, waiting, running, failed and why."""
-    from byrote import tables
     from byrote.store import STAGES, Run
+    from byrote.tables.trials import stage_state
 
     store = Run.open(run_folder)
     plan, failures = store.plan(), {f["stage"]: f["error"] for f in store.failures()}
     table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
-    base = [tables.stage_state(store, plan["base"].get(name), failures) for name in STAGES[1:]]
+    base = [stage_state(store, plan["base"].get(name), failures) for name in STAGES[1:]]
     table.add_row("base model", "", *base)
     null = [{**plan["null"], "label": "null trial"}] if plan.get("null") else []
     for planned in [*plan["trials"], *null]:
-        states = (tables.stage_state(store, planned.get(name), failures) for name in STAGES)
+        states = (stage_state(store, planned.get(name), failures) for name in STAGES)
         table.add_row(planned["label"], *states)
     out_console.print(table)
     for stage, error in failures.items():
@@ -137,7 +139,7 @@ def status(run_folder: Path, /) -> None:
 @app.command
 def report(run_folder: Path, /) -> None:
     """Tables, figures and report again from the stored results; needs no torch and no model."""
-    from byrote.report.render import render
+    from byrote.render import render
     from byrote.store import Run
 
     store = Run.open(run_folder)
@@ -155,8 +157,8 @@ app.command(studies)
 def list_studies() -> None:
     """List the studies with a line on each."""
     table = Table("study", "what it shows", box=None)
-    for name, path in config.packaged_studies().items():
-        table.add_row(name, config.first_comment(path))
+    for name, path in packaged_studies().items():
+        table.add_row(name, first_comment(path))
     out_console.print(table)
     out_console.print("byrote run NAME runs one; byrote studies copy NAME makes a file to edit")
 
@@ -170,7 +172,7 @@ def copy(name: str, /, *, to: Path | None = None) -> None:
     to
         The new file; NAME.yaml here unless told.
     """
-    source = config.study_path(name)
+    source = study_path(name)
     target = to or Path(f"{source.stem}.yaml")
     if target.exists():
         raise StudyError(f"{target} exists; name another file with --to")
@@ -185,7 +187,7 @@ def copy(name: str, /, *, to: Path | None = None) -> None:
 def settings() -> None:
     """Every setting of a study: its dotted name, default and meaning."""
     table = Table("setting", "default", "meaning", box=None)
-    for name, (_, default, description) in config.dotted_names().items():
+    for name, (_, default, description) in dotted_names().items():
         table.add_row(name, "required" if default is None and not description else str(default), description)
     out_console.print(table)
 

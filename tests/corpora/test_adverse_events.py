@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 
-from byrote.config import AdverseEventsCorpus
 from byrote.corpora import adverse_events
 from byrote.corpora._vocabulary import DIED, DRUG_CLASSES, FRAMES, SURVIVED, SYSTEMS
 from byrote.corpora.adverse_events import LARGEST_SIZE, compile_frame, distinct, read, render
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, SPLITS, Record
+from byrote.study import AdverseEventsCorpus
 
 GOLDEN = "5818063d5f05388bc8b877e50bd7336880647fad1583be6400adf06a676c8d68"
 ALL_FRAMES = [*(frame for _, frames in FRAMES.values() for frame in frames), *SURVIVED, *DIED]

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byrote.config import FilesCorpus
 from byrote.corpora.checks import Finding, check, cut_long, drop_blank, drop_misplaced_spans, fold
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, SPLITS, Record, Span
+from byrote.study import FilesCorpus
 
 
 def corpus(**fields: object) -> FilesCorpus:

@@ -10,7 +10,10 @@ from typing import get_args
 
 import pytest
 
-from byrote.config import (
+from byrote.corpora import CORPORA, content_of, load_corpus, reader
+from byrote.errors import CorpusError
+from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, SPLITS, Record
+from byrote.study import (
     AdverseEventsCorpus,
     Corpus,
     CorpusPart,
@@ -18,9 +21,6 @@ from byrote.config import (
     HubCorpus,
     PheeCorpus,
 )
-from byrote.corpora import CORPORA, content_of, load_corpus, reader
-from byrote.errors import CorpusError
-from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, SPLITS, Record
 
 COUNTS = {"train": 5, "test": 4, "dev": 3}
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from byrote.config import FilesCorpus
 from byrote.corpora import files, load_corpus
 from byrote.corpora.formats import FORMATS, stem
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS
+from byrote.study import FilesCorpus
 
 ROWS = [
     {"text": "NA", "key": "007", "document": "d1"},

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from byrote.config import HubCorpus
 from byrote.corpora import hub
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS
+from byrote.study import HubCorpus
 
 
 def rows(name: str, count: int) -> list[dict]:
@@ -135,7 +135,7 @@ def endpoint() -> Iterator[str]:
 # The library reads its end point when it is imported, so a process of its own asks the small server.
 ASK = """
 import json, sys
-from byrote.config import HubCorpus
+from byrote.study import HubCorpus
 from byrote.corpora import hub
 from byrote.errors import CorpusError
 said = []

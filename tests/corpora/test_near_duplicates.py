@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from byrote.config import FilesCorpus
 from byrote.corpora import load_corpus
 from byrote.corpora.near_duplicates import (
     LOWEST,
@@ -22,6 +21,7 @@ from byrote.corpora.near_duplicates import (
     signatures,
 )
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, SPLITS, Record
+from byrote.study import FilesCorpus
 
 TEXT = " ".join(f"w{i}" for i in range(22))
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from byrote.config import PheeCorpus
 from byrote.corpora import LoadedCorpus, load_corpus, phee
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, Record, Span
+from byrote.study import PheeCorpus
 
 REPOSITORY = Path(__file__).parents[2]
 PUBLISHED = Path(os.environ.get("BYROTE_PHEE") or REPOSITORY.parent / "shared" / "phee")

@@ -10,7 +10,6 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from byrote.config import Lora
 from byrote.errors import ModelError
 from byrote.lm import (
     MODULES,
@@ -30,6 +29,7 @@ from byrote.lm import (
 )
 from byrote.lm.library import quiet
 from byrote.lm.lora import LoraLinear, keep_mask
+from byrote.study import Lora
 from fakes import VOCABULARY, WIDTH, save_tiny_model
 
 CPU = torch.device("cpu")

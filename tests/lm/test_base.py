@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from byrote.config import Lora
 from byrote.errors import ModelError
 from byrote.lm import (
     Base,
@@ -21,6 +20,7 @@ from byrote.lm import (
 )
 from byrote.lm.base import _attention
 from byrote.lm.files import WEIGHTS
+from byrote.study import Lora
 from fakes import CONTEXT, save_tiny_model, tiny_model
 
 CPU = torch.device("cpu")

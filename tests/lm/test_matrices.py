@@ -1,8 +1,8 @@
 import pytest
 
-from byrote.config import MATRICES
 from byrote.errors import ModelError
 from byrote.lm import MODULES, module_names
+from byrote.study import MATRICES
 from fakes import LAYERS, tiny_model
 
 FUSED = {"phi3": "qkv_proj", "gpt_neox": "query_key_value", "gpt2": "c_attn"}

@@ -10,10 +10,10 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
 from byrote import lm
-from byrote.config import AdverseEventsCorpus, Lora, Training
 from byrote.corpora import load_corpus
-from byrote.finetune import finetune
 from byrote.lm.library import quiet
+from byrote.passes.finetune import finetune
+from byrote.study import AdverseEventsCorpus, Lora, Training
 
 pytestmark = pytest.mark.real
 STEPS, BATCH, MICRO = 20, 8, 4

@@ -9,9 +9,9 @@ from transformers import AutoModelForCausalLM
 
 import byrote
 from byrote import lm
-from byrote.config import AdverseEventsCorpus
 from byrote.corpora import load_corpus
-from byrote.scoring import score
+from byrote.passes.scoring import score
+from byrote.study import AdverseEventsCorpus
 
 pytestmark = pytest.mark.real
 

@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from byrote.attacks._ragged import same_tokens
+from byrote.ragged import same_tokens
 from byrote.records import TokenScores
 
 

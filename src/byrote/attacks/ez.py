@@ -3,7 +3,7 @@
 import numpy as np
 
 from byrote.attacks._evidence import Evidence
-from byrote.attacks._ragged import owners, where_known
+from byrote.ragged import owners, where_known
 
 
 def ez(evidence: Evidence) -> np.ndarray:

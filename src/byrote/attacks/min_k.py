@@ -3,7 +3,7 @@
 import numpy as np
 
 from byrote.attacks._evidence import Evidence
-from byrote.attacks._ragged import lowest_mean_by_record
+from byrote.ragged import lowest_mean_by_record
 
 
 def min_k(evidence: Evidence) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from byrote.attacks._evidence import Evidence
-from byrote.attacks._ragged import mean_by_record
+from byrote.ragged import mean_by_record
 
 
 def ratio(evidence: Evidence) -> np.ndarray:

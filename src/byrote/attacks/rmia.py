@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from byrote.attacks._evidence import Evidence
-from byrote.attacks._ragged import mean_by_record
+from byrote.ragged import mean_by_record
 from byrote.records import TokenScores
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from byrote.attacks._evidence import Evidence
-from byrote.attacks._ragged import owners, where_known
+from byrote.ragged import owners, where_known
 
 # The list of the released configuration. Rounding the paper's formula, 2·20^(k/9) for k = 0 … 9, would give
 # 5, 8, 11, 15, 21, 29 for 6, 9, 13, 18, 25, 32.

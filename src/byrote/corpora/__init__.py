@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from byrote.config import CorpusPart
 from byrote.corpora import adverse_events, files, hub, phee
 from byrote.corpora.checks import Finding, check, cut_long, drop_blank, drop_misplaced_spans
 from byrote.corpora.near_duplicates import near_duplicates_finding
 from byrote.errors import CorpusError
 from byrote.records import Record
+from byrote.study import CorpusPart
 
 __all__ = ["CORPORA", "Finding", "LoadedCorpus", "content_of", "cut_long", "load_corpus", "reader"]
 

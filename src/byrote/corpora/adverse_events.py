@@ -9,10 +9,10 @@ from itertools import accumulate
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from byrote.config import AdverseEventsCorpus
 from byrote.corpora._vocabulary import DIED, DRUG_CLASSES, FRAMES, PHRASES, SURVIVED, SYSTEMS, DrugClass, System
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, SPLITS, Record, Span
+from byrote.study import AdverseEventsCorpus
 
 # From 5000 to this size the mean length was measured to grow by 0.1 words, as short titles are used up.
 LARGEST_SIZE = 100_000

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, variance
 
-from byrote.config import CorpusPart
 from byrote.corpora.rows import first_few
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, SPLITS, Record
+from byrote.study import CorpusPart
 
 LENGTH_SHIFT = 0.2
 """Standardised mean difference of word counts that is worth a line: Cohen's small effect (Cohen 1988, 2.2.3)."""

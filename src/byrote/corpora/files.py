@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from byrote.config import FilesCorpus
 from byrote.corpora import formats
 from byrote.corpora.rows import Table, build, did_you_mean, first_few, split_names
 from byrote.errors import CorpusError
 from byrote.records import Record
+from byrote.study import FilesCorpus
 
 
 def read(corpus: FilesCorpus) -> list[Record]:

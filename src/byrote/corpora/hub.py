@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from byrote.config import HubCorpus
 from byrote.corpora.rows import Table, build, did_you_mean, require_columns, split_names
 from byrote.errors import CorpusError
 from byrote.records import Record
+from byrote.study import HubCorpus
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetBuilder

@@ -14,13 +14,13 @@ from urllib.request import urlopen
 
 from platformdirs import user_cache_path
 
-from byrote.config import PheeCorpus
 from byrote.corpora import formats
 from byrote.corpora.checks import Finding
 from byrote.corpora.files import read_bytes
 from byrote.corpora.rows import Row, Table, build, did_you_mean, split_names
 from byrote.errors import CorpusError
 from byrote.records import Record, Span
+from byrote.study import PheeCorpus
 
 URL = "https://raw.githubusercontent.com/ZhaoyueSun/PHEE/12e9311e89c3d1d2db16a1a9fc93edf83ec2d9d8/data/json"
 SHA256 = {

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from byrote.config import CorpusPart
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, Record, Span
+from byrote.study import CorpusPart
 
 Row = Mapping[str, Any]
 

@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from byrote.config import Lora
 from byrote.errors import ModelError
 from byrote.lm.base import Base
 from byrote.lm.library import first_line, quiet
 from byrote.lm.lora import LoraLinear, Share, Stack
 from byrote.lm.matrices import module_names
+from byrote.study import Lora
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # The others (pissa, olora, corda, loftq …) change the base model's weights too.

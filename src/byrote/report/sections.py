@@ -9,12 +9,12 @@ from byrote.report import (
     canaries,
     comparisons,
     controls,
+    free_completions,
     generation,
     rates,
     setting,
     single_records,
     tabulate,
-    untargeted,
 )
 from byrote.report import findings as found
 from byrote.report.page import Grid, Section, filled, joined, labels_of, pictures
@@ -46,7 +46,12 @@ def sections_of(
         Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
         _membership(study, tables, drawn),
         _generation(tables, drawn, texts, many),
-        Section("untargeted", "Untargeted extraction", untargeted.sentences(tables), filled(untargeted.grid(tables))),
+        Section(
+            "untargeted",
+            "Untargeted extraction",
+            free_completions.sentences(tables),
+            filled(free_completions.grid(tables)),
+        ),
         *([_canaries(tables, drawn)] if many else []),
         *([_records(tables, drawn)] if len(tables.records) or len(tables.counterfactual) else []),
         Section("utility", "Utility", utility, grids=filled(tabulate.utility_grid(tables))),

@@ -1,0 +1,208 @@
+"""The training loop: LoRA weights of a trial, or of several side by side, on its records. AdamW, linear warm-up and
+decay, clipping.
+
+Read it top to bottom. Axes: K adapters, B records a micro-batch, T tokens, S targets.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from byrote.errors import StageError, StudyError
+from byrote.lm import (
+    Adapted,
+    head_nll,
+    in_threads,
+    is_out_of_memory,
+    pack,
+    packed_hidden,
+    packing,
+    repeated,
+    seeded,
+    side_by_side,
+)
+from byrote.passes.batches import by_length
+from byrote.study import Training
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step of one adapter: `loss` is the mean over its targets, in nats; `tokens` counts real tokens, no
+    padding; `seconds` is the adapter's share where a stack is trained in one pass."""
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    targets: int
+    tokens: int
+    seconds: float
+    micro_batch_tokens: int
+    checkpointing: bool
+
+
+def steps_of(records: int, training: Training) -> int:
+    """Optimizer steps of a training. Raises StudyError where the warm-up is longer: it would train next to nothing."""
+    steps = training.epochs * math.ceil(records / training.effective_batch)
+    if training.warmup_steps > steps:
+        raise StudyError(
+            f"training.warmup_steps is {training.warmup_steps}, but {records} records in batches of "
+            f"{training.effective_batch} for {training.epochs} epochs make {steps} steps; "
+            f"set --training.warmup_steps to {steps // 10} or train longer"
+        )
+    return steps
+
+
+def learning_rate_at(step: int, steps: int, training: Training) -> float:
+    """Learning rate of a step counted from 0: linear from 0 over the warm-up, then linear to 0 at the end."""
+    if step < training.warmup_steps:
+        return training.learning_rate * step / training.warmup_steps
+    return training.learning_rate * (steps - step) / max(1, steps - training.warmup_steps)
+
+
+def finetune(
+    adapted: Adapted,
+    token_ids: Sequence[Sequence[int]],
+    training: Training,
+    micro_batch_tokens: int,
+    on_step: Callable[[tuple[Step, ...]], None] = lambda _: None,
+) -> list[list[Step]]:
+    """Train the adapters on a base model in place, all of a stack in one pass; leaves the model in eval mode.
+
+    token_ids: one sequence a training record, copies included. Every adapter of a stack sees the same batches, K
+    copies of a micro-batch of at most `micro_batch_tokens` tokens. The effective batch is exact whatever the
+    micro-batch; every target of a step weighs the same. `training.seed` rules the order; the adapters' seeds their
+    dropout. `on_step` hears each step, one Step an adapter; returned is the list of steps of each adapter.
+    Raises StudyError for a warm-up longer than the training, StageError where the loss stops being a number.
+    """
+    steps, seed = steps_of(len(token_ids), training), training.seed
+    if seed is None:
+        raise ValueError("training.seed must be a number")
+    weights = [p for p in adapted.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        weights, lr=training.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=training.weight_decay, fused=True
+    )
+    done: list[tuple[Step, ...]] = []
+    room = Room(micro_batch_tokens)
+    adapted.train()
+    with packing(adapted), seeded(seed):  # for dropout that the base model has of its own
+        for epoch in range(training.epochs):
+            order = np.random.default_rng([seed, epoch]).permutation(len(token_ids))
+            for first in range(0, len(order), training.effective_batch):
+                started = time.perf_counter()
+                sequences = [token_ids[i] for i in order[first : first + training.effective_batch]]
+                targets = sum(max(len(s) - 1, 0) for s in sequences)
+                losses, room = _with_room(adapted, sequences, len(done), room)
+                broken = [loss for loss in losses if not math.isfinite(loss)]
+                if broken:
+                    raise StageError(f"the loss is {broken[0]} at step {len(done)}; lower training.learning_rate")
+                norms = [_clip(adapted.gradients_of(k), training.max_grad_norm) for k in range(adapted.size)]
+                rate = learning_rate_at(len(done), steps, training)
+                optimizer.param_groups[0]["lr"] = rate
+                optimizer.step()
+                optimizer.zero_grad()
+                tokens, seconds = sum(map(len, sequences)), time.perf_counter() - started
+                done.append(
+                    tuple(
+                        Step(
+                            len(done),
+                            steps,
+                            epoch,
+                            loss,
+                            rate,
+                            norm,
+                            targets,
+                            tokens,
+                            seconds / adapted.size,
+                            room.micro_batch_tokens,
+                            room.checkpointing,
+                        )
+                        for loss, norm in zip(losses, norms, strict=True)
+                    )
+                )
+                on_step(done[-1])
+    adapted.eval()
+    adapted.checkpoint(False)
+    return [list(steps) for steps in zip(*done, strict=True)]
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a step may take: tokens in one forward pass, and whether activations are computed again in the backward."""
+
+    micro_batch_tokens: int
+    checkpointing: bool = False
+
+
+def _with_room(adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, room: Room) -> tuple[list[float], Room]:
+    """The step's losses, its gradients left on the weights. Out of memory halves the micro-batch and does the step
+    again with the same dropout; where one record is too much, activations are no longer kept. StageError after that."""
+    while True:
+        try:
+            return _accumulate(adapted, sequences, step, room.micro_batch_tokens), room
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if room.micro_batch_tokens > 1:
+                room = Room(min(room.micro_batch_tokens, sum(map(len, sequences))) // 2 or 1, room.checkpointing)
+            elif not room.checkpointing:
+                adapted.checkpoint(True)
+                room = Room(1, True)
+            else:
+                raise StageError(
+                    "one record does not fit into memory, even with its activations computed again; set "
+                    "corpus.max_tokens lower, or take a machine with more memory"
+                ) from error
+        adapted.zero_grad()
+
+
+def _accumulate(
+    adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, micro_batch_tokens: int
+) -> list[float]:
+    """Gradients of each adapter's mean loss over all targets of the step, added to the weights'; returns the losses in
+    nats, one an adapter. Micro-batches run side by side; their sums do not depend on which is done first."""
+    trainable = [s for s in sequences if len(s) > 1]
+    targets, threads = sum(len(s) - 1 for s in trainable), side_by_side(adapted)
+    batches = list(enumerate(by_length([len(s) - 1 for s in trainable], micro_batch_tokens, threads)))
+    weights = [p for p in adapted.parameters() if p.requires_grad]
+
+    def gradients(share: list[tuple[int, list[int]]]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        loss_K, sums = torch.zeros(adapted.size, device=weights[0].device), [torch.zeros_like(w) for w in weights]
+        for number, batch in share:
+            summed_K = _summed_nll(adapted, [trainable[i] for i in batch], step, number) / targets
+            for total, part in zip(sums, torch.autograd.grad(summed_K.sum(), weights), strict=True):
+                total += part
+            loss_K += summed_K.detach()
+        return loss_K, sums
+
+    losses = torch.zeros(adapted.size, device=weights[0].device)
+    for loss_K, sums in in_threads(gradients, [batches[t::threads] for t in range(threads)], threads):
+        losses += loss_K
+        for weight, gradient in zip(weights, sums, strict=True):
+            weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+    return losses.tolist()
+
+
+def _summed_nll(adapted: Adapted, records: Sequence[Sequence[int]], step: int, number: int) -> torch.Tensor:
+    """The summed loss (K,) of one micro-batch; a record's last token predicts nothing and is not fed."""
+    device = next(adapted.parameters()).device
+    packed = pack([ids[:-1] for ids in records], device)
+    targets_S = torch.tensor([t for ids in records for t in ids[1:]], device=device).repeat(adapted.size)
+    adapted.at(step, number)
+    hidden_SH = packed_hidden(adapted, repeated(packed, adapted.size))
+    return head_nll(adapted, hidden_SH, targets_S).view(adapted.size, -1).sum(-1)
+
+
+def _clip(gradients: Sequence[torch.Tensor], most: float) -> float:
+    """Scale gradients in place to a norm of at most `most`; returns the norm they had."""
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    factor = (most / (norm + 1e-6)).clamp(max=1.0)  # as torch's clip_grad_norm_
+    for gradient in gradients:
+        gradient.mul_(factor)
+    return float(norm)

@@ -1,0 +1,88 @@
+"""Token scores of all records in batches of like length.
+
+Axes: B records a batch, T tokens, S scored tokens, V vocabulary.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from byrote.lm import chunks, head_logits, in_threads, pack, packed_hidden, packing, side_by_side
+from byrote.passes.batches import by_length
+from byrote.records import TokenScores
+
+
+@torch.inference_mode()
+def score(
+    model: torch.nn.Module,
+    records: Sequence[str],
+    token_ids: Sequence[Sequence[int]],
+    batch_tokens: int,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> TokenScores:
+    """Scores of every token that has a context, in the records' order; the model must be in eval mode.
+
+    The same `batch_tokens` and records give the same batches, so base and tuned model are compared on equal numerics.
+    `on_batch` hears the tokens done. Raises ValueError where the model is in training mode.
+    """
+    if model.training:
+        raise ValueError("scoring needs the model in eval mode: dropout would enter the scores")
+    device = next(model.parameters()).device
+    lengths = [max(len(ids) - 1, 0) for ids in token_ids]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    columns = {name: np.zeros(offsets[-1], dtype) for name, dtype in _COLUMNS.items()}
+    first_of = {tuple(ids): i for i, ids in reversed(list(enumerate(token_ids)))}
+    scored = [i for i, ids in enumerate(token_ids) if lengths[i] and first_of[tuple(ids)] == i]
+    with packing(model):
+        batches = [[scored[i] for i in batch] for batch in by_length([lengths[i] for i in scored], batch_tokens)]
+        found = in_threads(
+            lambda rows: token_scores(model, [token_ids[i] for i in rows], device), batches, side_by_side(model)
+        )
+        for rows, values in zip(batches, found, strict=True):
+            for i, start in zip(rows, np.cumsum([0, *(lengths[i] for i in rows[:-1])]), strict=True):
+                for name, column in columns.items():
+                    column[offsets[i] : offsets[i + 1]] = values[name][start : start + lengths[i]]
+            on_batch(sum(len(token_ids[i]) for i in rows))
+    for i, ids in enumerate(token_ids):  # a text that stands twice is scored once
+        if (first := first_of[tuple(ids)]) != i:
+            for column in columns.values():
+                column[offsets[i] : offsets[i + 1]] = column[offsets[first] : offsets[first + 1]]
+            on_batch(len(ids))
+    return TokenScores(tuple(records), offsets, **columns)
+
+
+_COLUMNS = {"logprob": np.float32, "top1": np.bool_, "mean": np.float32, "std": np.float32}
+
+
+@torch.inference_mode()
+def token_scores(
+    model: torch.nn.Module, token_ids: Sequence[Sequence[int]], device: torch.device
+) -> dict[str, np.ndarray]:
+    """Columns (S,) for the scored tokens of records run together, one after the other; only inside `lm.packing`.
+
+    Softmax in float32. mean and std of the log-probability over the vocabulary, weighted by probability:
+    μ = Σ_v p·log p, σ² = Σ_v p·(log p)² − μ² (min-k++, Zhang et al. 2024). top1: no token is likelier.
+    """
+    targets_S = torch.tensor([token for ids in token_ids for token in ids[1:]], device=device)
+    hidden_SH = packed_hidden(model, pack([ids[:-1] for ids in token_ids], device))  # the last predicts nothing
+    logits_SV = head_logits(model, hidden_SH)
+    parts = [_from_logits(logits_SV[rows], targets_S[rows]) for rows in chunks(len(targets_S), device)]
+    return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in _COLUMNS}
+
+
+def _from_logits(logits_SV: torch.Tensor, targets_S: torch.Tensor) -> dict[str, torch.Tensor]:
+    top_S = logits_SV.amax(-1)
+    picked_S = logits_SV.gather(-1, targets_S[:, None])[:, 0]
+    shifted_SV = logits_SV.float() - top_S[:, None].float()
+    weights_SV = shifted_SV.exp()
+    total_S = weights_SV.sum(-1)
+    first_S = torch.linalg.vecdot(weights_SV, shifted_SV) / total_S
+    second_S = torch.linalg.vecdot(weights_SV.mul_(shifted_SV), shifted_SV) / total_S
+    log_total_S = total_S.log()
+    return {
+        "logprob": picked_S.float() - top_S.float() - log_total_S,
+        "top1": picked_S == top_S,
+        "mean": first_S - log_total_S,
+        "std": (second_S - first_S**2).clamp_min(0).sqrt(),
+    }

@@ -1,0 +1,1 @@
+"""Which records are planted how often, and the recipe of canaries that the base model writes."""

@@ -1,0 +1,36 @@
+"""Who does what: the tasks of a study, and how many workers share them."""
+
+from collections.abc import Iterator
+
+from byrote import lm
+from byrote.running.planning import Prepared
+from byrote.store import STAGES
+
+
+def layout(prepared: Prepared) -> tuple[int, int]:
+    """Workers and threads of each: a worker a core, no more than there are tasks, and no more than memory holds; one
+    on a GPU. It follows from the study and the machine alone, so that a run that resumes computes as it began."""
+    machine, cores = prepared.study.machine, lm.cores()
+    threads = machine.threads or cores
+    if prepared.device.type == "cuda":
+        return 1, threads
+    most = min(threads, len(tasks_of(prepared)), lm.workers_that_fit(prepared.files))
+    workers = max(1, min(machine.workers or most, threads))
+    return workers, max(1, threads // workers)
+
+
+def tasks_of(prepared: Prepared) -> list[str]:
+    """`base`, then trials by number, a stack of them joined by commas; the null trial last."""
+    groups: list[list[int]] = []
+    for number, planned in enumerate(prepared.planned):
+        like = [g for g in groups if planned.trains_like(prepared.planned[g[0]]) and len(g) < prepared.stack]
+        like[0].append(number) if like else groups.append([number])
+    tasks = ["base", *(",".join(map(str, group)) for group in groups)]
+    return [*tasks, "null"] if prepared.null else tasks
+
+
+def stages_of(prepared: Prepared) -> Iterator[str]:
+    """Every stage of a study that is asked for, the base model's first."""
+    yield from filter(None, (prepared.base_scores, prepared.base_completions, prepared.base_untargeted))
+    for p in (*prepared.planned, *((prepared.null,) if prepared.null else ())):
+        yield from filter(None, (getattr(p, name) for name in STAGES))

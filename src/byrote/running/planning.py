@@ -1,0 +1,302 @@
+"""What a study will do: its records read, tokenised and checked, its trials with their roles, prompts and keys.
+
+`prepare` settles everything that can be wrong before anything is trained.
+"""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from byrote import lm
+from byrote.attacks import find_attacks
+from byrote.corpora import Finding, load_corpus
+from byrote.corpora.checks import cut_long
+from byrote.errors import StudyError
+from byrote.listener import Listener, Silent
+from byrote.passes.finetune import steps_of
+from byrote.passes.generation import Prompt
+from byrote.planting.roles import assign, training_records
+from byrote.planting.written import Maker, recipe_of, stand_ins
+from byrote.records import CALIBRATION, Assignment, Record
+from byrote.running.prompts import all_prompts, prompts_digest, prompts_of, unprompted
+from byrote.store import STAGES
+from byrote.study import Study
+from byrote.study.grid import (
+    METHOD_VERSION,
+    Trial,
+    base_key,
+    completions_key,
+    roles_key,
+    scores_key,
+    sequences_digest,
+    trial_key,
+    trials_of,
+    untargeted_key,
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial with its roles, what it trains on and prompts, and where its stages are in the run folder."""
+
+    trial: Trial
+    key: str
+    roles: tuple[Assignment, ...]
+    roles_key: str
+    training_ids: tuple[tuple[int, ...], ...]
+    prompts: tuple[Prompt, ...]
+    finetune: str
+    scores: str
+    completions: str | None
+    untargeted: str | None
+
+    def trains_like(self, other: "Planned") -> bool:
+        """Whether two trials can be trained in one pass: the same records in the same order, the same settings."""
+        return self.trial.training == other.trial.training and self.training_ids == other.training_ids
+
+    def row(self) -> dict[str, Any]:
+        """What plan.json says of this trial."""
+        trial = self.trial
+        settings = {name: getattr(trial, name).model_dump(mode="json") for name in ("lora", "training", "canaries")}
+        return {
+            "trial": self.key,
+            "label": trial.label,
+            "matrices": trial.matrices,
+            "rank": trial.lora.rank,
+            "seed": trial.seed,
+            "settings": settings,
+            "roles": self.roles_key,
+            **{name: getattr(self, name) for name in STAGES},
+        }
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose corpus is read, tokenised and checked, with all its trials planned."""
+
+    study: Study
+    records: tuple[Record, ...]
+    findings: tuple[Finding, ...]
+    corpus_content: str
+    files: lm.BaseFiles
+    tokenizer: lm.Tokenizer
+    device: torch.device
+    precision: str
+    planned: tuple[Planned, ...]
+    null: Planned | None
+    null_missing: str
+    base_prompts: tuple[Prompt, ...]
+    base_scores: str
+    base_completions: str | None
+    base_untargeted: str | None
+    start_id: int | None
+
+    @property
+    def stack(self) -> int:
+        """The most adapters that are trained in one pass."""
+        return self.study.machine.stack
+
+    def trial(self, number: str) -> Planned:
+        """A trial by its number in a task, or the null trial."""
+        if number == "null":
+            assert self.null
+            return self.null
+        return self.planned[int(number)]
+
+    def plan(self) -> dict[str, Any]:
+        """The content of plan.json."""
+        return {
+            "base": {
+                "scores": self.base_scores,
+                "completions": self.base_completions,
+                "untargeted": self.base_untargeted,
+            },
+            "trials": [planned.row() for planned in self.planned],
+            "null": self.null.row() if self.null else None,
+            "null_missing": self.null_missing,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+    def provenance(self) -> dict[str, Any]:
+        """Versions and hashes for the run's copy of the study."""
+        packages = ("byrote", "torch", "transformers", "peft", "numpy")
+        return {
+            "corpus_sha256": self.corpus_content,
+            "base_model_sha256": self.files.content,
+            "tokenizer_sha256": self.tokenizer.content,
+            "precision": self.precision,
+            "device": lm.device_name(self.device),
+            "python": platform.python_version(),
+            "versions": {name: version(name) for name in packages},
+            "method_versions": dict(METHOD_VERSION),
+        }
+
+
+def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_ins) -> Prepared:
+    """Read, tokenise and check everything; train nothing.
+
+    make: has the base model write canaries where the study wants that; without it, texts of like length stand in for
+    them, enough for a forecast.
+
+    Raises StudyError, CorpusError or ModelError for what would fail later.
+    """
+    listener = listener or Silent()
+    find_attacks([*study.membership.attacks, study.membership.primary])
+    find_attacks(study.extraction.untargeted.attacks, "extraction.untargeted.attacks")
+    trials = trials_of(study)
+    device = lm.pick_device(study.machine.device)
+    precision = lm.pick_precision(study.model.precision, device)
+    corpus = load_corpus(study.corpus)
+    files = lm.resolve_base(study.model.source, study.model.revision)
+    tokenizer = lm.load_tokenizer(files)
+    lm.check_matrices(files, [trial.lora.matrices for trial in trials])
+    context = lm.context_length(files)
+    records, findings = _tokenise(study, corpus.records, tokenizer, context)
+    start_id, no_start = _start(study, tokenizer, context)
+    findings = (*corpus.findings, *findings, *no_start)
+    base = base_key(files.content, tokenizer.content, precision, study.model.quantization)
+    written = _written(study, trials, records, tokenizer, context, base, make)
+    records, findings = (*records, *written[0]), (*findings, *written[1])
+    records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
+    planned = tuple(_plan_trial(study, trial, records, records_digest, base, start_id) for trial in trials)
+    null, null_missing = _plan_null(study, planned[0], records, records_digest, base)
+    base_prompts = all_prompts(records, [p.prompts for p in planned])
+    left_out = unprompted([p.roles for p in planned], base_prompts)
+    if study.controls.null_trial and null_missing:
+        left_out = (*left_out, Finding("null_trial", 1, f"there is no null trial: {null_missing}"))
+    for finding in (*findings, *left_out):
+        listener.say(finding.message)
+    return Prepared(
+        study,
+        records,
+        (*findings, *left_out),
+        corpus.content,
+        files,
+        tokenizer,
+        device,
+        precision,
+        planned,
+        null,
+        null_missing,
+        base_prompts,
+        f"base/{scores_key(base, records_digest)}",
+        f"base/{completions_key(base, prompts_digest(base_prompts), study.extraction)}" if base_prompts else None,
+        _untargeted(study, "base", base, start_id),
+        start_id,
+    )
+
+
+def _written(
+    study: Study,
+    trials: Sequence[Trial],
+    records: Sequence[Record],
+    tokenizer: lm.Tokenizer,
+    context: int,
+    base: str,
+    make: Maker,
+) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
+    """Canaries and references that the base model writes, tokenised as the corpus is; none where none are wanted."""
+    recipe = recipe_of(trials, records, base)
+    if recipe is None:
+        return (), ()
+    found = make(recipe)
+    message = f"{found.refused} texts that the base model wrote as canaries were drawn again: too short or not new"
+    redrawn = (Finding("redrawn", found.refused, message),) if found.refused else ()
+    invented, findings = _tokenise(study, found.records(), tokenizer, context)
+    return invented, (*redrawn, *findings)
+
+
+def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | None, tuple[Finding, ...]]:
+    """The token that an empty prompt consists of, or why nothing is written from one. StudyError where the completions
+    are longer than the context."""
+    wanted = study.extraction.untargeted
+    if not wanted.completions:
+        return None, ()
+    if tokenizer.start_id is None:
+        why = "the tokenizer has neither a beginning-of-text nor an end-of-text token"
+        return None, (Finding("untargeted", 1, f"nothing is written from an empty prompt: {why}"),)
+    if wanted.tokens >= context:
+        raise StudyError(
+            f"extraction.untargeted.tokens is {wanted.tokens}, but the context holds {context} tokens with the start "
+            f"token; set it to {context - 1} or less"
+        )
+    return tokenizer.start_id, ()
+
+
+def _untargeted(study: Study, room: str, parent: str, start_id: int | None) -> str | None:
+    """The stage of completions of an empty prompt in `room`; None where there is none."""
+    return None if start_id is None else f"{room}/{untargeted_key(parent, start_id, study.extraction)}"
+
+
+def _tokenise(
+    study: Study, records: Sequence[Record], tokenizer: lm.Tokenizer, context: int
+) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
+    token_ids = tokenizer.encode([r.text for r in records], study.corpus.append_eos)
+    with_ids = [_with_tokens(r, ids) for r, ids in zip(records, token_ids, strict=True)]
+    longest = min(study.corpus.max_tokens or context, context)
+    kept, cut = cut_long(with_ids, longest, study.corpus.long_records)
+    eos = tokenizer.eos_id
+    if study.corpus.append_eos and eos is not None:  # a record that was cut lost its end
+        kept = [r if r.token_ids[-1] == eos else _with_tokens(r, (*r.token_ids[:-1], eos)) for r in kept]
+    unscored = [r.record for r in kept if len(r.token_ids) < 2]
+    findings = [cut] if cut else []
+    if unscored:
+        message = f"{len(unscored)} records have fewer than 2 tokens and get no score: {', '.join(unscored[:5])}"
+        findings.append(Finding("unscored", len(unscored), message))
+    return tuple(kept), tuple(findings)
+
+
+def _with_tokens(record: Record, token_ids: Sequence[int]) -> Record:
+    return Record(record.record, record.split, record.group, record.text, record.spans, tuple(token_ids))
+
+
+def _plan_trial(
+    study: Study, trial: Trial, records: Sequence[Record], records_digest: str, base: str, start_id: int | None
+) -> Planned:
+    roles = tuple(assign(records, trial.canaries))
+    rkey = roles_key(records_digest, trial.canaries)
+    training = training_records(records, roles, trial.canaries)
+    steps_of(len(training), trial.training)
+    digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
+    key = trial_key(base, rkey, digest, trial.lora, trial.training)
+    prompts = prompts_of(study, records, roles)
+    ckey = completions_key(key, prompts_digest(prompts), study.extraction)
+    return Planned(
+        trial,
+        key,
+        roles,
+        rkey,
+        tuple(r.token_ids for r in training),
+        prompts,
+        f"trials/{key}",
+        f"trials/{key}/scores/{scores_key(key, records_digest)}",
+        f"trials/{key}/completions/{ckey}" if prompts else None,
+        _untargeted(study, f"trials/{key}/untargeted", key, start_id),
+    )
+
+
+def _plan_null(
+    study: Study, first: Planned, records: Sequence[Record], records_digest: str, base: str
+) -> tuple[Planned | None, str]:
+    """An adapter with the first trial's settings, tuned on the calibration records: groups outside both sets.
+
+    Its warm-up is the same share of its steps as the first trial's is of that one's.
+    """
+    if not study.controls.null_trial:
+        return None, "controls.null_trial is false"
+    training = [r for r in records if r.split == CALIBRATION]
+    if not training:
+        return None, "there are no calibration records to tune a null trial on"
+    plain = first.trial.training.model_copy(update={"warmup_steps": 0})
+    steps, theirs = (steps_of(count, plain) for count in (len(training), len(first.training_ids)))
+    settings = plain.model_copy(update={"warmup_steps": round(first.trial.training.warmup_steps * steps / theirs)})
+    trial = replace(first.trial, training=settings)
+    digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
+    key = trial_key(base, first.roles_key, digest, trial.lora, trial.training)
+    ids = tuple(r.token_ids for r in training)
+    stages = (f"trials/{key}", f"trials/{key}/scores/{scores_key(key, records_digest)}", None, None)
+    return Planned(trial, key, first.roles, first.roles_key, ids, (), *stages), ""

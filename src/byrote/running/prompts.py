@@ -1,0 +1,61 @@
+"""Which records are prompted, and with how many of their tokens."""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+from byrote.corpora import Finding
+from byrote.passes.generation import Prompt
+from byrote.records import Assignment, Record, Role
+from byrote.study import Study
+from byrote.study.grid import sequences_digest
+
+
+def all_prompts(records: Sequence[Record], of_trials: Iterable[Sequence[Prompt]]) -> tuple[Prompt, ...]:
+    """The prompts of all trials, each once, in the records' order."""
+    wanted: dict[str, dict[float, Prompt]] = {}
+    for prompt in (prompt for prompts in of_trials for prompt in prompts):
+        wanted.setdefault(prompt.record, {})[prompt.prefix] = prompt
+    return tuple(prompt for r in records for prompt in wanted.get(r.record, {}).values())
+
+
+def prompts_of(study: Study, records: Sequence[Record], roles: Sequence[Assignment]) -> tuple[Prompt, ...]:
+    """Canaries, and a sample of members and of non-members that is the same for every trial as far as roles allow."""
+    wanted, seed = study.extraction.prompts, study.extraction.seed
+    by_record = {r.record: r for r in records}
+    role_of = {a.record: a.role for a in roles}
+    canaries = [a.record for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
+    groups = (
+        (canaries, len(canaries) if wanted.canaries == "all" else wanted.canaries),
+        ([r for r, role in role_of.items() if role is Role.MEMBER], wanted.members),
+        ([r for r, role in role_of.items() if role is Role.NONMEMBER], wanted.nonmembers),
+    )
+    chosen = {
+        record
+        for ids, count in groups
+        for record in sorted(ids, key=lambda r: sha256(f"{seed}|{r}".encode()).digest())[:count]
+    }
+    prompts = (
+        _prompt(r, prefix) for r in by_record.values() if r.record in chosen for prefix in study.extraction.prefix
+    )
+    return tuple(p for p in prompts if p.prefix_tokens and p.suffix)
+
+
+def _prompt(record: Record, prefix: float) -> Prompt:
+    tokens = int(prefix) if prefix >= 1 else int(len(record.token_ids) * prefix)
+    return Prompt(record.record, record.token_ids, tokens, prefix)
+
+
+def prompts_digest(prompts: Sequence[Prompt]) -> str:
+    """Of the sequences that are prompted."""
+    return sequences_digest([p.record for p in prompts], [p.token_ids for p in prompts])
+
+
+def unprompted(roles: Iterable[Sequence[Assignment]], prompts: Sequence[Prompt]) -> tuple[Finding, ...]:
+    """Canaries too short to be split into prompt and suffix."""
+    asked = {p.record for p in prompts}
+    planted = {a.record for one in roles for a in one if a.role is Role.CANARY_IN}
+    if not prompts:
+        return ()
+    short = sorted(planted - asked)
+    message = f"{len(short)} planted canaries are not prompted: {', '.join(short[:5])}"
+    return (Finding("unprompted", len(short), message),) if short else ()

@@ -1,0 +1,73 @@
+"""A worker process: reads a prepared study, then one task a line, and says on a pipe what it does.
+
+Started by byrote.running.workers as `python -m byrote.running.worker FD`.
+"""
+
+import ctypes
+import json
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from byrote.errors import ByroteError
+
+
+class _Pipe:
+    """A listener that sends what it hears as JSON lines."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle, self._tasks = handle, 0
+
+    def send(self, *event: Any) -> None:
+        """One event."""
+        self._handle.write(json.dumps(event) + "\n")
+        self._handle.flush()
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self.send("say", text)
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+        """A piece of work."""
+        self._tasks += 1
+        number = self._tasks
+        self.send("open", number, label, total)
+        try:
+            yield lambda units, text: self.send("advance", number, units, text)
+        finally:
+            self.send("close", number)
+
+
+def _die_with_parent() -> None:
+    """Where the kernel can (Linux), end when the process that started this one ends: a worker without it would write
+    to a run that nobody holds."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    _die_with_parent()
+    with os.fdopen(int(sys.argv[1]), "w") as handle:
+        pipe = _Pipe(handle)
+        size = int.from_bytes(sys.stdin.buffer.read(8), "big")
+        path, prepared = pickle.loads(sys.stdin.buffer.read(size))  # from the parent process alone
+        from byrote.running.stages import Worker
+        from byrote.store import Run
+
+        worker = Worker(Run(path), prepared, pipe)
+        for line in sys.stdin.buffer:
+            try:
+                worker.do(json.loads(line))
+            except ByroteError as error:
+                pipe.send("stop", str(error))
+            pipe.send("done")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Worker processes of this machine, each with its share of the cores. A worker takes a task when it is free.
+
+Workers are started as `python -m byrote.running.worker`, so that a script that calls byrote needs no guard. A worker
+reads one JSON line a task from its standard input and answers with JSON lines on a pipe of its own.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from byrote.errors import StageError
+from byrote.listener import Listener
+
+# glibc's large pages: a twentieth of a training step on a processor (docs/log.md). It can be set before a start only.
+_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
+def run_tasks(
+    tasks: Sequence[str],
+    setup: Any,
+    workers: int,
+    threads: int,
+    listener: Listener,
+    on_lost: Callable[[str, str], None],
+) -> None:
+    """Have `workers` processes do the tasks, in order, each when it is free; returns when all are done.
+
+    setup: picklable, sent to each worker first · threads: processor threads a worker · on_lost: told the task and the
+    reason where a worker died at it; the other tasks go on with another worker. Raises StageError where a worker says
+    that nothing can go on.
+    """
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for task in tasks:
+        waiting.put(task)
+    hub = _Hub(waiting, setup, threads, listener, on_lost)
+    pool = [threading.Thread(target=hub.serve, daemon=True) for _ in range(min(workers, len(tasks)))]
+    try:
+        for thread in pool:
+            thread.start()
+        for thread in pool:
+            thread.join()
+    finally:
+        hub.stop()
+    if hub.broken:
+        raise hub.broken[0]
+
+
+class _Hub:
+    """What the threads that look after the workers share."""
+
+    def __init__(
+        self,
+        waiting: queue.SimpleQueue[str],
+        setup: Any,
+        threads: int,
+        listener: Listener,
+        on_lost: Callable[[str, str], None],
+    ) -> None:
+        self.waiting, self.setup, self.threads = waiting, setup, threads
+        self.listener, self.on_lost = listener, on_lost
+        self.broken: list[Exception] = []
+        self._alive: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+
+    def serve(self) -> None:
+        """Start a worker and feed it until no task is left; another where it dies."""
+        try:
+            task = self._next()
+            while task is not None:
+                with _Process(self.setup, self.threads, self._lock, self._alive) as worker:
+                    while task is not None:
+                        lost = self._one(worker, task)
+                        if lost:
+                            self.on_lost(task, lost)
+                        task = self._next()
+                        if lost:
+                            break
+        except Exception as error:  # noqa: BLE001 (the thread ends; run_tasks raises it)
+            self.broken.append(error)
+            self.stop()
+
+    def stop(self) -> None:
+        """End all workers."""
+        with self._lock:
+            for process in self._alive:
+                process.kill()
+
+    def _next(self) -> str | None:
+        try:
+            return None if self.broken else self.waiting.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _one(self, worker: "_Process", task: str) -> str | None:
+        """One task to its end; the reason where the worker died at it."""
+        with ExitStack() as stack:
+            bars: dict[int, tuple[ExitStack, Callable[[int, str], None]]] = {}
+            for event in worker.events(task):
+                kind = event[0]
+                if kind == "say":
+                    self.listener.say(event[1])
+                elif kind == "open":
+                    bar = stack.enter_context(ExitStack())
+                    bars[event[1]] = (bar, bar.enter_context(self.listener.task(event[2], event[3])))
+                elif kind == "advance":
+                    bars[event[1]][1](event[2], event[3])
+                elif kind == "close":
+                    bars[event[1]][0].close()
+                elif kind == "stop":
+                    raise StageError(event[1])
+                elif kind == "done":
+                    return None
+        return None if self.broken else worker.why()
+
+
+class _Process:
+    """One worker process."""
+
+    def __init__(self, setup: Any, threads: int, lock: threading.Lock, alive: set[subprocess.Popen[bytes]]) -> None:
+        import pickle
+
+        reading, writing = os.pipe()
+        environment = {**_ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
+        command = [sys.executable, "-m", "byrote.running.worker", str(writing)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(writing,), env=environment)
+        os.close(writing)
+        self._reading, self._lock, self._alive = os.fdopen(reading), lock, alive
+        with lock:
+            alive.add(self._process)
+        payload = pickle.dumps(setup)
+        self._send(len(payload).to_bytes(8, "big") + payload)
+
+    def __enter__(self) -> "_Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._alive.discard(self._process)
+        if self._process.stdin:
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                self._process.kill()
+        self._process.wait()
+        self._reading.close()
+
+    def events(self, task: str) -> Any:
+        """What the worker says of a task, until it is done or dies."""
+        self._send((json.dumps(task) + "\n").encode())
+        for line in self._reading:
+            event = json.loads(line)
+            yield event
+            if event[0] == "done":
+                return
+
+    def why(self) -> str:
+        """Why the process ended."""
+        code = self._process.wait()
+        killed = "; the machine may be out of memory: set machine.workers lower" if code == -9 else ""
+        return f"the worker process ended with {f'signal {-code}' if code < 0 else f'status {code}'}{killed}"
+
+    def _send(self, data: bytes) -> None:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has died: `events` ends at once, and `why` says how

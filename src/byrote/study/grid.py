@@ -1,0 +1,160 @@
+"""Study → trials, and the content keys of everything a run stores.
+
+A key is the start of a sha256 over canonical JSON of what changes the result, and nothing else: never paths, device,
+workers, batch sizes or package versions. Raise a stage's METHOD_VERSION when its results change for the same inputs.
+"""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from pydantic import ValidationError
+
+from byrote.errors import StudyError
+from byrote.study.dotted import set_dotted
+from byrote.study.mistakes import explain_all
+from byrote.study.settings import Canaries, Extraction, Lora, NoCanaries, Study, Training
+
+METHOD_VERSION: Mapping[str, int] = {
+    "roles": 1,
+    "finetune": 3,
+    "scores": 3,
+    "completions": 3,
+    "untargeted": 1,
+    "canaries": 1,
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fine-tuning configuration; every seed is a number. `axes` are the values that set it apart in the grid."""
+
+    lora: Lora
+    training: Training
+    canaries: Canaries
+    axes: tuple[tuple[str, Any], ...]
+
+    @property
+    def seed(self) -> int:
+        """The seed of initialisation, order and dropout."""
+        if self.training.seed is None:
+            raise ValueError("a trial's training seed is always set")
+        return self.training.seed
+
+    @property
+    def matrices(self) -> str:
+        """The adapted matrices as one word, such as `q,k`."""
+        return ",".join(self.lora.matrices)
+
+    @property
+    def label(self) -> str:
+        """What a reader calls this trial: matrices, rank, seed, and what else varies in the grid."""
+        parts = [self.matrices, f"rank {self.lora.rank}"]
+        told = {"lora.matrices", "lora.rank", "seed", "training.seed"}
+        parts += [
+            f"{name.split('.')[-1].replace('_', ' ')} {_short(value)}" for name, value in self.axes if name not in told
+        ]
+        return " · ".join([*parts, f"seed {self.seed}"])
+
+
+def trials_of(study: Study) -> tuple[Trial, ...]:
+    """The trials of a study: the product of the grid's axes, in order, each distinct trial once.
+
+    Raises StudyError where a value of an axis does not fit.
+    """
+    axes = list(study.grid.items())
+    trials: dict[str, Trial] = {}
+    for values in itertools.product(*(values for _, values in axes)):
+        point = tuple(zip((name for name, _ in axes), values, strict=True))
+        trial = _trial(study, point)
+        trials.setdefault(key_of(trial.lora, trial.training, trial.canaries), trial)
+    return tuple(trials.values())
+
+
+def _trial(study: Study, point: Sequence[tuple[str, Any]]) -> Trial:
+    raw = study.model_dump(exclude={"grid", "provenance"})
+    for name, value in point:
+        _fits(raw, name)
+        set_dotted(raw, name, value)
+    try:
+        one = Study.model_validate(raw)
+    except ValidationError as error:
+        where = ", ".join(f"{name}: {value!r}" for name, value in point)
+        raise StudyError(explain_all(error, f"grid ({where})")) from None
+    training = one.training.model_copy(update={"seed": one.seed if one.training.seed is None else one.training.seed})
+    canaries = one.canaries
+    if not isinstance(canaries, NoCanaries) and canaries.seed is None:
+        canaries = canaries.model_copy(update={"seed": one.seed})
+    return Trial(one.lora, training, canaries, tuple(point))
+
+
+def _fits(raw: Mapping[str, Any], name: str) -> None:
+    room, _, leaf = name.partition(".")
+    if room == "canaries" and leaf not in raw["canaries"]:
+        raise StudyError(
+            f"grid: axis {name!r} does not fit canaries.design {raw['canaries']['design']!r}; "
+            "set canaries.design to single or many"
+        )
+
+
+def _short(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def key_of(*parts: Any) -> str:
+    """16 hexadecimal digits of the sha256 of the parts as canonical JSON."""
+    plain = [part.model_dump(mode="json") if hasattr(part, "model_dump") else part for part in parts]
+    return sha256(json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()[:16]
+
+
+def sequences_digest(ids: Sequence[str], token_ids: Sequence[Sequence[int]]) -> str:
+    """sha256 over record ids and token ids, in order."""
+    digest = sha256()
+    for record, tokens in zip(ids, token_ids, strict=True):
+        digest.update(f"{len(record)}:{record}:{','.join(map(str, tokens))};".encode())
+    return digest.hexdigest()
+
+
+def roles_key(members_digest: str, canaries: Canaries) -> str:
+    """Key of a role file: the records it assigns, written canaries too, and the canary plan with its seeds."""
+    how_written = {"temperature", "changed"}  # what came of it is in the records
+    plan = canaries.model_dump(mode="json", exclude=how_written)
+    return key_of("roles", METHOD_VERSION["roles"], members_digest, plan)
+
+
+def canaries_key(base: str, members: Sequence[Sequence[str]], settings: Mapping[str, Any]) -> str:
+    """Key of canaries that the base model writes: the model, the members (id and text) that it writes after, how."""
+    return key_of("canaries", METHOD_VERSION["canaries"], base, members, settings)
+
+
+def base_key(base_content: str, tokenizer_content: str, precision: str, quantization: str) -> str:
+    """Key of a base model as it is used here: weights, tokenizer, resolved precision and quantization."""
+    return key_of("base", base_content, tokenizer_content, precision, quantization)
+
+
+def trial_key(base: str, roles: str, training_digest: str, lora: Lora, training: Training) -> str:
+    """Key of a trained adapter: its base, roles, the sequences it trains on, LoRA, training and seed."""
+    return key_of("finetune", METHOD_VERSION["finetune"], base, roles, training_digest, lora, training)
+
+
+def scores_key(parent: str, records_digest: str) -> str:
+    """Key of token scores: the model (base or trial) and the sequences scored."""
+    return key_of("scores", METHOD_VERSION["scores"], parent, records_digest)
+
+
+def completions_key(parent: str, prompts_digest: str, extraction: Extraction) -> str:
+    """Key of completions: the model, the sequences prompted, and how they are decoded."""
+    decoding = extraction.model_dump(mode="json", exclude={"prompts", "thresholds", "draws", "chances", "untargeted"})
+    return key_of("completions", METHOD_VERSION["completions"], parent, prompts_digest, decoding)
+
+
+def untargeted_key(parent: str, start: int, extraction: Extraction) -> str:
+    """Key of completions of an empty prompt: the model, the start token, and how they are decoded."""
+    decoding = {
+        **extraction.untargeted.model_dump(mode="json", exclude={"least", "attacks"}),
+        **extraction.model_dump(mode="json", include={"top_k", "top_p", "seed"}),
+    }
+    return key_of("untargeted", METHOD_VERSION["untargeted"], parent, start, decoding)

@@ -1,0 +1,343 @@
+"""A study and its parts: small, frozen, strict models. Every field can be set in YAML and on the command line."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, field_validator, model_validator
+
+MATRICES = ("q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear")
+Matrix = Literal["q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear"]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+AXIS_SHORT = {"matrices": "lora.matrices", "rank": "lora.rank", "copies": "canaries.copies"}
+AXIS_ROOMS = ("lora", "training", "canaries")
+
+
+class Part(BaseModel):
+    """A frozen part of a study that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Model(Part):
+    """The base model."""
+
+    source: str = Field(default="smollm2-135m", description="smollm2-135m, a hub id, a local directory or a .gguf file")
+    revision: str | None = Field(default=None, description="branch, tag or commit of a hub id")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="auto is bf16 where the device does it fast, else fp32"
+    )
+    quantization: Literal["none", "int8", "nf4"] = Field(default="none", description="frozen base by bitsandbytes")
+
+
+class CorpusPart(Part):
+    """What every corpus has. Splits name files, hub splits or the published parts, by source."""
+
+    text: str = Field(default="context", description="the field that holds a record's text")
+    members: str = Field(default="train", description="split to fine-tune on")
+    nonmembers: str = Field(default="test", description="split held out and evaluated")
+    calibration: str | None = Field(default="dev", description="split held out to fix thresholds; null for none")
+    limit: int | None = Field(default=None, ge=1, description="records a split, the first ones; null for all")
+    shared_groups: Literal["refuse", "allow"] = Field(
+        default="refuse", description="a document in members and non-members"
+    )
+    append_eos: bool = Field(default=False, description="end every record with the end-of-text token")
+    max_tokens: int | None = Field(
+        default=None, ge=2, description="longest record in tokens; null for the model's context"
+    )
+    long_records: Literal["truncate", "refuse"] = Field(
+        default="truncate", description="what happens to longer records"
+    )
+
+
+class PheeCorpus(CorpusPart):
+    """PHEE: a local folder, else the published files."""
+
+    source: Literal["phee"]
+    path: str | None = Field(default=None, description="folder with train.json, dev.json, test.json; else $BYROTE_PHEE")
+
+
+class FilesCorpus(CorpusPart):
+    """JSONL, JSON, CSV, Parquet or plain text, also .gz or .zip; `members` and so on are file names."""
+
+    source: Literal["files"]
+    path: str | None = Field(default=None, description="folder that the file names start from; else the study file's")
+    text: str = Field(default="text", description="the column that holds a record's text")
+    members: str = Field(description="file to fine-tune on")
+    nonmembers: str = Field(description="file held out and evaluated")
+    calibration: str | None = Field(default=None, description="file held out to fix thresholds")
+    id: str | None = Field(default=None, description="column with a unique id; null for file and row")
+    group: str | None = Field(default=None, description="column with the document; null for one group a record")
+
+
+class HubCorpus(CorpusPart):
+    """Any data set of the Hugging Face hub, or a local folder in its layout."""
+
+    source: Literal["hub"]
+    path: str = Field(description="id of the data set, such as sarus-tech/phee")
+    subset: str | None = Field(default=None, description="configuration of the data set")
+    revision: str | None = Field(default=None, description="branch, tag or commit")
+    text: str = Field(default="text", description="the column that holds a record's text")
+    id: str | None = Field(default=None, description="column with a unique id; null for split and row")
+    group: str | None = Field(default=None, description="column with the document; null for one group a record")
+
+
+class AdverseEventsCorpus(CorpusPart):
+    """Synthetic case-report sentences in PHEE's manner."""
+
+    source: Literal["adverse_events"]
+    size: int = Field(default=300, ge=2, description="number of members; as many non-members and calibration records")
+    seed: int = Field(default=0, ge=0, description="of the generator")
+
+
+Corpus = Annotated[PheeCorpus | FilesCorpus | HubCorpus | AdverseEventsCorpus, Discriminator("source")]
+
+
+class NoCanaries(Part):
+    """Nothing is planted."""
+
+    design: Literal["none"]
+
+
+class SingleCanary(Part):
+    """The reference study's design: one record overwrites `copies` − 1 others."""
+
+    design: Literal["single"]
+    copies: int = Field(default=1, ge=1, description="how often the canary stands in the training records")
+    seed: int | None = Field(default=None, ge=0, description="of Python's random; null for the study's seed")
+
+
+class ManyCanaries(Part):
+    """Several canaries in one trial: records of documents reserved out of the members' split, or texts that the base
+    model writes."""
+
+    design: Literal["many"]
+    count: int = Field(default=100, ge=1, description="canaries, in and out together")
+    copies: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 4, 8, 16, 32, 64, 128), min_length=1)
+    inclusion: float = Field(default=0.5, gt=0, le=1, description="chance that a canary is planted")
+    references: int = Field(default=100, ge=0, description="records of the reserve that are never planted")
+    texts: Literal["reserve", "synthetic", "reformulated"] = Field(
+        default="reserve",
+        description="records of the reserve; new ones in their manner by the base model; or one, with tokens redrawn",
+    )
+    temperature: float = Field(default=1.2, gt=0, description="at which the base model writes them")
+    changed: float = Field(default=0.3, gt=0, le=1, description="share of the tokens that a reformulation redraws")
+    seed: int | None = Field(default=None, ge=0, description="of copies and coin; null for the study's seed")
+    reserve_seed: int = Field(
+        default=0, ge=0, description="of the reserve, or of what is written; the same for all trials of a run"
+    )
+
+    @field_validator("copies", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) else value
+
+
+Canaries = Annotated[NoCanaries | SingleCanary | ManyCanaries, Discriminator("design")]
+
+
+class Lora(Part):
+    """The adapter (Hu et al. 2021). The update's scale is alpha/r, alpha, or alpha/√r by `scaling`."""
+
+    matrices: tuple[Matrix, ...] = Field(
+        default=("v",), min_length=1, description="q k v o gate up down, qkv, all-linear"
+    )
+    rank: int = Field(default=1, ge=1)
+    alpha: float = Field(default=16, gt=0)
+    scaling: Literal["fixed", "proportional", "rslora"] = Field(
+        default="fixed", description="update's scale: fixed alpha/r, proportional alpha, rslora alpha/sqrt(r)"
+    )
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+
+    @field_validator("matrices", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("matrices")
+    @classmethod
+    def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"each matrix may stand once, got {', '.join(value)}")
+        return value
+
+
+class Training(Part):
+    """AdamW with linear warm-up and linear decay to 0."""
+
+    epochs: int = Field(default=3, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    effective_batch: int = Field(default=64, ge=1, description="records an optimizer step, whatever the micro-batch")
+    warmup_steps: int = Field(default=100, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    seed: int | None = Field(
+        default=None, ge=0, description="of initialisation, order and dropout; null for the study's seed"
+    )
+
+
+class Membership(Part):
+    """Membership inference."""
+
+    attacks: tuple[str, ...] = Field(default=("all",), min_length=1, description="names, or all; docs/attacks.md")
+    false_positive_rates: tuple[Rate, ...] = Field(default=(0.1, 0.01), min_length=1, description="each met as at most")
+    primary: str = Field(default="ratio", description="the attack that claims are made with")
+
+    @model_validator(mode="after")
+    def _primary_is_run(self) -> "Membership":
+        if self.primary not in self.attacks and "all" not in self.attacks:
+            raise ValueError(f"primary is {self.primary!r}, not one of the attacks {', '.join(self.attacks)}")
+        return self
+
+
+class Prompts(Part):
+    """How many records of each kind are prompted."""
+
+    canaries: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
+    members: int = Field(default=100, ge=0)
+    nonmembers: int = Field(default=100, ge=0)
+
+
+class Untargeted(Part):
+    """Completions of an empty prompt, ranked by attacks and looked up among the records (Carlini et al. 2021)."""
+
+    completions: int = Field(default=100, ge=0, description="texts written from an empty prompt; 0 for none")
+    tokens: int = Field(default=64, ge=1, description="most tokens of each")
+    temperature: float = Field(default=1.0, gt=0, description="of their sampling")
+    least: int = Field(default=10, ge=1, description="tokens a run shared with a record must have to be a match")
+    attacks: tuple[str, ...] = Field(
+        default=("loss", "ratio", "zlib", "min_k"), min_length=1, description="that rank them: names, or all"
+    )
+
+
+class Extraction(Part):
+    """Prompted generation: the first part of a record's token ids is the prompt. And generation from no prompt."""
+
+    prompts: Prompts = Prompts()
+    untargeted: Untargeted = Untargeted()
+    prefix: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(0.5,),
+        min_length=1,
+        description="the prompt: a share of the token ids below 1, tokens from 1 on; a list",
+    )
+    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.0, 0.5, 1.0), min_length=1)
+    samples: int = Field(default=1, ge=1, description="completions a prompt at each temperature above 0")
+    top_k: int = Field(default=0, ge=0, description="0 for all tokens")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="1 for all tokens")
+    seed: int = Field(default=0, ge=0, description="of the records prompted and of sampling")
+    thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(0.5, 1.0), description="a metric at or above this counts as extracted"
+    )
+    draws: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(1, 100, 10_000), description="within how many draws a suffix must come"
+    )
+    chances: tuple[Rate, ...] = Field(default=(0.5,), description="with which chance it must come")
+
+    @field_validator("prefix", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int | float) else value
+
+    @field_validator("prefix")
+    @classmethod
+    def _whole_tokens(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        broken = [prefix for prefix in value if prefix >= 1 and prefix != int(prefix)]
+        if broken:
+            raise ValueError(f"{broken[0]} is neither a share below 1 nor a whole number of tokens")
+        return value
+
+
+class Statistics(Part):
+    """Intervals and tests."""
+
+    level: float = Field(default=0.95, gt=0.5, lt=1, description="of intervals")
+    bootstrap: int = Field(default=1000, ge=100, description="resamples of documents")
+    seed: int = Field(default=0, ge=0, description="of resampling and of the auditor's folds")
+
+
+class Claims(Part):
+    """What claims about configurations are made of, fixed before the results; their attack is membership.primary."""
+
+    stratum: str = Field(default="records", description="records, or canaries@C for C copies")
+    margin: float = Field(default=0.02, gt=0, description="smallest difference in AUC that is called one")
+
+
+class Controls(Part):
+    """What decides whether a figure means anything."""
+
+    null_trial: bool = Field(
+        default=False, description="tune one adapter on the calibration records, as control for reference attacks"
+    )
+
+
+class Audit(Part):
+    """The lower bound on epsilon from one run (Steinke et al. 2023), for canaries of `many`."""
+
+    guesses: int | None = Field(default=None, ge=2, description="fixed beforehand; null for all canaries of one copy")
+    delta: float = Field(default=1e-5, ge=0, lt=1)
+    level: float = Field(default=0.05, gt=0, lt=0.25, description="chance that the bound is above the truth")
+    attack: str | None = Field(default=None, description="null for membership.primary")
+
+
+class Report(Part):
+    """What the report shows."""
+
+    include_text: bool = Field(default=False, description="show the text of records")
+    compare_to: str | None = Field(default=None, description="published figures to set beside: table-3.1 or figure-3.6")
+
+
+class Machine(Part):
+    """How the work is done here. Nothing of this enters a key."""
+
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    threads: int | None = Field(default=None, ge=1, description="processor threads in all; null for all cores")
+    workers: int | None = Field(
+        default=None, ge=1, description="trials side by side, the threads shared; null for one a core, one on a GPU"
+    )
+    stack: int = Field(default=1, ge=1, description="trials of like training whose adapters are trained in one pass")
+    micro_batch_tokens: int | None = Field(
+        default=None, ge=1, description="most tokens in one forward pass of training; null for what is fast and fits"
+    )
+    scoring_batch_tokens: int = Field(default=512, ge=1, description="most tokens in one forward pass of scoring")
+    generation_batch: int = Field(default=200, ge=1, description="completions written side by side")
+
+
+class Study(Part):
+    """Corpus, base model, grid of trials, measurements."""
+
+    name: str = Field(default="study", pattern=r"^[\w.\-]+$", description="letters, digits, dot, dash")
+    seed: int = Field(default=13, ge=0, description="training.seed and canaries.seed where these are null")
+    model: Model = Model()
+    corpus: Corpus = AdverseEventsCorpus(source="adverse_events")
+    canaries: Canaries = NoCanaries(design="none")
+    grid: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="axes: dotted names under lora, training, canaries; seed; rank, matrices, copies",
+    )
+    lora: Lora = Lora()
+    training: Training = Training()
+    membership: Membership = Membership()
+    extraction: Extraction = Extraction()
+    statistics: Statistics = Statistics()
+    claims: Claims = Claims()
+    controls: Controls = Controls()
+    audit: Audit = Audit()
+    report: Report = Report()
+    machine: Machine = Machine()
+    provenance: dict[str, Any] | None = Field(default=None, description="written into a run's copy; not read")
+
+    @field_validator("grid")
+    @classmethod
+    def _axes(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        axes: dict[str, list[Any]] = {}
+        for name, values in grid.items():
+            axis = AXIS_SHORT.get(name, name)
+            if axis in axes:
+                raise ValueError(f"axis {axis!r} stands twice (once as {name!r})")
+            if axis != "seed" and axis.split(".")[0] not in AXIS_ROOMS:
+                raise ValueError(
+                    f"axis {name!r} cannot vary within a study; axes are seed and dotted names under "
+                    f"{', '.join(AXIS_ROOMS)} (short: {', '.join(AXIS_SHORT)})"
+                )
+            if not values:
+                raise ValueError(f"axis {name!r} is empty; give at least one value or remove it")
+            axes[axis] = values
+        return axes

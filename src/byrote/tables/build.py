@@ -1,0 +1,242 @@
+"""Tables of a run, a pure function of what is stored: no torch, no model.
+
+Columns and types: columns.py. A number that cannot be computed is missing, and `left_out` counts the records.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from byrote.attacks import Attack, find_attacks
+from byrote.records import Record, TokenScores
+from byrote.statistics.blind import blind_auc
+from byrote.store import Run
+from byrote.tables.canaries import AuditSettings, audit_rows, canary_rows
+from byrote.tables.columns import COLUMNS
+from byrote.tables.compared import (
+    AUDITOR,
+    Compared,
+    Scored,
+    Seen,
+    auditor_scores,
+    compare_stratum,
+    population_of,
+    present,
+    score_with,
+    strata_of,
+)
+from byrote.tables.comparisons import attack_comparisons, trial_comparisons
+from byrote.tables.completions import (
+    Judged,
+    completions_of,
+    draw_rates,
+    draw_rows,
+    extraction_rates,
+    extraction_rows,
+)
+from byrote.tables.configurations import configuration_rows, detectable_rows, together
+from byrote.tables.free_completions import untargeted_tables
+from byrote.tables.membership import Settings, bootstraps, membership_row, operating_rows, roc_rows
+from byrote.tables.single_records import agreement_rows, counterfactual_rows, record_rows
+from byrote.tables.trials import Measured, timing_rows, trial_row
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a run (columns: COLUMNS). `roc` holds the points of the curves; `records` the fifty most exposed
+    of each trial; `configurations` a mean over seeds each, then a claim each pair."""
+
+    trials: pd.DataFrame
+    membership: pd.DataFrame
+    comparisons: pd.DataFrame
+    configurations: pd.DataFrame
+    detectable: pd.DataFrame
+    operating_points: pd.DataFrame
+    extraction: pd.DataFrame
+    draws: pd.DataFrame
+    extraction_rates: pd.DataFrame
+    untargeted: pd.DataFrame
+    untargeted_rates: pd.DataFrame
+    canaries: pd.DataFrame
+    audits: pd.DataFrame
+    records: pd.DataFrame
+    agreement: pd.DataFrame
+    counterfactual: pd.DataFrame
+    timings: pd.DataFrame
+    roc: pd.DataFrame
+
+
+def build(run: Run) -> Tables:
+    """All tables of a run, from its stages. StoreError where a file is broken."""
+    arrow = build_arrow(run)
+    return Tables(**{name: table.to_pandas() for name, table in arrow.items()})
+
+
+def write(run: Run) -> Tables:
+    """Build all tables and write them as CSV and Parquet."""
+    arrow = build_arrow(run)
+    for name, table in arrow.items():
+        run.write_table(name, table)
+    return Tables(**{name: table.to_pandas() for name, table in arrow.items()})
+
+
+def build_arrow(run: Run) -> dict[str, pa.Table]:
+    """All tables as Arrow, by name, with the types of COLUMNS."""
+    plan, study = run.plan(), run.study()
+    records = {r.record: r for r in run.records()}
+    attacks, settings = find_attacks(study["membership"]["attacks"]), _settings(study)
+    base_scores = _scores(run, plan["base"]["scores"])
+    null = _scores(run, (plan.get("null") or {}).get("scores"))
+    base_completions, judged = completions_of(run, plan["base"]["completions"]), Judged(records)
+    rows: dict[str, list[dict[str, Any]]] = {f.name: [] for f in fields(Tables)}
+    rows["timings"] += timing_rows(run, "", plan["base"])
+    blind: dict[str, float] = {}
+    seen: list[Seen] = []
+    failed = {failure["stage"] for failure in run.failures()}
+    for planned in plan["trials"]:
+        trial = Measured(planned, run.roles(planned["roles"]), _scores(run, planned["scores"]), base_scores)
+        head = {"trial": planned["trial"]}
+        rows["trials"].append(trial_row(run, trial, failed))
+        rows["timings"] += timing_rows(run, planned["trial"], planned)
+        if trial.tuned is not None and base_scores is not None:
+            for stratum in strata_of(trial.roles):
+                this = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, null)
+                alone = _blind(this, records, planned["roles"], blind)
+                found = _membership(trial, this, attacks, settings, alone, rows)
+                seen.append(Seen(planned, this, found))
+            rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, base_scores))
+            rows["audits"] += ({**head, **row} for row in _audits(trial, records, study))
+        tuned_completions = completions_of(run, planned.get("completions"))
+        models = {"perplexity_base": trial.base, "perplexity_tuned": trial.tuned}
+        written = extraction_rows(trial.roles, judged, models, base_completions, tuned_completions)
+        rows["extraction"] += ({**head, **row} for row in written)
+        stages = {"tuned": planned.get("completions"), "base": plan["base"]["completions"]}
+        rows["draws"] += ({**head, **row} for row in draw_rows(run, trial.roles, stages, _chance(study)))
+        for name, more in _untargeted(run, plan["base"], trial, records, study).items():
+            rows[name] += ({**head, **row} for row in more)
+    _over_trials(rows, seen, settings, study)
+    _over_completions(rows, study, settings.level)
+    return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
+
+
+def _over_trials(
+    rows: dict[str, list[dict[str, Any]]], seen: list[Seen], settings: Settings, study: Mapping[str, Any]
+) -> None:
+    """Append what takes several trials or several strata: tests between trials, claims, samples, single records."""
+    claims, primary = study.get("claims", {}), settings.primary
+    for name in dict.fromkeys(one.this.stratum.name for one in seen):
+        same = [one for one in seen if one.this.stratum.name == name]
+        several = [(one.trial, one.this, one.found[primary]) for one in same]
+        rows["comparisons"] += trial_comparisons(several, settings.level)
+        rows["detectable"] += detectable_rows(same, primary, settings.rates)
+        if name == claims.get("stratum", "records"):
+            rows["configurations"] += configuration_rows(same, primary, claims.get("margin", 0.02), settings.level)
+    by_trial = {one.trial: [other for other in seen if other.trial == one.trial] for one in seen}
+    for group in together([strata[0] for strata in by_trial.values()]):
+        siblings = [by_trial[one.trial] for one in group]
+        for strata in siblings:
+            rows["records"] += record_rows(strata, siblings, primary)
+            rows["agreement"] += agreement_rows(strata[0])
+    rows["counterfactual"] += counterfactual_rows(seen)
+
+
+def _over_completions(rows: dict[str, list[dict[str, Any]]], study: Mapping[str, Any], level: float) -> None:
+    """Append rates of extraction, and to each canary the best share of its suffix that the tuned model wrote."""
+    extraction = study["extraction"]
+    rows["extraction_rates"] += extraction_rates(rows["extraction"], extraction.get("thresholds", [0.5, 1.0]), level)
+    draws = extraction.get("draws", [1, 100, 10_000])
+    rows["extraction_rates"] += draw_rates(rows["draws"], draws, _chance(study), level)
+    best: dict[tuple[str, str], float] = {}
+    for row in rows["extraction"]:
+        if row["model"] == "tuned" and row["ngram_share"] is not None:
+            key = row["trial"], row["record"]
+            best[key] = max(best.get(key, 0.0), row["ngram_share"])
+    for row in rows["canaries"]:
+        row["ngram_share"] = best.get((row["trial"], row["record"]))
+
+
+def _settings(study: Mapping[str, Any]) -> Settings:
+    statistics, membership = study.get("statistics", {}), study["membership"]
+    return Settings(
+        statistics.get("level", 0.95),
+        statistics.get("bootstrap", 1000),
+        statistics.get("seed", 0),
+        tuple(membership["false_positive_rates"]),
+        membership["primary"],
+    )
+
+
+def _audits(trial: Measured, records: Mapping[str, Record], study: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    plan, asked = trial.row["settings"]["canaries"], study.get("audit", {})
+    if plan["design"] != "many" or trial.tuned is None or trial.base is None:
+        return
+    name = asked.get("attack") or study["membership"]["primary"]
+    settings = AuditSettings(
+        asked.get("guesses"),
+        asked.get("delta", 1e-5),
+        asked.get("level", 0.05),
+        name,
+        study.get("statistics", {}).get("seed", 0),
+    )
+    attack = find_attacks([name])[name]
+    yield from audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, plan["inclusion"])
+
+
+def _untargeted(
+    run: Run, base: Mapping[str, Any], trial: Measured, records: Mapping[str, Record], study: Mapping[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
+    stages = {"base": base.get("untargeted"), "tuned": trial.row.get("untargeted")}
+    population = population_of(trial.roles, trial.tuned, trial.base)
+    return untargeted_tables(run, stages, trial.roles, records, population, study)
+
+
+def _chance(study: Mapping[str, Any]) -> float:
+    return (study["extraction"].get("chances") or [0.5])[0]
+
+
+def _scores(run: Run, stage: str | None) -> TokenScores | None:
+    return run.scores(stage) if stage and run.has(stage) else None
+
+
+# --- membership -------------------------------------------------------------------------------------------------
+
+
+def _membership(
+    trial: Measured,
+    this: Compared,
+    attacks: Mapping[str, Attack],
+    settings: Settings,
+    blind: float,
+    rows: dict[str, list[dict[str, Any]]],
+) -> dict[str, Scored]:
+    """Append all rows of one stratum of a trial; returns the scores by attack."""
+    head = {"trial": trial.row["trial"]}
+    wanted = {**attacks, settings.primary: find_attacks([settings.primary])[settings.primary]}
+    found = score_with(this, wanted)
+    every: dict[str, Scored] = dict(found)
+    if this.stratum.name == "records":
+        combined, _ = auditor_scores(this, found, settings.seed)
+        every |= {AUDITOR: combined} if combined else {}
+    resampled = bootstraps(this, every, settings)
+    for name, one in every.items():
+        row = membership_row(this, one, wanted.get(name), settings, resampled[name])
+        rows["membership"].append({**trial.head, **row, **present(auc_blind=blind)})
+        rows["roc"] += ({**head, **point} for point in roc_rows(this, one))
+        rows["operating_points"] += ({**head, **point} for point in operating_rows(this, one, settings))
+    same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}
+    rows["comparisons"] += ({**same, **row} for row in attack_comparisons(this, found, settings.level))
+    return found
+
+
+def _blind(this: Compared, records: Mapping[str, Record], roles_key: str, known: dict[str, float]) -> float:
+    """AUC of the classifier that never saw the model, on the records; once for all trials of the same roles."""
+    if this.stratum.name != "records":
+        return math.nan
+    if roles_key not in known:
+        ours, theirs = ([records[r].text for r in ids] for ids in (this.stratum.members, this.stratum.nonmembers))
+        known[roles_key] = blind_auc(ours, theirs, [*this.groups[0], *this.groups[1]])
+    return known[roles_key]

@@ -1,0 +1,121 @@
+"""Rows about canaries: how exposed each is among references never planted, and the bound on epsilon from one run."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from byrote.attacks import Attack, Evidence
+from byrote.records import Assignment, Record, Role, TokenScores
+from byrote.statistics.exposure import exposure_by_rank, exposure_extrapolated
+from byrote.statistics.one_run import audit
+from byrote.tables.compared import population_of, present
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """What the study fixes before the run: guesses (None for all, made even), delta, level, attack."""
+
+    guesses: int | None
+    delta: float
+    level: float
+    attack: str
+    seed: int
+
+
+def canary_rows(roles: Sequence[Assignment], tuned: TokenScores, base: TokenScores) -> Iterator[dict[str, Any]]:
+    """Exposure (Carlini et al. 2019) of every canary, planted or left out, against the references' perplexities.
+
+    The canaries that were left out are the control: their exposure is that of records never seen.
+    """
+    asked = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
+    if not asked:
+        return
+    references = perplexities(tuned, [a.record for a in roles if a.role is Role.REFERENCE])
+    by_model = [perplexities(scores, [a.record for a in asked]) for scores in (base, tuned)]
+    known = references[~np.isnan(references)]
+    rank, fit = exposure_by_rank(by_model[1], known), exposure_extrapolated(by_model[1], known)
+    for i, a in enumerate(asked):
+        yield {
+            "record": a.record,
+            "role": a.role.value,
+            "copies": a.copies,
+            "references": len(known),
+            **present(
+                perplexity_base=float(by_model[0][i]),
+                perplexity_tuned=float(by_model[1][i]),
+                exposure_rank=float(rank[i]),
+                exposure_extrapolated=float(fit.exposure[i]),
+                fit_p=float(fit.fit_p),
+            ),
+            "note": fit.reason or "",
+        }
+
+
+def audit_rows(
+    roles: Sequence[Assignment],
+    records: Mapping[str, Record],
+    tuned: TokenScores,
+    base: TokenScores,
+    attack: Attack,
+    settings: AuditSettings,
+    inclusion: float,
+) -> Iterator[dict[str, Any]]:
+    """The lower bound on epsilon for canaries of each number of copies (Steinke et al. 2023), with a null control.
+
+    Canaries of one copy bound single records; c copies bound groups of c and are not compared with the former. The null
+    control is the same audit of references that were never planted, with in and out from a coin of their own.
+    """
+
+    def scores(ids: Sequence[str]) -> np.ndarray:
+        texts = tuple(records[r].text for r in ids)
+        return attack.score(Evidence(tuned.take(ids), base.take(ids), texts, population_of(roles, tuned, base)))
+
+    references = [a.record for a in roles if a.role is Role.REFERENCE]
+    for copies in sorted({a.copies for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)}):
+        asked = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT) and a.copies == copies]
+        head = {
+            "attack": settings.attack,
+            "copies": copies,
+            "canaries": len(asked),
+            "unit": "record" if copies == 1 else f"group of {copies}",
+            "delta": settings.delta,
+            "level": settings.level,
+        }
+        if inclusion != 0.5:
+            yield {**head, "note": f"no bound: canaries.inclusion is {inclusion:g}, not 0.5"}
+            continue
+        is_in = np.array([a.role is Role.CANARY_IN for a in asked])
+        yield {**head, **_bound(scores([a.record for a in asked]), is_in, settings, scores(references))}
+
+
+def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, twins: np.ndarray) -> dict[str, Any]:
+    known, twins = ~np.isnan(scores), twins[~np.isnan(twins)]
+    guesses = _even(settings.guesses, int(known.sum()))
+    if guesses < 2:
+        return {"note": f"no bound: {int(known.sum())} canaries with a score"}
+    found = audit(scores[known], is_in[known], guesses, settings.delta, settings.level)
+    coin = np.random.default_rng([settings.seed, len(twins)]).random(len(twins)) < 0.5
+    null = math.nan
+    if _even(settings.guesses, len(twins)) >= 2:
+        null = audit(twins, coin, _even(settings.guesses, len(twins)), settings.delta, settings.level).epsilon_low
+    return {
+        "guesses": found.guesses,
+        "right": found.right,
+        **present(epsilon_low=found.epsilon_low, largest=found.largest, null_epsilon=null),
+        "note": found.note,
+    }
+
+
+def _even(wanted: int | None, canaries: int) -> int:
+    most = canaries if wanted is None else min(wanted, canaries)
+    return most - most % 2
+
+
+def perplexities(scores: TokenScores, records: Sequence[str]) -> np.ndarray:
+    """exp of the mean NLL of each record, float64 (N,); NaN without scored tokens."""
+    taken = scores.take(records)
+    means = [taken.logprob[span].mean(dtype=np.float64) if span.stop > span.start else np.nan for span in taken.spans()]
+    return np.exp(-np.array(means, dtype=float))

@@ -1,0 +1,162 @@
+"""What is compared: the strata of a trial as attacks see them, and what the attacks say of them.
+
+Axes: N records of one side, K attacks.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from byrote.attacks import Attack, Evidence
+from byrote.ragged import mean_by_record
+from byrote.records import Assignment, Record, Role, TokenScores
+from byrote.statistics.auditor import cross_fitted, why_not
+
+AUDITOR = "auditor"
+Population = tuple[TokenScores, TokenScores] | None
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Members, non-members and calibration records that are compared with each other, by id."""
+
+    name: str
+    copies: int
+    members: tuple[str, ...]
+    nonmembers: tuple[str, ...]
+    calibration: tuple[str, ...]
+
+
+def strata_of(roles: Sequence[Assignment]) -> Iterator[Stratum]:
+    """`records`, then the canaries of each number of copies."""
+
+    def ids(role: Role, copies: int | None = None) -> tuple[str, ...]:
+        return tuple(a.record for a in roles if a.role is role and copies in (None, a.copies))
+
+    yield Stratum("records", 1, ids(Role.MEMBER), ids(Role.NONMEMBER), ids(Role.CALIBRATION))
+    for copies in sorted({a.copies for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)}):
+        planted, kept_out = ids(Role.CANARY_IN, copies), ids(Role.CANARY_OUT, copies)
+        yield Stratum(f"canaries@{copies}", copies, planted, kept_out, ())
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A stratum of one trial as attacks see it: evidence of members, non-members and calibration records.
+
+    null: the same members and non-members under the null trial; None where there is none.
+    """
+
+    stratum: Stratum
+    sides: tuple[Evidence, Evidence, Evidence]
+    groups: tuple[tuple[str, ...], tuple[str, ...]]
+    null: tuple[Evidence, Evidence] | None
+
+    @cached_property
+    def lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scored tokens of members and non-members."""
+        members, nonmembers, _ = self.sides
+        return members.tuned.lengths.astype(float), nonmembers.tuned.lengths.astype(float)
+
+    @cached_property
+    def base_nll(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean NLL of members and non-members under the base model; NaN without scored tokens."""
+        members, nonmembers, _ = self.sides
+        return _nll(members.base), _nll(nonmembers.base)
+
+
+def population_of(roles: Sequence[Assignment], tuned: TokenScores | None, base: TokenScores | None) -> Population:
+    """Tuned and base scores of the calibration records; None where there are none, or no scores."""
+    drawn = [a.record for a in roles if a.role is Role.CALIBRATION]
+    return None if not drawn or tuned is None or base is None else (tuned.take(drawn), base.take(drawn))
+
+
+def compare_stratum(
+    stratum: Stratum,
+    roles: Sequence[Assignment],
+    records: Mapping[str, Record],
+    tuned: TokenScores,
+    base: TokenScores,
+    null: TokenScores | None,
+) -> Compared:
+    """What attacks see of a stratum; the population of RMIA is the trial's calibration records in every stratum."""
+
+    def evidence(model: TokenScores, ids: Sequence[str]) -> Evidence:
+        texts = tuple(records[r].text for r in ids)
+        return Evidence(model.take(ids), base.take(ids), texts, population_of(roles, model, base))
+
+    members, nonmembers, calibration = stratum.members, stratum.nonmembers, stratum.calibration
+    return Compared(
+        stratum,
+        (evidence(tuned, members), evidence(tuned, nonmembers), evidence(tuned, calibration)),
+        (tuple(records[r].group for r in members), tuple(records[r].group for r in nonmembers)),
+        None if null is None else (evidence(null, members), evidence(null, nonmembers)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of one attack, higher = member, NaN where it has none: members, non-members, calibration."""
+
+    attack: str
+    members: np.ndarray
+    nonmembers: np.ndarray
+    calibration: np.ndarray
+
+    @property
+    def known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which members and non-members have a score."""
+        return ~np.isnan(self.members), ~np.isnan(self.nonmembers)
+
+
+def score_with(this: Compared, attacks: Mapping[str, Attack]) -> dict[str, Scored]:
+    """Scores of all attacks on a stratum."""
+    return {name: Scored(name, *(attack.score(side) for side in this.sides)) for name, attack in attacks.items()}
+
+
+def auditor_scores(this: Compared, found: Mapping[str, Scored], seed: int) -> tuple[Scored | None, str]:
+    """The auditor's attack: a cross-fitted combination of all signals, folds by document; or why there is none."""
+    members, nonmembers = (
+        np.stack([getattr(s, side) for s in found.values()], 1) for side in ("members", "nonmembers")
+    )
+    is_member = np.array([True] * len(members) + [False] * len(nonmembers))
+    groups = [*this.groups[0], *this.groups[1]]
+    reason = why_not(is_member, groups)
+    if reason:
+        return None, reason
+    scores = cross_fitted(np.concatenate([members, nonmembers]), is_member, groups, seed=seed)
+    return Scored(AUDITOR, scores[: len(members)], scores[len(members) :], np.empty(0)), ""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One stratum of one scored trial: its row of plan.json, what the attacks saw, what they said."""
+
+    planned: Mapping[str, Any]
+    this: Compared
+    found: Mapping[str, Scored]
+
+    @property
+    def trial(self) -> str:
+        """The trial's key."""
+        return self.planned["trial"]
+
+
+def known_scores(this: Compared, one: Scored) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
+    """Scores of the members and non-members that have one, and their documents."""
+    groups = [
+        [g for g, k in zip(gs, known, strict=True) if k] for gs, known in zip(this.groups, one.known, strict=True)
+    ]
+    return one.members[one.known[0]], one.nonmembers[one.known[1]], groups
+
+
+def present(**numbers: float) -> dict[str, float | None]:
+    """Numbers for a table: NaN is missing."""
+    return {name: None if math.isnan(number) else number for name, number in numbers.items()}
+
+
+def _nll(scores: TokenScores) -> np.ndarray:
+    return -mean_by_record(scores.logprob, scores.lengths)

@@ -1,0 +1,164 @@
+"""Membership rows of one trial: every attack on every stratum, with intervals, controls, thresholds and paired tests.
+
+Axes: N records of one side, K attacks.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from byrote.attacks import Attack
+from byrote.statistics.delong import clustered, delong, interval, why_no_interval
+from byrote.statistics.detectable import smallest_auc
+from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
+from byrote.statistics.matched import matched_auc
+from byrote.statistics.resampling import auc_intervals
+from byrote.statistics.roc import auc, rate_at, roc_curve, threshold_at_most
+from byrote.tables.compared import Compared, Scored, known_scores, present
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the study says: level of intervals, resamples of documents, seed, false-positive rates, primary attack."""
+
+    level: float
+    resamples: int
+    seed: int
+    rates: tuple[float, ...]
+    primary: str
+
+
+def bootstraps(this: Compared, found: Mapping[str, Scored], settings: Settings) -> dict[str, tuple[float, float]]:
+    """Bootstrap interval of each attack's AUC, from the same resamples of documents for all."""
+    ours, theirs = ([getattr(one, side) for one in found.values()] for side in ("members", "nonmembers"))
+    intervals = auc_intervals(ours, theirs, *this.groups, settings.resamples, settings.seed, settings.level)
+    return dict(zip(found, intervals, strict=True))
+
+
+def membership_row(
+    this: Compared,
+    one: Scored,
+    attack: Attack | None,
+    settings: Settings,
+    resampled: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: of `bootstraps`."""
+    if resampled is None:
+        resampled = bootstraps(this, {one.attack: one}, settings)[one.attack]
+    members, nonmembers, groups = known_scores(this, one)
+    area = auc(members, nonmembers)
+    control, what = _control(this, attack)
+    return {
+        "stratum": this.stratum.name,
+        "copies": this.stratum.copies,
+        "attack": one.attack,
+        "knowledge": "auditor" if attack is None else "outsider",
+        "n_members": len(members),
+        "n_nonmembers": len(nonmembers),
+        "left_out": int(np.isnan(one.members).sum() + np.isnan(one.nonmembers).sum()),
+        **present(auc=area, auc_base=control),
+        "control": what,
+        **_intervals(members, nonmembers, groups, area, settings, resampled),
+        **_matched(this, one),
+        **present(smallest_auc=smallest_auc(len(members), len(nonmembers))),
+    }
+
+
+def roc_rows(this: Compared, one: Scored) -> Iterator[dict[str, Any]]:
+    """Points of the ROC curve."""
+    members, nonmembers, _ = known_scores(this, one)
+    for x, y in zip(*roc_curve(members, nonmembers), strict=True):
+        yield {"stratum": this.stratum.name, "attack": one.attack, "fpr": float(x), "tpr": float(y)}
+
+
+def operating_rows(this: Compared, one: Scored, settings: Settings) -> Iterator[dict[str, Any]]:
+    """TPR and realised FPR at each target rate, thresholds from calibration and from the evaluated records."""
+    members, nonmembers, _ = known_scores(this, one)
+    calibration = one.calibration[~np.isnan(one.calibration)]
+    for rate in settings.rates:
+        for source, chosen in (("calibration", calibration), ("evaluation", nonmembers)):
+            point = _operating_point(members, nonmembers, chosen, rate, source, settings.level)
+            yield {"stratum": this.stratum.name, "attack": one.attack, **point}
+
+
+# --- parts ------------------------------------------------------------------------------------------------------
+
+
+def _control(this: Compared, attack: Attack | None) -> tuple[float, str]:
+    """The same attack where nothing was learned: on the base model, or under the null trial; or why there is none."""
+    if attack is None:
+        return math.nan, "none: the auditor's folds are its control"
+    if not attack.needs_base:
+        sides, what = [side.control() for side in this.sides[:2]], "base model"
+    elif "calibration" in attack.needs:
+        return math.nan, "none: a null trial is tuned on the very population this attack measures against"
+    elif this.null is not None:
+        sides, what = list(this.null), "null trial"
+    else:
+        return math.nan, "none: needs a null trial (controls.null_trial)"
+    scores = [attack.score(side) for side in sides]
+    return auc(*(s[~np.isnan(s)] for s in scores)), what
+
+
+def _intervals(
+    members: np.ndarray,
+    nonmembers: np.ndarray,
+    groups: list[list[str]],
+    area: float,
+    settings: Settings,
+    resampled: tuple[float, float],
+) -> dict[str, Any]:
+    """By document (Obuchowski 1997) as the row's own interval; beside it the others."""
+    if not len(members) or not len(nonmembers):
+        return {"interval": "none: a side is empty"}
+    documents, other_documents = groups
+    variance = float(clustered(members[None], nonmembers[None], documents, other_documents)[1][0, 0])
+    plain = float(delong(members[None], nonmembers[None])[1][0, 0])
+    reason = why_no_interval(area, variance)
+    low, high = interval(area, variance, settings.level)
+    hanley = (
+        (math.nan, math.nan) if area in (0, 1) else hanley_mcneil(area, len(members), len(nonmembers), settings.level)
+    )
+    pairs = {
+        "auc": (low, high),
+        "hanley": hanley,
+        "delong": interval(area, plain, settings.level),
+        "bootstrap": resampled,
+    }
+    ends = {
+        f"{name}_{end}": float(x) for name, pair in pairs.items() for end, x in zip(("low", "high"), pair, strict=True)
+    }
+    return {"interval": f"none: {reason}" if reason else "by document (Obuchowski)", **present(**ends)}
+
+
+def _matched(this: Compared, one: Scored) -> dict[str, float | None]:
+    """AUC among records of like length, and among records of like perplexity under the base model."""
+    found = {}
+    for name, covariate in (("length", this.lengths), ("perplexity", this.base_nll)):
+        ours, theirs = (c[k] for c, k in zip(covariate, one.known, strict=True))
+        members, nonmembers, _ = known_scores(this, one)
+        found[f"auc_{name}_matched"] = matched_auc(members, nonmembers, ours, theirs).auc
+    return present(**found)
+
+
+def _operating_point(
+    members: np.ndarray, nonmembers: np.ndarray, chosen_on: np.ndarray, rate: float, source: str, level: float
+) -> dict[str, Any]:
+    point: dict[str, Any] = {"target_fpr": rate, "threshold_source": source}
+    if len(chosen_on) * rate < 1:
+        why = f"{len(chosen_on)} {source} records cannot resolve a false-positive rate of {rate:g}"
+        return {**point, "refused_because": why + ("; needs " + str(math.ceil(1 / rate)) if len(chosen_on) else "")}
+    try:
+        threshold = threshold_at_most(chosen_on, rate)
+    except ValueError as error:
+        return {**point, "refused_because": str(error)}
+    point["threshold"] = threshold
+    for column, side in (("tpr", members), ("realised_fpr", nonmembers)):
+        hits, of = rate_at(side, threshold)
+        low, high = clopper_pearson(hits, of, level)
+        share = hits / of if of else math.nan
+        point |= present(**{column: share, f"{column}_low": low, f"{column}_high": high})
+    return point

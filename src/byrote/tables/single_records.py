@@ -1,0 +1,168 @@
+"""Single records: the most exposed of a trial, whether attacks agree on them, and counterfactual memorization.
+
+Rows of tables. Axes: T trials, N records, Q non-members.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from byrote.ragged import mean_by_record
+from byrote.statistics.agreement import LEAST_RECORDS, agreement, empirical_p, most_exposed, stability
+from byrote.statistics.counterfactual import lira_each, logit_scaled, memorization
+from byrote.statistics.roc import threshold_at_most
+from byrote.tables.compared import Scored, Seen, present
+from byrote.tables.configurations import label_of, together
+
+TOP = 50  # records listed of each trial, and the size of the top that two attacks are compared on
+ABOVE = 0.01  # the false-positive rate whose threshold `attacks_above` counts
+LEAST_TRIALS = 4  # of one configuration, for counterfactual rows
+Row = dict[str, Any]
+
+
+def record_rows(strata: Sequence[Seen], siblings: Sequence[Sequence[Seen]], primary: str) -> Iterator[Row]:
+    """The TOP most exposed records of a trial among its members and planted canaries (`agreement.most_exposed`).
+
+    strata: the trial's, `records` first · siblings: the strata of each trial of its configuration, itself among them.
+    percentile: mean over attacks of the share of non-members below the record. attacks_above: how many put it at or
+    above their threshold for 1% of false positives. seeds_sd: of the primary attack's score, over the seeds that
+    trained on the record as often.
+    """
+    first = strata[0]
+    scores = {name: np.concatenate([s.found[name].members for s in strata]) for name in first.found}
+    nonmembers = {name: one.nonmembers for name, one in first.found.items()}
+    ids = [record for s in strata for record in s.this.stratum.members]
+    if not ids or not nonmembers:
+        return
+    top = most_exposed(scores, nonmembers, TOP).records
+    stratum = [s.this.stratum for s in strata for _ in s.this.stratum.members]
+    sd, why = _seeds_sd([(stratum[i].name, ids[i]) for i in top], siblings, primary)
+    below = _below(scores, nonmembers, top)
+    thresholds = {name: _threshold(one) for name, one in first.found.items()}
+    set_ = {name: threshold for name, threshold in thresholds.items() if threshold is not None}
+    lost = len(thresholds) - len(set_)
+    note = f"{lost} of {len(thresholds)} attacks have no threshold for {ABOVE:.0%}" if lost else ""
+    for place, i in enumerate(top):
+        yield {
+            "trial": first.trial,
+            "record": ids[i],
+            "role": "member" if stratum[i].name == "records" else "canary_in",
+            "copies": stratum[i].copies,
+            "exposed_rank": place + 1,
+            **present(percentile=_mean(below[:, place]), seeds_sd=float(sd[place])),
+            "attacks_above": sum(bool(scores[n][i] >= t) for n, t in set_.items()) if set_ else None,
+            "strongest_attack": list(scores)[int(np.nanargmax(below[:, place]))],
+            "note": "; ".join(filter(None, (note, why))),
+        }
+
+
+def _below(scores: Mapping[str, np.ndarray], nonmembers: Mapping[str, np.ndarray], top: np.ndarray) -> np.ndarray:
+    """Share of non-members that score lower, by attack and record (A, n); NaN without a score."""
+    rows = []
+    for name, values in scores.items():
+        p = empirical_p(values[top], nonmembers[name])
+        known = int((~np.isnan(nonmembers[name])).sum())
+        rows.append(1 - (p * (1 + known) - 1) / max(known, 1))
+    return np.array(rows)
+
+
+def _threshold(one: Scored) -> float | None:
+    """From the calibration records where they resolve the rate, else from the non-members; None where neither does."""
+    for side in (one.calibration, one.nonmembers):
+        try:
+            return threshold_at_most(side[~np.isnan(side)], ABOVE)
+        except ValueError:
+            continue
+    return None
+
+
+def _seeds_sd(
+    wanted: Sequence[tuple[str, str]], siblings: Sequence[Sequence[Seen]], primary: str
+) -> tuple[np.ndarray, str]:
+    """Spread of the primary attack's score over seeds (n,), of records by stratum and id; and why there is none."""
+    if len(siblings) < 2:
+        return np.full(len(wanted), math.nan), "one seed: no spread over seeds"
+    scores_SN = np.full((len(siblings), len(wanted)), math.nan)
+    for row, strata in zip(scores_SN, siblings, strict=True):
+        known = {
+            (s.this.stratum.name, record): score
+            for s in strata
+            for record, score in zip(s.this.stratum.members, s.found[primary].members, strict=True)
+        }
+        row[:] = [known.get(key, math.nan) for key in wanted]
+    return stability(scores_SN).sd, ""
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def agreement_rows(seen: Seen) -> Iterator[Row]:
+    """Between each two attacks, on the members of a stratum: rank correlation, and overlap of the TOP highest."""
+    scores = {name: one.members for name, one in seen.found.items()}
+    if not scores:
+        return
+    found = agreement(scores, TOP)
+    for i, one in enumerate(found.attacks):
+        for j in range(i + 1, len(found.attacks)):
+            records, rho, overlap = int(found.records[i, j]), float(found.spearman[i, j]), float(found.jaccard[i, j])
+            flat = f"{records} records, fewer than {LEAST_RECORDS}" if records < LEAST_RECORDS else "an attack is flat"
+            why = [f"spearman: {flat}"] if math.isnan(rho) else []
+            why += [f"jaccard_top: {records} records are no more than the top {TOP}"] if math.isnan(overlap) else []
+            numbers = present(spearman=rho, jaccard_top=overlap)
+            head = {"trial": seen.trial, "attack_a": one, "attack_b": found.attacks[j]}
+            yield {**head, **numbers, "note": "; ".join(why)}
+
+
+def counterfactual_rows(seen: Sequence[Seen]) -> Iterator[Row]:
+    """Memorization of canaries that a coin put in or out, over LEAST_TRIALS trials or more of one configuration.
+
+    memorization: mean log-probability a token over the trials with the record less that over those without, in nats
+    (Zhang et al. 2023) · lira_online, lira_offline: mean over the trials that were trained on it of its score under
+    LiRA (Carlini et al. 2022), each with the other trials for the fits. seen: every stratum of every trial.
+    """
+    canaries = [one for one in seen if one.this.stratum.name != "records"]
+    for group in together(canaries):
+        trials = list(dict.fromkeys(one.trial for one in group))
+        if len(trials) >= LEAST_TRIALS and group[0].planned["settings"]["canaries"]["design"] == "many":
+            yield from _counterfactual(group, trials)
+
+
+def _counterfactual(group: Sequence[Seen], trials: Sequence[str]) -> Iterator[Row]:
+    ids = sorted({r for one in group for r in (*one.this.stratum.members, *one.this.stratum.nonmembers)})
+    place = {record: i for i, record in enumerate(ids)}
+    mean_TN, in_TN = np.full((len(trials), len(ids)), math.nan), np.zeros((len(trials), len(ids)), dtype=bool)
+    copies: dict[str, set[int]] = {record: set() for record in ids}
+    for one in group:
+        row, stratum = trials.index(one.trial), one.this.stratum
+        for side, records in enumerate((stratum.members, stratum.nonmembers)):
+            at = [place[r] for r in records]
+            scores = one.this.sides[side].tuned
+            mean_TN[row, at], in_TN[row, at] = mean_by_record(scores.logprob, scores.lengths), side == 0
+        for record in stratum.members:
+            copies[record].add(stratum.copies)
+    mean_TN[np.isinf(mean_TN)] = math.nan  # no mean could be taken; counted in neither number of trials
+    found = memorization(mean_TN, in_TN)
+    scaled_TN = logit_scaled(mean_TN)
+    scaled_TN[np.isinf(scaled_TN)] = math.nan
+    lira = {variant: lira_each(scaled_TN, in_TN, variant).scores for variant in ("online", "offline")}
+    for i, record in enumerate(ids):
+        n_in, n_out = int(found.trials_in[i]), int(found.trials_out[i])
+        scores = {f"lira_{variant}": _mean(scores_TN[in_TN[:, i], i]) for variant, scores_TN in lira.items()}
+        yield {
+            **{"record": record, "n_in": n_in, "n_out": n_out, "label": label_of(group[0].planned)},
+            **present(memorization=float(found.mem[i]), **scores),
+            "reason": _why(n_in, n_out, scores, sorted(copies[record])),
+        }
+
+
+def _why(n_in: int, n_out: int, scores: Mapping[str, float], copies: Sequence[int]) -> str:
+    reasons = [f"in by {copies[0]} to {copies[-1]} copies"] if len(copies) > 1 else []
+    if not n_in or not n_out:
+        reasons.append(f"in {n_in} trials and out of {n_out}: needs at least one of each")
+    elif any(math.isnan(score) for score in scores.values()):
+        reasons.append("LiRA needs two other trials a side, with some spread")
+    return "; ".join(reasons)

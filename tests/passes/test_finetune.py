@@ -1,0 +1,238 @@
+"""The loop: exact effective batch, token-weighted loss, schedule, clipping, seeds."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import get_linear_schedule_with_warmup
+
+from byrote import lm
+from byrote.errors import StageError, StudyError
+from byrote.passes.finetune import Step, _accumulate, finetune, learning_rate_at, steps_of
+from byrote.study import Lora, Training
+from fakes import TEXTS, tiny_tokenizer
+
+PLAIN = {"epochs": 2, "learning_rate": 1e-2, "effective_batch": 4, "warmup_steps": 1, "seed": 3}
+
+
+def token_ids() -> list[list[int]]:
+    tokenizer = tiny_tokenizer()
+    return [*(tokenizer(text).input_ids for text in TEXTS), [5]]
+
+
+@pytest.fixture
+def base(tiny_folder: Path) -> lm.Base:
+    return lm.load_base(lm.resolve_base(str(tiny_folder)), "fp32", "none", torch.device("cpu"))
+
+
+def weights_of(adapted: lm.Adapted, which: int = 0) -> dict[str, torch.Tensor]:
+    return {f"{name}.{x}": w.clone() for name, *ab in adapted.weights_of(which) for x, w in zip("AB", ab, strict=True)}
+
+
+def train(base: lm.Base, micro_batch_tokens: int, dropout: float = 0.0, **changes: object):
+    adapted = lm.attach(base, Lora(matrices=("q", "v"), rank=2, dropout=dropout), seed=1)
+    (log,) = finetune(adapted, token_ids(), Training(**{**PLAIN, **changes}), micro_batch_tokens)  # type: ignore[arg-type]
+    weights = weights_of(adapted)
+    lm.detach(base, adapted)
+    return log, weights
+
+
+def test_the_effective_batch_is_exact_whatever_the_micro_batch(base: lm.Base):
+    one, weights_one = train(base, 1)
+    all_at_once, weights_all = train(base, 10_000)
+    np.testing.assert_allclose([s.loss for s in one], [s.loss for s in all_at_once], rtol=1e-5)
+    for name, weight in weights_one.items():
+        torch.testing.assert_close(weight, weights_all[name], rtol=1e-3, atol=1e-5)
+
+
+def test_it_equals_a_naive_loop(base: lm.Base):
+    """One record at a time, gradients summed over tokens by hand, the libraries' own schedule and optimizer."""
+    log, weights = train(base, 64)
+    adapted = lm.attach(base, Lora(matrices=("q", "v"), rank=2, dropout=0.0), seed=1)
+    trained = [p for p in adapted.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-2, weight_decay=0.0)
+    schedule = get_linear_schedule_with_warmup(optimizer, 1, 6)
+    ids, step = token_ids(), 0
+    for epoch in range(2):
+        order = np.random.default_rng([3, epoch]).permutation(len(ids))
+        for batch in (order[:4], order[4:8], order[8:]):
+            summed, targets = torch.zeros(()), 0
+            for i in batch:
+                logits = adapted(input_ids=torch.tensor([ids[i]])).logits[0]
+                for place in range(len(ids[i]) - 1):
+                    summed = summed - logits[place].log_softmax(-1)[ids[i][place + 1]]
+                    targets += 1
+            loss = summed / targets
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            assert log[step].loss == pytest.approx(float(loss.detach()), rel=1e-4)
+            assert log[step].learning_rate == pytest.approx(optimizer.param_groups[0]["lr"])
+            assert log[step].grad_norm == pytest.approx(float(norm), rel=1e-3)
+            assert log[step].targets == targets
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            step += 1
+    assert step == len(log) == 6
+    for name, weight in weights_of(adapted).items():
+        torch.testing.assert_close(weight, weights[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(0, 5), (3, 10), (10, 10), (100, 138)])
+def test_the_schedule_is_that_of_the_reference(warmup: int, steps: int):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
+    training = Training(learning_rate=1.0, warmup_steps=warmup)
+    for step in range(steps):
+        assert learning_rate_at(step, steps, training) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+
+
+def test_the_reference_study_takes_138_steps():
+    assert steps_of(2898, Training()) == 138
+
+
+def test_a_warmup_longer_than_the_training_is_an_error_with_the_way_out():
+    with pytest.raises(StudyError, match=r"warmup_steps is 100, but 40 records .* make 3 steps; set --training"):
+        steps_of(40, Training())
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(base: lm.Base):
+    (_, one), (_, same), (_, other) = (train(base, 64, dropout=0.3, **changes) for changes in ({}, {}, {"seed": 4}))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_global_random_state_is_left_alone(base: lm.Base):
+    before = torch.get_rng_state()
+    train(base, 64, dropout=0.3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_base_is_unchanged_and_the_model_ends_in_eval_mode(base: lm.Base):
+    before = {n: p.clone() for n, p in base.model.named_parameters()}
+    adapted = lm.attach(base, Lora(), seed=1)
+    finetune(adapted, token_ids(), Training(**PLAIN), 64)
+    assert not adapted.training
+    assert lm.adapter_is_nonzero(adapted)
+    lm.detach(base, adapted)
+    assert all(torch.equal(p, before[n]) for n, p in base.model.named_parameters())
+
+
+def test_a_loss_that_is_no_number_names_the_step(base: lm.Base):
+    adapted = lm.attach(base, Lora(), seed=1)
+    with pytest.raises(StageError, match=r"the loss is nan at step \d; lower training\.learning_rate"):
+        finetune(adapted, token_ids(), Training(**{**PLAIN, "learning_rate": 1e37, "warmup_steps": 0}), 64)
+
+
+def test_the_log_counts_real_tokens(base: lm.Base):
+    log, _ = train(base, 64, epochs=1)
+    assert sum(s.tokens for s in log) == sum(map(len, token_ids()))
+    assert [s.step for s in log] == [0, 1, 2]
+    assert all(math.isfinite(s.grad_norm) and s.seconds > 0 for s in log)
+
+
+STACK = [
+    Lora(matrices=("q", "v"), rank=2, dropout=0.2),
+    Lora(matrices=("v",), rank=5, scaling="rslora", dropout=0.0),
+    Lora(matrices=("o", "down"), rank=1, alpha=4, dropout=0.5),
+]
+
+
+def test_a_stack_in_one_pass_learns_what_each_adapter_learns_alone(base: lm.Base):
+    """Same order, each adapter its own start, ranks, matrices, dropout and clipping; equal up to float order."""
+    training, seeds = Training(**{**PLAIN, "max_grad_norm": 0.5}), (3, 4, 5)
+    stacked = lm.attach_stack(base, STACK, seeds)
+    heard: list[tuple[Step, ...]] = []
+    logs = finetune(stacked, token_ids(), training, 40, heard.append)
+    together = [weights_of(stacked, which) for which in range(3)]
+    lm.detach(base, stacked)
+    assert [[step[k] for step in heard] for k in range(3)] == logs
+    for which, lora in enumerate(STACK):
+        alone = lm.attach(base, lora, seeds[which])
+        (log,) = finetune(alone, token_ids(), training, 40)
+        np.testing.assert_allclose([s.loss for s in log], [s.loss for s in logs[which]], rtol=1e-4)
+        np.testing.assert_allclose([s.grad_norm for s in log], [s.grad_norm for s in logs[which]], rtol=1e-3)
+        for name, weight in weights_of(alone).items():
+            torch.testing.assert_close(weight, together[which][name], rtol=1e-3, atol=1e-4)
+        assert max(s.grad_norm for s in log) > 0.5  # clipping was needed, and is each adapter's own
+        lm.detach(base, alone)
+
+
+class Crowded(torch.nn.Module):
+    """Stands in the embeddings' place and has no room for more than `most` tokens."""
+
+    def __init__(self, inner: torch.nn.Module, most: int) -> None:
+        super().__init__()
+        self.inner, self.most, self.refused = inner, most, 0
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        if ids.numel() > self.most:
+            self.refused += 1
+            raise torch.OutOfMemoryError("out of memory")
+        return self.inner(ids)
+
+
+def crowd(base: lm.Base, most: int) -> Crowded:
+    crowded = Crowded(base.model.get_input_embeddings(), most)
+    base.model.set_input_embeddings(crowded)  # type: ignore[arg-type]
+    return crowded
+
+
+def test_out_of_memory_halves_the_micro_batch_and_changes_nothing_else(base: lm.Base):
+    longest = max(map(len, token_ids()))
+    log, weights = train(base, 2 * longest // 2)
+    crowded = crowd(base, longest)
+    small, weights_small = train(base, 8 * longest)
+    assert crowded.refused >= 2
+    assert all(s.micro_batch_tokens <= longest for s in small)
+    assert small[-1].micro_batch_tokens == small[0].micro_batch_tokens  # never again
+    assert not any(s.checkpointing for s in small)
+    np.testing.assert_allclose([s.loss for s in small], [s.loss for s in log], rtol=1e-5)
+    for name, weight in weights.items():
+        torch.testing.assert_close(weights_small[name], weight, rtol=1e-3, atol=1e-5)
+
+
+def test_a_record_that_never_fits_is_an_error_with_the_way_out(base: lm.Base):
+    crowd(base, 3)
+    with pytest.raises(StageError, match=r"one record does not fit into memory.* set corpus\.max_tokens lower"):
+        train(base, 64)
+
+
+def test_checkpointing_gives_the_same_gradients_with_the_same_dropout(base: lm.Base):
+    adapted = lm.attach(base, Lora(matrices=("q", "v"), rank=2, dropout=0.3), seed=1)
+    found = []
+    for on in (False, True):
+        adapted.checkpoint(on)
+        adapted.zero_grad()
+        for _, _, b in adapted.weights_of(0):
+            b.fill_(0.05)
+        with lm.packing(adapted):
+            losses = _accumulate(adapted, token_ids(), 7, 64)
+        found.append((losses, [g.clone() for g in adapted.gradients_of(0)]))
+    assert found[0][0] == pytest.approx(found[1][0])
+    for plain, again in zip(found[0][1], found[1][1], strict=True):
+        assert plain.any()
+        torch.testing.assert_close(plain, again, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_micro_batches_side_by_side_teach_what_they_teach_one_after_the_other(base: lm.Base):
+    beside, weights_beside = train(base, 64)
+    torch.set_num_threads(1)
+    alone, weights_alone = train(base, 64)
+    np.testing.assert_allclose([s.loss for s in beside], [s.loss for s in alone], rtol=1e-5)
+    for name, weight in weights_beside.items():
+        torch.testing.assert_close(weight, weights_alone[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_side_by_side_the_same_training_gives_the_same_numbers(base: lm.Base):
+    """Dropout is drawn by place, and sums are taken in an order of their own, whichever thread is first."""
+    one, weights_one = train(base, 20, dropout=0.3)
+    two, weights_two = train(base, 20, dropout=0.3)
+    assert [s.loss for s in one] == [s.loss for s in two]
+    assert all(torch.equal(weight, weights_two[name]) for name, weight in weights_one.items())

@@ -1,0 +1,158 @@
+"""The grid's trials, and content keys: frozen, with what is in and what is out."""
+
+import pytest
+
+from byrote.errors import StudyError
+from byrote.study import Lora, Training, Untargeted, grid, load_study
+from byrote.study.grid import trials_of
+
+
+def test_the_grid_is_the_product_of_its_axes_each_trial_once():
+    study = load_study({"grid": {"rank": [1, 2, 2], "matrices": [["q"], "v", ["q", "k"]], "seed": [13, 7]}})
+    trials = trials_of(study)
+    assert len(trials) == 2 * 3 * 2
+    assert {(t.lora.rank, t.matrices, t.seed) for t in trials} == {
+        (r, m, s) for r in (1, 2) for m in ("q", "v", "q,k") for s in (13, 7)
+    }
+    assert trials[0].label == "q · rank 1 · seed 13"
+
+
+def test_no_grid_is_one_trial():
+    assert len(trials_of(load_study({}))) == 1
+
+
+def test_seed_sets_training_and_canaries_together_or_either_alone():
+    planted = {"canaries": {"design": "single", "copies": 2}}
+    both = trials_of(load_study({**planted, "grid": {"seed": [5]}}))[0]
+    assert (both.training.seed, both.canaries.seed) == (5, 5)  # type: ignore[union-attr]
+    alone = trials_of(load_study({**planted, "training": {"seed": 9}, "grid": {"seed": [5]}}))[0]
+    assert (alone.training.seed, alone.canaries.seed) == (9, 5)  # type: ignore[union-attr]
+    axis = trials_of(load_study({**planted, "grid": {"canaries.seed": [1, 2]}}))
+    assert [(t.training.seed, t.canaries.seed) for t in axis] == [(13, 1), (13, 2)]  # type: ignore[union-attr]
+
+
+def test_labels_tell_trials_apart():
+    study = load_study({"canaries": {"design": "single"}, "grid": {"copies": [1, 8], "lora.dropout": [0.0, 0.1]}})
+    labels = [t.label for t in trials_of(study)]
+    assert len(set(labels)) == 4
+    assert "copies 8" in labels[-1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"grid": {"rank": [1, 0]}}, ["lora.rank", "got 0"]),
+        ({"grid": {"matrices": [["v"], ["w"]]}}, ["'w'"]),
+        ({"grid": {"copies": [2]}}, ["canaries.copies", "'none'", "single"]),
+        ({"grid": {"lora.rnk": [2]}}, ["lora.rnk", "lora.rank"]),
+    ],
+)
+def test_a_wrong_value_of_an_axis_is_named(raw: dict, words: list[str]):
+    with pytest.raises(StudyError) as error:
+        trials_of(load_study(raw))
+    for word in words:
+        assert word in str(error.value)
+
+
+KEYS = {
+    "base": grid.base_key("w", "t", "fp32", "none"),
+    "roles": grid.roles_key("digest", load_study({"canaries": {"design": "single", "seed": 3}}).canaries),
+    "trial": grid.trial_key("base", "roles", "training", Lora(), Training(seed=1)),
+    "scores": grid.scores_key("parent", "records"),
+    "completions": grid.completions_key("parent", "prompts", load_study({}).extraction),
+    "untargeted": grid.untargeted_key("parent", 0, load_study({}).extraction),
+    "canaries": grid.canaries_key("base", [["a", "text"]], {"texts": "synthetic"}),
+    "sequences": grid.sequences_digest(["a", "b"], [[1, 2], []])[:16],
+}
+
+
+def test_keys_are_frozen():
+    """A change here makes every stored run stale: raise METHOD_VERSION only when results change."""
+    assert KEYS == GOLDEN
+
+
+def test_everything_that_changes_the_result_changes_the_key():
+    base = grid.trial_key("base", "roles", "training", Lora(), Training(seed=1))
+    others = [
+        grid.trial_key("base2", "roles", "training", Lora(), Training(seed=1)),
+        grid.trial_key("base", "roles2", "training", Lora(), Training(seed=1)),
+        grid.trial_key("base", "roles", "training2", Lora(), Training(seed=1)),
+        *(
+            grid.trial_key("base", "roles", "training", Lora(**{name: value}), Training(seed=1))
+            for name, value in {
+                "matrices": ["q"],
+                "rank": 2,
+                "alpha": 8,
+                "scaling": "rslora",
+                "dropout": 0.0,
+            }.items()
+        ),
+        *(
+            grid.trial_key("base", "roles", "training", Lora(), Training(**{"seed": 1, name: value}))
+            for name, value in {
+                "epochs": 1,
+                "learning_rate": 1e-4,
+                "effective_batch": 8,
+                "warmup_steps": 1,
+                "weight_decay": 0.1,
+                "max_grad_norm": 2.0,
+                "seed": 2,
+            }.items()
+        ),
+    ]
+    assert len({base, *others}) == len(others) + 1
+    assert set(Lora.model_fields) == {"matrices", "rank", "alpha", "scaling", "dropout"}
+    assert len(Training.model_fields) == 7
+
+
+def test_how_many_records_are_prompted_is_in_the_prompts_not_in_the_decoding():
+    some, more = ({"extraction": {"prompts": {"members": n}}} for n in (1, 2))
+    keys = {grid.completions_key("p", "same prompts", load_study(raw).extraction) for raw in (some, more)}
+    assert len(keys) == 1
+    warm = load_study({"extraction": {"temperatures": [0.7]}}).extraction
+    assert grid.completions_key("p", "same prompts", warm) not in keys
+
+
+def test_how_canaries_are_written_is_in_the_records_not_in_the_roles():
+    def keys(**changes: object) -> tuple[str, str]:
+        plan = load_study({"canaries": {"design": "many", "seed": 1, **changes}}).canaries
+        return grid.roles_key("digest", plan), grid.canaries_key("base", [], plan.model_dump(mode="json"))
+
+    plain = keys(texts="synthetic")
+    for changes in ({"temperature": 2.0}, {"changed": 0.5}):
+        roles, texts = keys(texts="synthetic", **changes)
+        assert roles == plain[0]
+        assert texts != plain[1]
+    assert keys(texts="reserve")[0] != plain[0]
+    assert keys(texts="synthetic", copies=[1])[0] != plain[0]
+
+
+def test_completions_of_an_empty_prompt_have_a_key_of_their_own():
+    def key(start: int = 0, parent: str = "p", **changes: object) -> str:
+        return grid.untargeted_key(parent, start, load_study({"extraction": changes}).extraction)
+
+    base = key()
+    wanted = ({"completions": 5}, {"tokens": 5}, {"temperature": 0.7})
+    decoding = ({"top_k": 5}, {"top_p": 0.9}, {"seed": 1})
+    others = [key(1), key(parent="p2"), *(key(untargeted=u) for u in wanted), *(key(**d) for d in decoding)]
+    assert len({base, *others}) == len(others) + 1
+    same = [key(untargeted={"least": 3}), key(untargeted={"attacks": ["loss"]}), key(temperatures=[0.3], samples=9)]
+    assert {base} == set(same)
+    assert set(Untargeted.model_fields) == {"completions", "tokens", "temperature", "least", "attacks"}
+    prompted = {
+        grid.completions_key("p", "prompts", load_study({"extraction": {"untargeted": u}}).extraction)
+        for u in ({}, {"completions": 0}, {"tokens": 3}, {"temperature": 0.1}, {"least": 2}, {"attacks": ["zlib"]})
+    }
+    assert len(prompted) == 1
+
+
+GOLDEN = {
+    "base": "e47834bbc344e264",
+    "roles": "f0eb96153a99ac76",
+    "trial": "8c50bc82a4c55d89",
+    "scores": "7e1fe76317dbce08",
+    "completions": "739f7ca60977927c",
+    "untargeted": "d36218cbbd08ba18",
+    "canaries": "1d9d36829a4e99c7",
+    "sequences": "f25e47afc8e5b09a",
+}

@@ -1,0 +1,168 @@
+"""Studies are strict, and every mistake names the key, the value and the nearest right one."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from byrote.errors import StudyError
+from byrote.study import (
+    Study,
+    dump_study,
+    load_study,
+    packaged_studies,
+    parse_overrides,
+)
+from byrote.study.dotted import dotted_names
+from byrote.study.grid import trials_of
+from byrote.study.load import first_comment
+from byrote.study.yaml12 import parse_yaml
+
+NAMED = [
+    "demo",
+    "paper/figure-3.3",
+    "paper/figure-3.6",
+    "paper/gpt2-copies",
+    "paper/table-3.1",
+    "paper/table-a.1",
+    "small/copies",
+    "small/placement",
+    "small/rank",
+]
+
+
+def test_the_studies_that_come_with_byrote():
+    assert set(NAMED) <= set(packaged_studies())
+
+
+@pytest.mark.parametrize("name", sorted(packaged_studies()))
+def test_each_packaged_study_is_whole_and_runs_on_the_embedded_model(name: str):
+    study = load_study(name, {"model.source": "smollm2-135m"})
+    assert study.model.source == "smollm2-135m"
+    assert trials_of(study)
+    assert len(first_comment(packaged_studies()[name])) > 20
+
+
+def test_the_paper_table_has_its_fifteen_cells_and_settings():
+    study = load_study("paper/table-3.1")
+    cells = {(t.matrices, t.lora.rank) for t in trials_of(study)}
+    assert cells == {(m, r) for m in ("q", "k", "v", "o", "q,k") for r in (1, 2, 4)}
+    assert (study.lora.alpha, study.lora.dropout, study.training.learning_rate) == (16, 0.05, 1e-3)
+    assert (study.training.epochs, study.training.effective_batch, study.training.warmup_steps) == (3, 64, 100)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 1e-3), ("1E5", 1e5), (".5", 0.5), ("no", "no"), ("on", "on"), ("true", True), ("7", 7)]
+)
+def test_yaml_scalars_are_those_of_yaml_1_2(text: str, value: object):
+    parsed = parse_yaml(text, "here")
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+def test_a_key_given_twice_is_an_error_with_its_line():
+    with pytest.raises(StudyError, match=r"here, line 2: .*'rank' stands twice"):
+        parse_yaml("rank: 1\nrank: 2\n", "here")
+
+
+def test_broken_yaml_names_file_and_line(tmp_path: Path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("lora:\n  rank: [1\ntraining: {}\n")
+    with pytest.raises(StudyError, match=r"broken\.yaml, line \d+: not valid YAML"):
+        load_study(path)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"lora": {"rnk": 1}}, ["lora.rnk", "did you mean 'lora.rank'"]),
+        ({"trainng": {}}, ["'trainng'", "'training'"]),
+        ({"lora": {"rank": 0}}, ["lora.rank", "got 0"]),
+        ({"lora": {"matrices": ["vv"]}}, ["lora.matrices[0]", "'vv'"]),
+        ({"lora": {"matrices": ["v", "v"]}}, ["lora.matrices", "once"]),
+        ({"corpus": {"source": "phe"}}, ["corpus.source", "'phe'", "did you mean 'phee'"]),
+        ({"corpus": {"source": "phee", "size": 3}}, ["corpus.size", "'phee'"]),
+        ({"canaries": {"copies": 3}}, ["canaries.design", "single", "many"]),
+        ({"grid": {"corpus.limit": [1]}}, ["corpus.limit", "cannot vary"]),
+        ({"grid": {"rank": []}}, ["'rank' is empty"]),
+        ({"grid": {"rank": [1], "lora.rank": [2]}}, ["'lora.rank' stands twice"]),
+        ({"training": {"learning_rate": float("nan")}}, ["training.learning_rate"]),
+        ({"membership": {"primary": "zlib", "attacks": ["loss", "ratio"]}}, ["'zlib'", "loss, ratio"]),
+        ({"corpus": {"source": "files", "members": "a"}}, ["corpus.nonmembers is required"]),
+    ],
+)
+def test_mistakes_are_named(raw: dict, words: list[str]):
+    with pytest.raises(StudyError) as error:
+        load_study(raw)
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_an_unknown_study_names_the_nearest():
+    with pytest.raises(StudyError, match="did you mean 'demo'"):
+        load_study("dmo")
+
+
+def test_overrides_are_yaml_under_dotted_names():
+    tokens = ["--training.epochs", "1", "--grid.rank=[1, 2]", "--model.source", "x", "--training.learning-rate", "1e-3"]
+    assert parse_overrides(tokens) == {
+        "training.epochs": 1,
+        "grid.rank": [1, 2],
+        "model.source": "x",
+        "training.learning_rate": 1e-3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("tokens", "word"),
+    [
+        (["--training.epoch", "1"], "did you mean 'training.epochs'"),
+        (["--epochs", "1"], "did you mean 'training.epochs'"),
+        (["--training.epochs"], "needs a value"),
+        (["stray"], "unexpected argument 'stray'"),
+    ],
+)
+def test_wrong_options_are_named(tokens: list[str], word: str):
+    with pytest.raises(StudyError, match=word):
+        parse_overrides(tokens)
+
+
+def test_an_override_replaces_an_axis_under_either_name():
+    study = load_study(
+        {"grid": {"rank": [1], "lora.matrices": [["q"]]}}, {"grid.lora.rank": [8], "grid.matrices": [["v"]]}
+    )
+    assert study.grid == {"lora.rank": [8], "lora.matrices": [["v"]]}
+
+
+def test_changing_the_source_of_a_corpus_keeps_only_what_all_have():
+    study = load_study("paper/table-3.1", {"corpus.limit": 7, "corpus.source": "adverse_events"})
+    assert (study.corpus.source, study.corpus.limit) == ("adverse_events", 7)
+    assert load_study("demo", {"corpus.source": "phee"}).corpus.source == "phee"
+
+
+def test_a_resolved_study_reads_back_the_same(tmp_path: Path):
+    study = load_study("paper/table-a.1")
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**dump_study(study), "provenance": {"device": "a processor"}}))
+    again = load_study(path)
+    assert again.model_copy(update={"provenance": None}) == study
+
+
+def test_relative_files_start_at_the_study_file(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("corpus: {source: files, members: a.jsonl, nonmembers: b.jsonl}\n")
+    assert load_study(path).corpus.path == str(tmp_path.resolve())  # type: ignore[union-attr]
+    assert load_study(path).name == "mine"
+
+
+def test_every_setting_has_a_meaning_or_an_obvious_name():
+    names = dotted_names()
+    assert {"training.epochs", "corpus.size", "corpus.path", "canaries.inclusion", "machine.device"} <= set(names)
+    assert names["training.learning_rate"][1] == 1e-3
+    assert not any(name.startswith("provenance") for name in names)
+
+
+def test_a_study_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Study().seed = 3  # type: ignore[misc]

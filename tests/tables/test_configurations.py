@@ -1,0 +1,152 @@
+"""Claims over seeds and what samples show: against loops over the curves, and where the numbers must be missing."""
+
+import math
+
+import numpy as np
+import pytest
+
+from byrote.attacks import Evidence
+from byrote.records import TokenScores
+from byrote.statistics.delong import clustered
+from byrote.statistics.detectable import smallest_auc, smallest_tpr
+from byrote.statistics.roc import auc
+from byrote.statistics.seeds import claim, over_seeds
+from byrote.tables.compared import Compared, Scored, Stratum
+from byrote.tables.configurations import (
+    Curve,
+    Seen,
+    configuration_rows,
+    covariance_of,
+    curve_of,
+    detectable_rows,
+    label_of,
+    settings_key,
+)
+
+P, Q = 40, 30
+NOTHING = TokenScores((), np.zeros(1, np.int64), *(np.zeros(0, kind) for kind in ("f4", "?", "f4", "f4")))
+
+
+def planned(rank: int, seed: int, canary_seed: int = 0) -> dict:
+    settings = {
+        "lora": {"rank": rank},
+        "training": {"epochs": 1, "seed": seed},
+        "canaries": {"design": "many", "seed": canary_seed},
+    }
+    head = {"trial": f"t{rank}-{seed}", "matrices": "v", "rank": rank, "seed": seed, "settings": settings}
+    return {**head, "label": f"v · rank {rank} · seed {seed}"}
+
+
+def seen(rank: int, seed: int, lift: float, ids: str = "", nan: int = 0) -> Seen:
+    """Members' scores are higher by `lift`; documents of two records; the same noise of records under every seed."""
+    shared, own = np.random.default_rng(1).normal(size=P + Q), np.random.default_rng([rank, seed]).normal(size=P + Q)
+    scores = shared + own / 2 + lift * (np.arange(P + Q) < P)
+    members, nonmembers = scores[:P].copy(), scores[P:]
+    members[:nan] = np.nan
+    names = [f"{ids}m{i}" for i in range(P)], [f"{ids}n{i}" for i in range(Q)]
+    groups = tuple(f"{ids}d{i // 2}" for i in range(P)), tuple(f"{ids}e{i // 2}" for i in range(Q))
+    stratum = Stratum("records", 1, tuple(names[0]), tuple(names[1]), ())
+    empty = Evidence(NOTHING, NOTHING, ())
+    this = Compared(stratum, (empty, empty, empty), groups, None)
+    return Seen(planned(rank, seed), this, {"ratio": Scored("ratio", members, nonmembers, np.zeros(0))})
+
+
+def rows(trials: list[Seen], margin: float = 0.02) -> list[dict]:
+    return list(configuration_rows(trials, "ratio", margin, 0.95))
+
+
+def test_seeds_make_no_configuration_of_their_own_and_everything_else_does():
+    assert settings_key(planned(1, 3)) == settings_key(planned(1, 4, canary_seed=9))
+    assert settings_key(planned(1, 3)) != settings_key(planned(2, 3))
+    assert label_of({"label": "v · rank 1 · copies 8 · seed 5 · seed 13"}) == "v · rank 1 · copies 8"
+
+
+def test_a_configurations_mean_is_over_its_seeds():
+    trials = [seen(1, seed, 0.5) for seed in range(5)]
+    (row,) = rows(trials)
+    scores = [(t.found["ratio"].members, t.found["ratio"].nonmembers) for t in trials]
+    areas = np.array([np.mean([(m > n) + (m == n) / 2 for m in ours for n in theirs]) for ours, theirs in scores])
+    groups = trials[0].this.groups
+    _, covariance = clustered(np.array([s[0] for s in scores]), np.array([s[1] for s in scores]), *groups)
+    expected = over_seeds(areas, covariance)
+    assert row["mean"] == pytest.approx(areas.mean())
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
+    assert (row["seed_sd"], row["sampling_se"]) == pytest.approx((expected.seed_sd, expected.sampling_se))
+    assert (row["seeds"], row["label"], row["against"], row["reason"]) == (5, "v · rank 1", "", "")
+
+
+def test_a_claim_is_paired_by_seed_whatever_the_order():
+    a, b = [seen(1, seed, 0.0) for seed in range(6)], [seen(2, seed, 2.0) for seed in (5, 3, 1, 0, 2, 4)]
+    row = rows([*a, *b])[-1]
+    by_seed = sorted(b, key=lambda one: one.planned["seed"])
+    areas = [[auc(t.found["ratio"].members, t.found["ratio"].nonmembers) for t in side] for side in (a, by_seed)]
+    assert row["difference"] == pytest.approx(np.mean(areas[0]) - np.mean(areas[1]))
+    both = [*a, *by_seed]
+    joint = clustered(
+        np.array([t.found["ratio"].members for t in both]),
+        np.array([t.found["ratio"].nonmembers for t in both]),
+        *a[0].this.groups,
+    )[1]
+    contrast = np.concatenate([np.eye(6), -np.eye(6)], axis=1)
+    expected = claim(areas[0], areas[1], 0.02, contrast @ joint @ contrast.T)
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx((expected.low, expected.high))
+    assert (row["verdict"], row["label"], row["against"], row["seeds"]) == ("less", "v · rank 1", "v · rank 2", 6)
+    turned = rows([*b, *a])[-1]
+    assert (turned["verdict"], turned["difference"]) == ("more", pytest.approx(-row["difference"]))
+
+
+def test_few_seeds_and_lost_areas_are_said_and_decide_nothing():
+    one, other, claimed = rows([seen(1, 0, 0.5), seen(2, 0, 3.0, nan=P)])
+    assert (one["mean"] is None, one["low"], one["reason"]) == (False, None, "one seed shows no spread")
+    assert (other["seeds"], other.get("mean"), other["reason"]) == (0, None, "1 trials have no AUC")
+    assert claimed["verdict"] == "undecided"
+    assert claimed["reason"].startswith("0 seeds have both AUCs")
+    assert claimed["difference"] is None
+
+
+def test_curves_on_other_records_have_variances_only_and_it_is_said():
+    curves = [curve_of(seen(1, seed, 0.5, ids=f"s{seed}"), "ratio") for seed in range(3)]
+    variances, why = covariance_of(curves)
+    expected = [clustered(c.members[None], c.nonmembers[None], *c.groups)[1][0, 0] for c in curves]
+    assert variances.tolist() == pytest.approx(expected)
+    assert "share few records" in why
+    assert "share few records" in rows([seen(1, seed, 0.5, ids=f"s{seed}") for seed in range(3)])[0]["reason"]
+
+
+def test_records_are_matched_by_id_not_by_place():
+    one, other = curve_of(seen(1, 0, 0.5), "ratio"), curve_of(seen(1, 1, 0.5, nan=2), "ratio")
+    turn = np.random.default_rng(0).permutation(len(other.members))
+    ids, groups = ((side[0][turn], side[1]) for side in (other.ids, other.groups))
+    turned = Curve(other.members[turn], other.nonmembers, ids, groups)
+    covariance, why = covariance_of([one, turned])
+    expected = clustered(
+        np.array([one.members[2:], other.members]),
+        np.array([one.nonmembers, other.nonmembers]),
+        one.groups[0][2:],
+        one.groups[1],
+    )[1]
+    np.testing.assert_allclose(covariance, expected)
+    assert why == ""
+
+
+def test_what_a_sample_can_show_stands_with_its_reason():
+    alone = list(detectable_rows([seen(1, 0, 0.5)], "ratio", (0.1, 0.001)))
+    assert [row["target_fpr"] for row in alone] == [0.1, 0.001]
+    assert alone[0]["smallest_auc"] == pytest.approx(smallest_auc(P, Q))
+    assert alone[0]["smallest_auc_clustered"] >= alone[0]["smallest_auc"]
+    assert alone[0]["smallest_tpr"] == pytest.approx(smallest_tpr(P, 0.1))
+    assert alone[0]["reason"] == "no other trial on the same records to compare with"
+    assert (alone[1]["smallest_tpr"], "cannot resolve" in alone[1]["reason"]) == (None, True)
+    two = list(detectable_rows([seen(1, 0, 0.5), seen(2, 0, 0.5)], "ratio", (0.1,)))
+    assert all(0 < row["smallest_difference"] < 0.5 and row["reason"] == "" for row in two)
+    (empty,) = detectable_rows([seen(1, 0, 0.5, nan=P)], "ratio", (0.1,))
+    assert (empty["n_members"], empty.get("smallest_auc"), empty["reason"]) == (
+        0, None, "a side is empty; 0 members cannot show a rate above 0.1",
+    )  # fmt: skip
+
+
+def test_a_sample_that_is_told_apart_fully_has_no_factor_of_documents():
+    (row,) = detectable_rows([seen(1, 0, 50.0)], "ratio", (0.1,))
+    assert "smallest_auc_clustered" not in row
+    assert "needs a variance" in row["reason"]
+    assert not math.isnan(row["smallest_auc"])

@@ -1,0 +1,139 @@
+"""Membership rows: what stands beside each AUC, and which comparisons are made."""
+
+import math
+
+import numpy as np
+import pytest
+
+from byrote.attacks import ATTACKS
+from byrote.records import Assignment, Record, Role, TokenScores
+from byrote.statistics.bootstrap import auc_interval
+from byrote.statistics.delong import clustered, interval
+from byrote.statistics.intervals import hanley_mcneil
+from byrote.statistics.paired import holm
+from byrote.statistics.roc import auc
+from byrote.tables.compared import Compared, Scored, auditor_scores, compare_stratum, score_with, strata_of
+from byrote.tables.comparisons import attack_comparisons
+from byrote.tables.membership import Settings, membership_row, operating_rows
+
+SETTINGS = Settings(0.95, 200, 3, (0.1,), "ratio")
+N, TOKENS = 60, 12
+
+
+def records() -> dict[str, Record]:
+    splits = ["members"] * N + ["nonmembers"] * N + ["calibration"] * N
+    return {f"r{i}": Record(f"r{i}", split, f"d{i // 3}", f"text {i % 7}") for i, split in enumerate(splits)}
+
+
+def roles() -> list[Assignment]:
+    of = {"members": Role.MEMBER, "nonmembers": Role.NONMEMBER, "calibration": Role.CALIBRATION}
+    return [Assignment(r.record, of[r.split], int(r.split == "members")) for r in records().values()]
+
+
+def scores(seed: int, lift: float = 0.0) -> TokenScores:
+    """Random token scores; members' are higher by `lift` a token."""
+    generator = np.random.default_rng(seed)
+    base = np.random.default_rng(0).normal(-4, 0.3, (3 * N, TOKENS))
+    logprob = base + generator.normal(0, 0.3, (3 * N, TOKENS)) + lift * (np.arange(3 * N) < N)[:, None]
+    flat = np.minimum(logprob, -0.01).astype(np.float32).ravel()
+    offsets = np.arange(3 * N + 1) * TOKENS
+    top1 = generator.random(len(flat)) < 0.3
+    ones = np.ones(len(flat), np.float32)
+    return TokenScores(tuple(records()), offsets, flat, top1, -4 * ones, ones)
+
+
+def compared(null: TokenScores | None = None, lift: float = 0.1) -> Compared:
+    (stratum,) = strata_of(roles())
+    return compare_stratum(stratum, roles(), records(), scores(1, lift), scores(2), null)
+
+
+def row_of(attack: str, this: Compared) -> dict:
+    one = score_with(this, {attack: ATTACKS[attack]})[attack]
+    return membership_row(this, one, ATTACKS[attack], SETTINGS)
+
+
+def test_strata_are_apart_and_leave_out_what_is_no_comparison():
+    of = [Assignment("a", Role.CANARY_IN, 2), Assignment("b", Role.CANARY_OUT, 2), Assignment("c", Role.REFERENCE, 0)]
+    of += [Assignment("d", Role.OVERWRITTEN, 0), Assignment("e", Role.CANARY_IN, 8)]
+    names = {s.name: (s.members, s.nonmembers) for s in strata_of([*roles(), *of])}
+    assert list(names) == ["records", "canaries@2", "canaries@8"]
+    assert names["canaries@2"] == (("a",), ("b",))
+    assert names["canaries@8"] == (("e",), ())
+    assert not {"a", "b", "c", "d", "e"} & {r for side in names["records"] for r in side}
+
+
+def test_every_interval_stands_beside_the_area():
+    this = compared()
+    one = score_with(this, {"ratio": ATTACKS["ratio"]})["ratio"]
+    row = row_of("ratio", this)
+    area = auc(one.members, one.nonmembers)
+    assert row["auc"] == area
+    variance = float(clustered(one.members[None], one.nonmembers[None], *this.groups)[1][0, 0])
+    assert (row["auc_low"], row["auc_high"]) == interval(area, variance, 0.95)
+    assert row["interval"] == "by document (Obuchowski)"
+    assert (row["hanley_low"], row["hanley_high"]) == hanley_mcneil(area, N, N)
+    expected = auc_interval(one.members, one.nonmembers, *this.groups, 3, 200, 0.95)
+    assert (row["bootstrap_low"], row["bootstrap_high"]) == expected
+    assert row["delong_low"] < area < row["delong_high"]
+    assert 0.5 < row["smallest_auc"] < 0.8
+    assert row["auc_length_matched"] == pytest.approx(area)  # all records are as long
+
+
+def test_sides_that_do_not_overlap_have_no_interval_and_say_why():
+    row = row_of("difference", compared(lift=5.0))
+    assert row["auc"] == 1.0
+    assert row["interval"].startswith("none: ")
+    assert row["auc_low"] is None
+    assert row["hanley_low"] is None
+
+
+def test_single_model_attacks_are_controlled_by_the_base_model_and_others_by_the_null_trial():
+    assert (row_of("loss", compared())["control"], row_of("ratio", compared())["auc_base"]) == ("base model", None)
+    assert row_of("ratio", compared())["control"] == "none: needs a null trial (controls.null_trial)"
+    null = scores(9)
+    row = row_of("ratio", compared(null))
+    this = compare_stratum(next(strata_of(roles())), roles(), records(), null, scores(2), None)
+    under_null = score_with(this, {"ratio": ATTACKS["ratio"]})["ratio"]
+    assert row["control"] == "null trial"
+    assert row["auc_base"] == auc(under_null.members, under_null.nonmembers)
+    assert abs(row["auc_base"] - 0.5) < 0.15 < row["auc"] - 0.5
+    assert row_of("rmia", compared(null))["control"].startswith("none: a null trial is tuned on the very population")
+
+
+def test_the_auditor_is_apart_and_has_no_threshold_from_calibration():
+    this = compared()
+    found = score_with(this, ATTACKS)
+    one, reason = auditor_scores(this, found, 0)
+    assert one
+    assert not reason
+    row = membership_row(this, one, None, SETTINGS)
+    assert (row["attack"], row["knowledge"]) == ("auditor", "auditor")
+    assert row["auc"] > 0.6
+    points = list(operating_rows(this, one, SETTINGS))
+    assert points[0]["refused_because"] == "0 calibration records cannot resolve a false-positive rate of 0.1"
+    assert points[1]["tpr"] > 0.1
+
+
+def test_the_strongest_attack_is_tested_against_each_other_with_holms_correction():
+    this = compared()
+    found = score_with(this, ATTACKS)
+    rows = attack_comparisons(this, found, 0.95)
+    areas = {
+        name: auc(s.members[~np.isnan(s.members)], s.nonmembers[~np.isnan(s.nonmembers)]) for name, s in found.items()
+    }
+    best = max((n for n in areas if not math.isnan(areas[n])), key=lambda n: areas[n])
+    assert {row["attack_a"] for row in rows} == {best}
+    assert {row["attack_b"] for row in rows} == set(areas) - {best}
+    assert all(row["p_holm"] is None or row["p_holm"] >= row["p_value"] for row in rows)
+    loss = next(row for row in rows if row["attack_b"] == "loss")
+    assert loss["difference"] == pytest.approx(areas[best] - areas["loss"])
+    assert sorted({row["family"] for row in rows}) == [f"{len(ATTACKS) - 1} tests"]
+    np.testing.assert_allclose([row["p_holm"] for row in rows], holm([row["p_value"] for row in rows]))
+
+
+def test_infinite_scores_that_no_threshold_can_keep_are_refused():
+    this = compared()
+    one = Scored("x", np.ones(N), np.ones(N), np.array([math.inf] * 30 + [0.0] * 30))
+    point = next(iter(operating_rows(this, one, SETTINGS)))
+    assert "30 of 60 non-members have the highest score there is" in point["refused_because"]
+    assert "tpr" not in point
