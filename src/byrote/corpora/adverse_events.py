@@ -115,8 +115,8 @@ def render(nodes: Sequence[Node], facts: Facts, rng: Random) -> Sentence:
     starts = [0, *accumulate(map(len, parts))]
     text = "".join(parts)
     text = text[0].upper() + text[1:]
-    found = [Span(kind, starts[i], text[starts[i] : starts[j]]) for kind, i, j in marks]
-    return text, tuple(sorted(found, key=lambda span: span.start))
+    spans = [Span(kind, starts[i], text[starts[i] : starts[j]]) for kind, i, j in marks]
+    return text, tuple(sorted(spans, key=lambda span: span.start))
 
 
 def _expand(

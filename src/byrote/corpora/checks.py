@@ -39,10 +39,10 @@ def check(records: Sequence[Record], corpus: CorpusPart) -> tuple[Finding, ...]:
     _refuse_empty_splits(records, corpus)
     _refuse_repeated_ids(records)
     _refuse_blank(records)
-    found = [*_shared_texts(records), *_shared_groups(records, allow=corpus.shared_groups == "allow")]
-    found += [finding for split in SPLITS if (finding := _repeated_texts(records, split))]
+    findings = [*_shared_texts(records), *_shared_groups(records, allow=corpus.shared_groups == "allow")]
+    findings += [finding for split in SPLITS if (finding := _repeated_texts(records, split))]
     shift = _length_shift(records)
-    return (*found, shift) if shift else tuple(found)
+    return (*findings, shift) if shift else tuple(findings)
 
 
 def fold(text: str) -> str:
@@ -167,16 +167,16 @@ def _length_shift(records: Sequence[Record]) -> Finding | None:
 
 
 def _by(records: Iterable[Record], key: Callable[[Record], str]) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = defaultdict(list)
+    records_by_key: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        found[key(record)].append(record)
-    return found
+        records_by_key[key(record)].append(record)
+    return records_by_key
 
 
-def _on_both_sides(found: dict[str, list[Record]]) -> dict[str, tuple[Record, Record]]:
+def _on_both_sides(records_by_key: dict[str, list[Record]]) -> dict[str, tuple[Record, Record]]:
     """Key → one record of its first split (in the order of SPLITS) and one of another, where there are two splits."""
     pairs = {}
-    for key, rows in found.items():
+    for key, rows in records_by_key.items():
         first = min(rows, key=lambda r: SPLITS.index(r.split))
         other = next((r for r in rows if r.split != first.split), None)
         if other is not None:

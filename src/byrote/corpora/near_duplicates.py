@@ -45,11 +45,11 @@ def near_duplicates(records: Sequence[Record], threshold: float = THRESHOLD) -> 
     splits_N = np.array([SPLITS.index(r.split) for r in ordered], dtype=np.int8)
     held_NU = incidence([shingles_of(r.text) for r in ordered])
     suspects = np.flatnonzero(_suspects(signatures(held_NU), splits_N))
-    found = []
+    pairs = []
     for i, j, alike in _alike(held_NU[suspects], splits_N[suspects], threshold):
-        one, other = ordered[suspects[i]], ordered[suspects[j]]
-        found.append(NearDuplicate((one.record, other.record), (one.split, other.split), alike))
-    return sorted(found, key=lambda pair: -pair.jaccard)
+        left, right = ordered[suspects[i]], ordered[suspects[j]]
+        pairs.append(NearDuplicate((left.record, right.record), (left.split, right.split), alike))
+    return sorted(pairs, key=lambda pair: -pair.jaccard)
 
 
 def near_duplicates_finding(records: Sequence[Record]) -> Finding | None:

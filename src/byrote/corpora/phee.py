@@ -106,7 +106,7 @@ def _table(name: str, path: Path) -> Table:
 
 def _spans(row: Row) -> tuple[Span, ...]:
     try:
-        found = {
+        spans = {
             span
             for annotation in row.get("annotations", ())
             for event in annotation["events"]
@@ -116,7 +116,7 @@ def _spans(row: Row) -> tuple[Span, ...]:
         raise CorpusError(
             f"PHEE record {row.get('id')}: annotations are not in the published form ({error!r})"
         ) from error
-    return tuple(sorted(found, key=lambda s: (s.start, len(s.text), s.kind)))
+    return tuple(sorted(spans, key=lambda s: (s.start, len(s.text), s.kind)))
 
 
 def _marked(kind: str, node: Mapping[str, Any]) -> Iterator[Span]:

@@ -31,6 +31,6 @@ def tfidf_cosine(pairs: Sequence[Pair], corpus_texts: Sequence[str]) -> np.ndarr
         return np.zeros(0)
     counts = CountVectorizer(token_pattern=r"\S+", lowercase=False).fit([*corpus, *written, *true])
     weights: Any = TfidfTransformer().fit(counts.transform(corpus))
-    one, other = (weights.transform(counts.transform(texts)) for texts in (written, true))
-    cosines_N = np.asarray(one.multiply(other).sum(axis=1), dtype=np.float64).ravel()
+    written_NV, true_NV = (weights.transform(counts.transform(texts)) for texts in (written, true))
+    cosines_N = np.asarray(written_NV.multiply(true_NV).sum(axis=1), dtype=np.float64).ravel()
     return np.where([bool(text) for text in true], np.clip(cosines_N, 0, 1), np.nan)

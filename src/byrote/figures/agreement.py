@@ -20,8 +20,8 @@ def agreement(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
     means = rows.groupby(["attack_a", "attack_b"], sort=False)["spearman"].mean()
     names = list(dict.fromkeys([*tables.agreement["attack_a"], *tables.agreement["attack_b"]]))
     table_AA = np.full((len(names), len(names)), np.nan)
-    for (one, other), value in means.items():  # pyright: ignore[reportGeneralTypeIssues]
-        i, j = sorted((names.index(one), names.index(other)))
+    for (first, second), value in means.items():  # pyright: ignore[reportGeneralTypeIssues]
+        i, j = sorted((names.index(first), names.index(second)))
         table_AA[j, i] = value
     figure, (axes,) = drawing(1.2 + 0.27 * len(names))
     shown = axes.imshow(table_AA[1:, :-1], cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto")

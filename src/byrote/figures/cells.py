@@ -71,9 +71,9 @@ def _cell(key: tuple, group: pd.DataFrame) -> dict:
     }
 
 
-def same_matrices(one: str, other: str) -> bool:
+def same_matrices(first: str, second: str) -> bool:
     """Whether two words name the same set of matrices, in any order."""
-    return set(one.split(",")) == set(other.split(","))
+    return set(first.split(",")) == set(second.split(","))
 
 
 def per_record(extraction: pd.DataFrame) -> pd.DataFrame:

@@ -153,21 +153,21 @@ def save_adapter(adapted: Adapted, folder: Path, base_name: str, which: int = 0)
     base_name: what the base model is called, written in place of its path on this machine · which: of a stack.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lora, found = adapted.loras[which], list(adapted.weights_of(which))
-    weights = {f"base_model.model.{n}.lora_{x}.weight": w for n, *ab in found for x, w in zip("AB", ab, strict=True)}
+    lora, updates = adapted.loras[which], list(adapted.weights_of(which))
+    weights = {f"base_model.model.{n}.lora_{x}.weight": w for n, *ab in updates for x, w in zip("AB", ab, strict=True)}
     save_file(
         {n: w.cpu().contiguous() for n, w in sorted(weights.items())}, folder / WEIGHTS, metadata={"format": "pt"}
     )
     modules = dict(adapted.inner.named_modules())
     config = LoraConfig(
         task_type="CAUSAL_LM",
-        target_modules=[name for name, _, _ in found],
+        target_modules=[name for name, _, _ in updates],
         r=lora.rank,
         lora_alpha=lora.alpha * (lora.rank if lora.scaling == "proportional" else 1),  # type: ignore[arg-type]
         use_rslora=lora.scaling == "rslora",
         lora_dropout=lora.dropout,
         bias="none",
-        fan_in_fan_out=all(isinstance(modules[f"{name}.base_layer"], Conv1D) for name, _, _ in found),
+        fan_in_fan_out=all(isinstance(modules[f"{name}.base_layer"], Conv1D) for name, _, _ in updates),
     )
     config.save_pretrained(str(folder))
     values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))

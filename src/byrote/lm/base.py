@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from byrote.errors import ModelError
 from byrote.lm.files import BaseFiles
 from byrote.lm.frozen import freeze_layers
-from byrote.lm.library import first_line, quiet
+from byrote.lm.library import first_line, quiet, text_config
 from byrote.lm.matrices import module_names
 from byrote.lm.precision import DTYPES
 
@@ -110,7 +110,7 @@ def check_matrices(files: BaseFiles, wanted: Iterable[Sequence[str]]) -> None:
     """ModelError where an architecture lacks matrices of a trial; from config.json alone, no weight is read."""
     model = _skeleton(files)
     for matrices in {tuple(m) for m in wanted}:
-        module_names(model, model.config.get_text_config().model_type, matrices)
+        module_names(model, text_config(model).model_type, matrices)
 
 
 def _frozen(model: Any, files: BaseFiles, precision: str, quantization: str, device: torch.device) -> Base:
@@ -125,8 +125,8 @@ def _frozen(model: Any, files: BaseFiles, precision: str, quantization: str, dev
         precision=precision,
         quantization=quantization,
         device=device,
-        model_type=model.config.get_text_config().model_type,
-        context=_context(files, model.config.get_text_config()),
+        model_type=text_config(model).model_type,
+        context=_context(files, text_config(model)),
         total_parameters=model.num_parameters(),
     )
 
@@ -177,7 +177,7 @@ def _refuse_incomplete(files: BaseFiles, report: Any) -> None:
 
 
 def _context(files: BaseFiles, config: Any) -> int:
-    found = next((int(value) for name in _CONTEXT if (value := getattr(config, name, None))), None)
-    if found is None:
+    context = next((int(value) for name in _CONTEXT if (value := getattr(config, name, None))), None)
+    if context is None:
         raise ModelError(f"config.json of {files.name} states no context length (max_position_embeddings)")
-    return found
+    return context

@@ -14,6 +14,7 @@ from transformers import AttentionInterface
 from transformers.cache_utils import Cache, DynamicLayer
 
 from byrote.lm.forward import head_logits
+from byrote.lm.library import attention_replaced, text_config
 from byrote.lm.packing import plain_attention
 
 _NAME = "byrote_cached"
@@ -68,7 +69,7 @@ class Decoder:
         lengths_B1 = torch.tensor([[len(p)] for p in prompts], device=device)
         self._filled = torch.arange(width, device=device)[None] >= width - lengths_B1
         self._next = lengths_B1
-        layers = getattr(model, "inner", model).config.get_text_config().num_hidden_layers
+        layers = text_config(model).num_hidden_layers
         self._layers = [_Layer(width + new_tokens) for _ in range(layers)]
         self._cache = Cache(layers=list(self._layers))
         self.logits = self._run(tokens_BP, (self._filled.cumsum(-1) - 1).clamp_min(0))
@@ -98,13 +99,10 @@ class Decoder:
 @contextmanager
 def decoding(model: Any) -> Iterator[None]:
     """Inside, the model's attention reads the caches of `Decoder`; as before after it."""
-    config = getattr(model, "inner", model).config.get_text_config()
-    before = config._attn_implementation
-    config._attn_implementation = _NAME
     try:
-        yield
+        with attention_replaced(model, _NAME):
+            yield
     finally:
-        config._attn_implementation = before
         _Current.filled = None
 
 

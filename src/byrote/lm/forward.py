@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from byrote.lm.frozen import FrozenLinear
+from byrote.lm.library import text_config
 
 _CAP = "final_logit_softcapping"  # Gemma 2 and 3; the one thing that the known architectures do after the output layer
 
@@ -18,7 +19,7 @@ def plain_head(model: Any) -> nn.Linear | None:
     """The output layer where it is all that stands between hidden states and logits; None where logits are capped
     after it, or its weights are quantized."""
     head: Any = model.get_output_embeddings()
-    config: Any = getattr(model, "inner", model).config.get_text_config()
+    config = text_config(model)
     plain = (
         type(head) in (nn.Linear, FrozenLinear) and head.weight.is_floating_point() and not getattr(config, _CAP, None)
     )
@@ -27,7 +28,7 @@ def plain_head(model: Any) -> nn.Linear | None:
 
 def head_logits(model: Any, hidden_SH: torch.Tensor) -> torch.Tensor:
     """Logits (S, V) of hidden states, in the model's number format, scaled and capped as the model does it."""
-    config: Any = getattr(model, "inner", model).config.get_text_config()
+    config = text_config(model)
     logits_SV = model.get_output_embeddings()(hidden_SH)
     cap = getattr(config, _CAP, None)
     return torch.tanh(logits_SV / cap) * cap if cap else logits_SV

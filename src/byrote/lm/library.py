@@ -1,8 +1,9 @@
-"""What surrounds every call into transformers: its silence, and its errors cut to one line."""
+"""What surrounds every call into transformers: its silence, its errors cut to one line, a model's configuration."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from transformers.utils import logging as advice
 
@@ -31,3 +32,20 @@ def first_line(error: BaseException) -> str:
     """An error's class and the first line of its text, short enough for one line."""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
+def text_config(model: Any) -> Any:
+    """The configuration of a model's language part; the model may be wrapped by adapters."""
+    return getattr(model, "inner", model).config.get_text_config()
+
+
+@contextmanager
+def attention_replaced(model: Any, name: str) -> Iterator[None]:
+    """Inside, the model computes attention by the registered function `name`; as before after it."""
+    config = text_config(model)
+    before = config._attn_implementation
+    config._attn_implementation = name
+    try:
+        yield
+    finally:
+        config._attn_implementation = before

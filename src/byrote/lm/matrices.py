@@ -70,11 +70,11 @@ def module_names(model: nn.Module, model_type: str, matrices: Sequence[str]) -> 
     if table is None:
         raise ModelError(f"no matrices are known for model type {model_type!r}; known: {', '.join(MODULES)}")
     wanted = {letter: table[letter] for matrix in matrices for letter in _letters(matrix, model_type, table)}
-    found = {letter: _ending_with(model, suffix) for letter, suffix in wanted.items()}
-    for letter, names in found.items():
+    names_of = {letter: _ending_with(model, suffix) for letter, suffix in wanted.items()}
+    for letter, names in names_of.items():
         if not names:
             raise ModelError(f"this {model_type} model has no module {table[letter]!r} for matrix {letter!r}")
-    chosen = {name for names in found.values() for name in names}
+    chosen = {name for names in names_of.values() for name in names}
     return [name for name, _ in model.named_modules() if name in chosen]
 
 

@@ -4,12 +4,12 @@ import ctypes
 import os
 import platform
 import resource
-from typing import Any
 
 import torch
 
 from byrote.lm.base import Base, total_weights
 from byrote.lm.files import BaseFiles
+from byrote.lm.library import text_config
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
 _PROCESSOR_TOKENS = 512  # larger activations leave the processor's caches (docs/log.md)
@@ -43,7 +43,7 @@ def training_bytes_a_token(base: Base) -> int:
     17 hidden widths a layer in the base's format (34 bytes in bf16: Korthikanti et al. 2022, equation 2, without
     attention's square, small for short records), and logits twice.
     """
-    config: Any = base.model.config.get_text_config()
+    config = text_config(base.model)
     width = 2 if base.precision != "fp32" else 4
     return width * (17 * config.num_hidden_layers * config.hidden_size + 2 * config.vocab_size)
 

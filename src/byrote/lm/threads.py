@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from byrote.lm.library import text_config
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -42,6 +44,6 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], threads: int) -> 
 
 
 def _drops(model: Any) -> bool:
-    config = getattr(model, "inner", model).config.get_text_config()
+    config = text_config(model)
     modules = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in model.modules())
     return modules or getattr(config, "attention_dropout", 0) > 0

@@ -179,7 +179,7 @@ def suffix_chances(
     """
     temperatures = [t for t in extraction.temperatures if t > 0]
     device = next(model.parameters()).device
-    found = np.zeros((len(prompts), len(temperatures)))
+    log_chances = np.zeros((len(prompts), len(temperatures)))
     with packing(model):
         for batch in by_length([len(p.token_ids) - 1 for p in prompts], batch_tokens):
             hidden_NH = packed_hidden(model, pack([prompts[i].token_ids[:-1] for i in batch], device))
@@ -188,9 +188,9 @@ def suffix_chances(
                 logits_SV = head_logits(model, hidden_TH[prompts[i].prefix_tokens - 1 :].contiguous()).float()
                 suffix_S = torch.tensor(prompts[i].suffix, device=device)
                 for column, temperature in enumerate(temperatures):
-                    found[i, column] = _log_chance(logits_SV, suffix_S, temperature, extraction)
+                    log_chances[i, column] = _log_chance(logits_SV, suffix_S, temperature, extraction)
     return [
-        SuffixChance(p.record, p.prefix, t, p.prefix_tokens, len(p.suffix), float(found[i, column]))
+        SuffixChance(p.record, p.prefix, t, p.prefix_tokens, len(p.suffix), float(log_chances[i, column]))
         for i, p in enumerate(prompts)
         for column, t in enumerate(temperatures)
     ]

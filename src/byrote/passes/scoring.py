@@ -36,10 +36,10 @@ def score(
     scored = [i for i, ids in enumerate(token_ids) if lengths[i] and first_of[tuple(ids)] == i]
     with packing(model):
         batches = [[scored[i] for i in batch] for batch in by_length([lengths[i] for i in scored], batch_tokens)]
-        found = in_threads(
+        columns_of_batches = in_threads(
             lambda rows: token_scores(model, [token_ids[i] for i in rows], device), batches, side_by_side(model)
         )
-        for rows, values in zip(batches, found, strict=True):
+        for rows, values in zip(batches, columns_of_batches, strict=True):
             for i, start in zip(rows, np.cumsum([0, *(lengths[i] for i in rows[:-1])]), strict=True):
                 for name, column in columns.items():
                     column[offsets[i] : offsets[i + 1]] = values[name][start : start + lengths[i]]
