@@ -2,15 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
-export BYROTE_PHEE ?= $(wildcard $(abspath ../shared/phee))
 
-.PHONY: demo test test-real check format bench bench-short exactness validate large-run report clean
+.PHONY: demo test test-slow test-phee test-real check format bench bench-short exactness validate large-run report clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
 
-test: .venv/installed  ## the default suite: no network, no real model
-	$(BIN)/pytest -n 2
+test: .venv/installed  ## the default suite: no network, no real model, no data
+	$(BIN)/pytest -n 2 --dist worksteal
+
+test-slow: .venv/installed  ## what the default suite has no time for
+	$(BIN)/pytest -n 2 --dist worksteal -m slow
+
+test-phee: .venv/installed  ## on PHEE as published, from the folder that BYROTE_PHEE names; fails without it
+	$(BIN)/pytest -n 2 --dist worksteal -m phee
 
 test-real: .venv/installed  ## the same instruments on SmolLM2-135M
 	$(BIN)/pytest -m real
