@@ -127,9 +127,11 @@ def test_thresholds_come_from_calibration_and_rates_it_cannot_resolve_are_refuse
     points = byrote.load(finished).tables.operating_points
     points = points[(points.stratum == "records") & (points.attack != "auditor")]
     fixed = points[(points.threshold_source == "calibration") & (points.target_fpr == 0.1)]
+    assert "ratio" in set(fixed.attack)
     assert fixed.threshold.notna().all()
     assert fixed.realised_fpr.between(0, 1).all()
     refused = points[points.target_fpr == 0.01]
+    assert "ratio" in set(refused.attack)
     assert refused.tpr.isna().all()
     assert refused.refused_because.str.contains("cannot resolve a false-positive rate of 0.01; needs 100").all()
 
@@ -305,6 +307,7 @@ def test_many_canaries_have_strata_of_their_own(tiny_study: dict, tmp_path: Path
     found = byrote.load(outcome.path).tables.membership
     assert set(found.stratum) <= {"records", "canaries@1", "canaries@2"}
     apart = found[found.auc.isin([0, 1])]
+    assert len(apart)
     assert apart.auc_low.isna().all()
     assert apart.interval.str.startswith("none: ").all()
     assert (
@@ -363,7 +366,9 @@ def test_each_packaged_study_runs(name: str, tiny_folder: Path, tmp_path: Path, 
     assert outcome.failures == ()
     found = byrote.load(outcome.path).tables
     assert list(found.trials.state) == ["done"]
-    assert found.membership[found.membership.stratum == "records"].auc.notna().all()
+    records = found.membership[found.membership.stratum == "records"]
+    assert "ratio" in set(records.attack)
+    assert records.auc.notna().all()
 
 
 def test_a_record_that_is_cut_is_counted_and_keeps_its_end(tiny_study: dict, tmp_path: Path):
@@ -436,6 +441,7 @@ def test_a_null_trial_is_tuned_on_the_calibration_records(study: byrote.Study, t
     store = Run(tmp_path / "run")
     assert store.has(prepared.null.scores)
     found = byrote.load(tmp_path / "run").tables.membership.query("stratum == 'records' and attack == 'ratio'")
+    assert len(found) == 2
     assert (found.control == "null trial").all()
     assert found.auc_base.between(0, 1).all()
     assert pipeline.prepare(study).null_missing == "controls.null_trial is false"
