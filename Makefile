@@ -2,15 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
-export BYROTE_PHEE ?= $(wildcard $(abspath ../shared/phee))
 
-.PHONY: demo test test-real check format bench bench-short exactness validate large-run report clean
+.PHONY: demo test test-slow test-phee test-real check format bench bench-short exactness validate large-run phee report clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
 
-test: .venv/installed  ## the default suite: no network, no real model
-	$(BIN)/pytest -n 2
+test: .venv/installed  ## the default suite: no network, no real model, no data
+	$(BIN)/pytest -n 2 --dist worksteal
+
+test-slow: .venv/installed  ## what the default suite has no time for
+	$(BIN)/pytest -n 2 --dist worksteal -m slow
+
+test-phee: phee .venv/installed  ## on PHEE as published, from the folder that BYROTE_PHEE names; fails without it
+	$(BIN)/pytest -n 2 --dist worksteal -m phee
 
 test-real: .venv/installed  ## the same instruments on SmolLM2-135M
 	$(BIN)/pytest -m real
@@ -31,7 +36,7 @@ bench: .venv/installed  ## byrote against Trainer + PEFT, plain and tuned, in tu
 bench-short: .venv/installed  ## the same in about six minutes, against 60% of the bounds
 	$(BIN)/python benchmarks/speed.py --short
 
-exactness: .venv/installed  ## a PHEE trial in bf16 against fp32
+exactness: phee .venv/installed  ## a PHEE trial in bf16 against fp32
 	$(BIN)/python benchmarks/exactness.py
 
 large-run: .venv/installed  ## the tables of fifteen trials of 3866 records, in at most 30 s and without torch
@@ -39,6 +44,11 @@ large-run: .venv/installed  ## the tables of fifteen trials of 3866 records, in 
 
 validate: .venv/installed  ## simulated coverage of every interval and bound
 	$(BIN)/python benchmarks/validate.py
+
+phee:  # needed by some targets; nothing fetches it for them
+	@for file in train.json dev.json test.json; do test -f "$${BYROTE_PHEE:-}/$$file" || { \
+	echo "error: PHEE is missing (BYROTE_PHEE is $${BYROTE_PHEE:-not set}): set BYROTE_PHEE to a folder with" \
+	"train.json, dev.json and test.json" >&2; exit 1; }; done
 
 report: .venv/installed  ## tables, figures and report again: make report RUN=runs/demo
 	$(BIN)/byrote report $(RUN)

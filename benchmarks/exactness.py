@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import byrote
+from byrote.errors import ByroteError
 
 SETTINGS = {
     "name": "exactness",
@@ -46,4 +47,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ByroteError as error:
+        sys.exit(f"error: {error}")

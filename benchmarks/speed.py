@@ -28,6 +28,8 @@ import common
 from common import SIDE
 from workers import Settings, Worker
 
+from byrote.errors import ByroteError
+
 SOURCE = "smollm2-135m"
 MODULES = {"reference": "reference", "tuned": "tuned", "byrote": "engine"}
 STEP = 64  # records an optimizer step
@@ -248,4 +250,7 @@ def report(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ByroteError as error:
+        sys.exit(f"error: {error}")

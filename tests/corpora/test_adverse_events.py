@@ -1,7 +1,6 @@
 """The synthetic corpus: what it promises of any seed, its likeness to PHEE, and one frozen instance."""
 
 import json
-import os
 import re
 from collections import Counter
 from hashlib import sha256
@@ -47,9 +46,9 @@ def main_drug(record: Record) -> str:
     return next(span.text.lower() for span in record.spans if span.kind == "drug")
 
 
-def phee_texts() -> list[str]:
-    folder = Path(os.environ.get("BYROTE_PHEE") or Path(__file__).parents[2].parent / "shared" / "phee")
-    files = [folder / f"{name}.json" for name in ("train", "dev", "test")]
+@pytest.fixture(scope="module")
+def phee_texts(published_phee: Path) -> list[str]:
+    files = [published_phee / f"{name}.json" for name in ("train", "dev", "test")]
     return [json.loads(line)["context"] for file in files for line in file.read_text("utf-8").splitlines() if line]
 
 
@@ -108,9 +107,10 @@ def test_sentences_of_a_group_share_the_case(large):
     assert all(set.intersection(*sentences) for sentences in drugs.values())
 
 
-def test_lengths_are_those_of_phee(large):
+@pytest.mark.phee
+def test_lengths_are_those_of_phee(large, phee_texts):
     ours = words(large)
-    real = np.array([len(text.split()) for text in phee_texts()])
+    real = np.array([len(text.split()) for text in phee_texts])
     assert ours.mean() == pytest.approx(real.mean(), abs=1.0)
     assert ours.std() == pytest.approx(real.std(), abs=1.5)
     assert 3 <= ours.min() <= 5
@@ -160,8 +160,9 @@ def test_draws_that_give_nothing_new_end_in_an_error():
         distinct(lambda: ("Same.", ()), seen, tries=20)
 
 
-def test_no_sentence_of_phee(large):
-    theirs = {text.strip().lower() for text in phee_texts()}
+@pytest.mark.phee
+def test_no_sentence_of_phee(large, phee_texts):
+    theirs = {text.strip().lower() for text in phee_texts}
     assert len(theirs) > 4000
     assert not theirs & {r.text.lower() for r in large}
 

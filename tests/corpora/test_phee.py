@@ -1,7 +1,6 @@
-"""PHEE as published (from BYROTE_PHEE, else shared/phee beside the repository), and small folders in its form."""
+"""PHEE as published (marked `phee`), and small folders in its form."""
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -15,9 +14,6 @@ from byrote.corpora import LoadedCorpus, load_corpus, phee
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, Record, Span
 from byrote.study import PheeCorpus
-
-REPOSITORY = Path(__file__).parents[2]
-PUBLISHED = Path(os.environ.get("BYROTE_PHEE") or REPOSITORY.parent / "shared" / "phee")
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -66,14 +62,15 @@ def server(tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
 
 
 @pytest.fixture(scope="module")
-def published() -> LoadedCorpus:
-    return load_corpus(PheeCorpus(source="phee", path=str(PUBLISHED)))
+def published(published_phee: Path) -> LoadedCorpus:
+    return load_corpus(PheeCorpus(source="phee", path=str(published_phee)))
 
 
 def split_of(loaded: LoadedCorpus, split: str) -> list[Record]:
     return [r for r in loaded.records if r.split == split]
 
 
+@pytest.mark.phee
 @pytest.mark.parametrize(
     ("split", "records", "groups", "exact_repeats"),
     [(MEMBERS, 2898, 1108, 1), (CALIBRATION, 961, 371, 1), (NONMEMBERS, 968, 359, 0)],
@@ -85,11 +82,13 @@ def test_published_splits(published: LoadedCorpus, split: str, records: int, gro
     assert len(rows) - len({r.text for r in rows}) == exact_repeats
 
 
+@pytest.mark.phee
 def test_published_splits_share_no_document(published: LoadedCorpus) -> None:
     groups = [{r.group for r in split_of(published, split)} for split in (MEMBERS, NONMEMBERS, CALIBRATION)]
     assert len(set.union(*groups)) == sum(map(len, groups))
 
 
+@pytest.mark.phee
 def test_published_order_and_findings(published: LoadedCorpus) -> None:
     assert [r.record for r in published.records[:2]] == ["8908396_3", "10891991_1"]
     # Two, not one: a pair of members differs in nothing but white space.
@@ -99,6 +98,7 @@ def test_published_order_and_findings(published: LoadedCorpus) -> None:
     }
 
 
+@pytest.mark.phee
 def test_published_spans_stand_in_their_texts(published: LoadedCorpus) -> None:
     spans = [(r, s) for r in published.records for s in r.spans]
     assert len(spans) > 25_000
@@ -106,6 +106,7 @@ def test_published_spans_stand_in_their_texts(published: LoadedCorpus) -> None:
     assert {"drug", "effect", "subject", "treatment", "age", "dosage", "disorder"} <= {s.kind for _, s in spans}
 
 
+@pytest.mark.phee
 def test_published_lengths(published: LoadedCorpus) -> None:
     words = [len(r.text.split()) for r in published.records]
     assert sum(words) / len(words) == pytest.approx(18.5, abs=0.5)
@@ -170,8 +171,9 @@ def test_unpublished_form_of_annotations(folder: Path) -> None:
         phee.read(PheeCorpus(source="phee", path=str(folder)))
 
 
-def test_download_checks_keeps_and_reuses(tmp_path: Path, server: ThreadingHTTPServer) -> None:
-    (tmp_path / "served" / "dev.json").write_bytes((PUBLISHED / "dev.json").read_bytes())
+@pytest.mark.phee
+def test_download_checks_keeps_and_reuses(tmp_path: Path, server: ThreadingHTTPServer, published_phee: Path) -> None:
+    (tmp_path / "served" / "dev.json").write_bytes((published_phee / "dev.json").read_bytes())
     url, cache = f"http://127.0.0.1:{server.server_port}", tmp_path / "cache"
     path = phee.download("dev", cache, url)
     assert sha256(path.read_bytes()).hexdigest() == phee.SHA256["dev"]

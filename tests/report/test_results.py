@@ -49,20 +49,24 @@ def changed(table, tables=TABLES, **columns):
     return dataclasses.replace(tables, **{table: getattr(tables, table).assign(**columns)})
 
 
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The report on TABLES."""
+    return report(TABLES, tmp_path_factory.mktemp("report"), study=study_of(canaries={"design": "many"}))
+
+
 @pytest.mark.parametrize("name", GRIDS)
-def test_every_grid_is_rectangular_and_on_the_page(name, tmp_path):
+def test_every_grid_is_rectangular_and_on_the_page(name, page):
     grid = GRIDS[name](TABLES)
     assert grid.rows
     assert {len(row) for row in grid.rows} == {len(grid.headers)}
     assert all(isinstance(cell, str) and "nan" not in cell for row in grid.rows for cell in row)
-    page = report(TABLES, tmp_path, study=study_of(canaries={"design": "many"}))
     assert f"<caption>{grid.caption}</caption>" in page
     assert GRIDS[name](empty_tables()).rows == []
 
 
 @pytest.mark.parametrize("name", SENTENCES)
-def test_every_sentence_is_on_the_page_and_silent_without_rows(name, tmp_path):
-    page = report(TABLES, tmp_path, study=study_of(canaries={"design": "many"}))
+def test_every_sentence_is_on_the_page_and_silent_without_rows(name, page):
     told = SENTENCES[name](TABLES)
     assert told
     for sentence in told:

@@ -10,6 +10,7 @@ from byrote.running.forecast import forecast
 from byrote.running.planning import prepare
 from byrote.statistics.detectable import smallest_auc
 from byrote.study import load_study
+from fakes import save_tiny_model
 
 
 def test_it_counts_what_a_run_would_do(study: byrote.Study):
@@ -22,8 +23,17 @@ def test_it_counts_what_a_run_would_do(study: byrote.Study):
         assert work.seconds > 0
     assert (found.workers, found.threads) == (1, 1)
     assert found.seconds > sum(w.seconds for w in found.work)
-    assert found.memory > 2**31
-    assert found.disk > 0
+
+
+def test_memory_grows_with_workers_and_weights_and_disk_with_trials(study: byrote.Study, tmp_path: Path):
+    found = forecast(prepare(study))
+    two = study.machine.model_copy(update={"threads": 2, "workers": 2})
+    assert forecast(prepare(study.model_copy(update={"machine": two}))).memory > 1.5 * found.memory
+    larger = study.model.model_copy(update={"source": str(save_tiny_model(tmp_path / "deep", layers=40))})
+    more = forecast(prepare(study.model_copy(update={"model": larger}))).memory - found.memory
+    assert more >= 4 * 38 * (2 * 32 * 32 + 2 * 32 * 16)  # at least the attention weights of 38 more layers, in fp32
+    fewer = study.model_copy(update={"grid": {"lora.matrices": [["q"]]}})
+    assert forecast(prepare(fewer)).disk < found.disk
 
 
 def test_it_says_what_each_comparison_can_show(study: byrote.Study):

@@ -1,6 +1,7 @@
 """A study end to end on a tiny model: what is stored, what is done again, what survives a kill or a failure."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,6 @@ from byrote.tables.build import COLUMNS
 from fake_listener import Recorder, tables
 from fakes import tiny_study as tiny_study_of
 
-PHEE = Path(os.environ.get("BYROTE_PHEE") or Path(__file__).parents[3] / "shared" / "phee")
 CONTRACT = {
     "trials": "trial matrices rank seed trainable_parameters total_parameters trainable_share members steps loss "
     "perplexity_base perplexity_tuned state",
@@ -46,6 +46,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, corpus
     out = tmp_path_factory.mktemp("finished") / "run"
     assert pipeline.run(tiny_study_of(tiny_folder, corpus_folder), out).failures == ()
     return out
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def test_a_run_holds_what_the_design_says(finished: Path):
@@ -121,9 +127,11 @@ def test_thresholds_come_from_calibration_and_rates_it_cannot_resolve_are_refuse
     points = byrote.load(finished).tables.operating_points
     points = points[(points.stratum == "records") & (points.attack != "auditor")]
     fixed = points[(points.threshold_source == "calibration") & (points.target_fpr == 0.1)]
+    assert "ratio" in set(fixed.attack)
     assert fixed.threshold.notna().all()
     assert fixed.realised_fpr.between(0, 1).all()
     refused = points[points.target_fpr == 0.01]
+    assert "ratio" in set(refused.attack)
     assert refused.tpr.isna().all()
     assert refused.refused_because.str.contains("cannot resolve a false-positive rate of 0.01; needs 100").all()
 
@@ -265,12 +273,10 @@ def test_a_failure_of_the_base_model_ends_the_run(study: byrote.Study, tmp_path:
     ],
 )
 def test_a_change_redoes_what_depends_on_it_and_nothing_else(
-    tiny_study: dict, study: byrote.Study, tmp_path: Path, override: dict, redone: set
+    tiny_study: dict, copied: Path, override: dict, redone: set
 ):
-    out = tmp_path / "run"
-    pipeline.run(study, out)
     listener = Recorder()
-    pipeline.run(load_study(tiny_study, override), out, listener=listener)
+    pipeline.run(load_study(tiny_study, override), copied, listener=listener)
     assert {label.split()[0] for label in listener.done} == redone
     assert listener.steps() == (12 if "fine-tune" in redone else 0)
 
@@ -301,6 +307,7 @@ def test_many_canaries_have_strata_of_their_own(tiny_study: dict, tmp_path: Path
     found = byrote.load(outcome.path).tables.membership
     assert set(found.stratum) <= {"records", "canaries@1", "canaries@2"}
     apart = found[found.auc.isin([0, 1])]
+    assert len(apart)
     assert apart.auc_low.isna().all()
     assert apart.interval.str.startswith("none: ").all()
     assert (
@@ -330,10 +337,16 @@ def test_what_would_fail_later_fails_before_anything_is_trained(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", sorted(packaged_studies()))
-def test_each_packaged_study_runs(name: str, tiny_folder: Path, tmp_path: Path):
+PACKAGED = [
+    pytest.param(name, marks=pytest.mark.phee if load_study(name).corpus.source == "phee" else pytest.mark.slow)
+    for name in packaged_studies()
+]
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_each_packaged_study_runs(name: str, tiny_folder: Path, tmp_path: Path, request: pytest.FixtureRequest):
     """On the tiny model, at the study's own design: one trial, sixty records, one epoch."""
-    changes = {
+    changes: dict[str, object] = {
         "model.source": str(tiny_folder),
         "model.precision": "fp32",
         "corpus.limit": 60,
@@ -348,12 +361,14 @@ def test_each_packaged_study_runs(name: str, tiny_folder: Path, tmp_path: Path):
         changes |= {"canaries.count": 10, "canaries.references": 5}
     study = load_study(name, changes)
     if study.corpus.source == "phee":
-        study = load_study(name, changes | {"corpus.path": str(PHEE)})
+        study = load_study(name, changes | {"corpus.path": str(request.getfixturevalue("published_phee"))})
     outcome = pipeline.run(study, tmp_path / "run")
     assert outcome.failures == ()
     found = byrote.load(outcome.path).tables
     assert list(found.trials.state) == ["done"]
-    assert found.membership[found.membership.stratum == "records"].auc.notna().all()
+    records = found.membership[found.membership.stratum == "records"]
+    assert "ratio" in set(records.attack)
+    assert records.auc.notna().all()
 
 
 def test_a_record_that_is_cut_is_counted_and_keeps_its_end(tiny_study: dict, tmp_path: Path):
@@ -377,6 +392,7 @@ def test_workers_side_by_side_give_the_same_tables(finished: Path, study: byrote
     assert not again.done
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_its_trial_alone(study: byrote.Study, tmp_path: Path):
     two = study.model_copy(update={"machine": study.machine.model_copy(update={"threads": 2, "workers": 2})})
     prepared = pipeline.prepare(two)
@@ -390,6 +406,7 @@ def test_a_worker_that_dies_costs_its_trial_alone(study: byrote.Study, tmp_path:
     assert all(store.has(p.scores) for p in prepared.planned)
 
 
+@pytest.mark.slow
 def test_a_base_model_that_fails_in_a_worker_ends_the_run(study: byrote.Study, tmp_path: Path):
     two = study.model_copy(update={"machine": study.machine.model_copy(update={"threads": 2, "workers": 2})})
     weights = pipeline.prepare(two).files.folder / "model.safetensors"
@@ -424,6 +441,7 @@ def test_a_null_trial_is_tuned_on_the_calibration_records(study: byrote.Study, t
     store = Run(tmp_path / "run")
     assert store.has(prepared.null.scores)
     found = byrote.load(tmp_path / "run").tables.membership.query("stratum == 'records' and attack == 'ratio'")
+    assert len(found) == 2
     assert (found.control == "null trial").all()
     assert found.auc_base.between(0, 1).all()
     assert pipeline.prepare(study).null_missing == "controls.null_trial is false"

@@ -123,6 +123,7 @@ def test_reference_attacks_rank_the_tuned_models_completions_and_leave_the_base_
         assert rates.loc[("tuned", attack)].matches.notna().all()
     assert rates.loc[("base", "loss")].matches.notna().all()
     whole = found.untargeted_rates[found.untargeted_rates["first"] == 12].dropna(subset=["matches"])
+    assert set(whole.model) == {"base", "tuned"}
     assert (whole.groupby(["trial", "model"]).matches.nunique() == 1).all()
     assert whole.low.notna().all()
     assert (whole.left_out == 0).all()

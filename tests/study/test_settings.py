@@ -156,9 +156,30 @@ def test_relative_files_start_at_the_study_file(tmp_path: Path):
     assert load_study(path).name == "mine"
 
 
+# Their names say it, to whoever may set them.
+OBVIOUS = {
+    "audit.delta",
+    "canaries.design",
+    "corpus.source",
+    "extraction.prompts.canaries",
+    "extraction.prompts.members",
+    "extraction.prompts.nonmembers",
+    "extraction.temperatures",
+    "lora.alpha",
+    "lora.dropout",
+    "lora.rank",
+    "training.epochs",
+    "training.learning_rate",
+    "training.max_grad_norm",
+    "training.warmup_steps",
+    "training.weight_decay",
+}
+
+
 def test_every_setting_has_a_meaning_or_an_obvious_name():
     names = dotted_names()
     assert {"training.epochs", "corpus.size", "corpus.path", "canaries.inclusion", "machine.device"} <= set(names)
+    assert {name for name, (_, _, meaning) in names.items() if not meaning} <= OBVIOUS <= set(names)
     assert names["training.learning_rate"][1] == 1e-3
     assert not any(name.startswith("provenance") for name in names)
 

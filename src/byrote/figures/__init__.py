@@ -165,6 +165,7 @@ def _draw(name: str, figure: Figure, tables: "Tables", folder: Path, options: Op
         with rc_context(STYLE):
             drawing = figure.function(tables, options)
             drawing.savefig(svg, format="svg", metadata={"Date": None, "Creator": "byrote", "Title": figure.title})
+            drawing.set_layout_engine("none")  # it stays as laid out for the svg
             drawing.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"})
     except NotDrawnError as missing:
         svg.unlink(missing_ok=True)
