@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 import torch
 from workers import Settings
 
+from byrote.lm.precision import multiplies_bf16
+
 # Rows, inner width, columns. SmolLM2-135M has widths 576 (q, o), 1536 (gate, up, down) and 49152 (output).
 SHAPES = {
     "cpu": (
@@ -27,6 +29,10 @@ class Contender:
 
     def __init__(self, settings: Settings) -> None:
         self.device = torch.device(settings.device)
+
+    def formats(self) -> list[str]:
+        """Those that the device multiplies; elsewhere bf16 is emulated, and slow to measure."""
+        return list(DTYPES) if multiplies_bf16(self.device) else ["fp32"]
 
     @torch.inference_mode()
     def peak(self, precision: str, threads: int) -> float:

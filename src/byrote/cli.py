@@ -102,6 +102,7 @@ def plan(study: str, /, *options: Options) -> None:
         f"{found.memory / 2**30:.1f} GiB of memory, {found.disk / 2**20:.0f} MiB of disk",
         highlight=False,
     )
+    out_console.print(f"precision {found.precision}", markup=False, highlight=False)
     table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)
     for power in found.power:
         rates = [f"{'none' if isinstance(tpr, str) else _number(tpr)} at {rate:g}" for rate, tpr in power.tpr]

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from byrote.errors import ModelError
+
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf", "datasets", "pyarrow", "matplotlib")
 
 
@@ -53,14 +55,24 @@ def _package(package: str, needed: bool, mend: str, use: str = "") -> Check:
 def _torch() -> Iterator[Check]:
     import torch
 
-    from byrote.lm import pick_device, pick_precision
-
     has_gpu = torch.cuda.is_available()
     name = torch.cuda.get_device_name() if has_gpu else f"none; {os.cpu_count()} processor cores are used"
     yield Check("GPU", has_gpu, False, name, "install a CUDA build of torch where there is a GPU")
-    precision = pick_precision("auto", pick_device("auto"))
-    slow = "slower and twice the memory; a processor with avx512_bf16 or amx, or a GPU, does bf16"
-    yield Check("bf16 arithmetic", precision == "bf16", False, f"model.precision auto is {precision} here", slow)
+    yield _precision()
+
+
+def _precision() -> Check:
+    """The number format of `model.precision: auto`, measured where byrote's cache does not know it."""
+    from byrote import lm
+
+    what, device = "number format", lm.pick_device("auto")
+    try:
+        chosen = lm.choose_precision("auto", device, lambda: lm.product_rates(lm.DEFAULT_WIDTHS, lm.cores()))
+    except ModelError as error:
+        return Check(what, False, True, str(error), "export BYROTE_CACHE=folder that can be written")
+    slow = "with bf16 half the memory: a GPU, or a processor with avx512_bf16 or amx"
+    ok = chosen.format == "bf16" or chosen.rates is not None
+    return Check(what, ok, False, f"model.precision auto is {chosen}", slow)
 
 
 def _phee() -> Check:

@@ -15,7 +15,6 @@ from byrote.lm import (
     detach,
     load_base,
     pick_device,
-    pick_precision,
     resolve_base,
 )
 from byrote.lm.base import _attention
@@ -145,13 +144,3 @@ def test_devices() -> None:
             pick_device(name)
     with pytest.raises(ModelError, match=r"'cuda:99' is not here"):
         pick_device("cuda:99")
-
-
-def test_precisions() -> None:
-    assert pick_precision("auto", CPU) in ("fp32", "bf16")
-    assert [pick_precision(name, CPU) for name in ("fp32", "bf16")] == ["fp32", "bf16"]
-    assert pick_precision("fp16", torch.device("cuda", 0)) == "fp16"
-    with pytest.raises(ModelError, match=r"'fp16' needs a GPU.*use fp32 or bf16"):
-        pick_precision("fp16", CPU)
-    with pytest.raises(ModelError, match="got 'int4'"):
-        pick_precision("int4", CPU)

@@ -137,8 +137,8 @@ def test_a_forecast_takes_texts_of_like_length_and_no_weights(tiny_study: dict) 
 
 
 def test_what_was_drawn_again_is_said(tiny_study: dict) -> None:
-    def make(recipe: Recipe) -> Invented:
-        return Invented(stand_ins(recipe).texts, 4)
+    def make(recipe: Recipe, precision: str) -> Invented:
+        return Invented(stand_ins(recipe, precision).texts, 4)
 
     findings = prepare(written_study(tiny_study), make=make).findings
     assert [f.count for f in findings if f.kind == "redrawn"] == [4]

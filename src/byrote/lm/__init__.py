@@ -27,23 +27,28 @@ from byrote.lm.memory import (
     workers_that_fit,
 )
 from byrote.lm.packing import pack, packed_hidden, packing, repeated
-from byrote.lm.precision import DTYPES, pick_device, pick_precision
+from byrote.lm.precision import DTYPES, Precision, Rates, choose_precision, pick_device, processor_name
+from byrote.lm.products import DEFAULT_WIDTHS, precision_of, product_rates
 from byrote.lm.sources import BaseFiles, resolve_base
 from byrote.lm.threads import in_threads, side_by_side
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = [
+    "DEFAULT_WIDTHS",
     "DTYPES",
     "MODULES",
     "Adapted",
     "Base",
     "BaseFiles",
     "Decoder",
+    "Precision",
+    "Rates",
     "Tokenizer",
     "adapter_is_nonzero",
     "attach",
     "attach_stack",
     "check_matrices",
+    "choose_precision",
     "chunks",
     "context_length",
     "cores",
@@ -66,7 +71,9 @@ __all__ = [
     "packing",
     "peak_memory",
     "pick_device",
-    "pick_precision",
+    "precision_of",
+    "processor_name",
+    "product_rates",
     "repeated",
     "resolve_base",
     "save_adapter",

@@ -89,7 +89,7 @@ def digest(path: Path) -> str:
     if kept.is_file():
         return kept.read_text(encoding="ascii")
     value = _read_digest(path)
-    _write_whole(kept, value)
+    write_whole(kept, value)
     return value
 
 
@@ -102,7 +102,8 @@ def _content(paths: list[Path]) -> str:
     return sha256("".join(f"{path.name}\0{digest(path)}\n" for path in paths).encode()).hexdigest()
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """A small file of byrote's cache, whole or not there. ModelError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="ascii") as stream:

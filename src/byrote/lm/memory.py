@@ -10,9 +10,11 @@ import torch
 from byrote.lm.base import Base, total_weights
 from byrote.lm.files import BaseFiles
 from byrote.lm.library import text_config
+from byrote.lm.precision import has_matrix_unit
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
 _PROCESSOR_TOKENS = 512  # larger activations leave the processor's caches (docs/log.md)
+_MATRIX_UNIT_TOKENS = 1024  # products are soon done: what every operation costs at its start counts for more
 
 
 def keep_memory() -> None:
@@ -51,7 +53,7 @@ def training_bytes_a_token(base: Base) -> int:
 def micro_batch_tokens(base: Base, stack: int = 1) -> int:
     """Tokens of one adapter in a micro-batch: the fastest on a processor, what half the free memory holds on a GPU."""
     if base.device.type == "cpu":
-        return _PROCESSOR_TOKENS
+        return _MATRIX_UNIT_TOKENS if base.precision == "bf16" and has_matrix_unit() else _PROCESSOR_TOKENS
     return max(_PROCESSOR_TOKENS, free_memory(base.device) // 2 // training_bytes_a_token(base) // stack)
 
 

@@ -52,7 +52,8 @@ class Invented:
         return [Record(name, CANARIES, name, text) for name, text in zip(names, self.texts, strict=True)]
 
 
-Maker = Callable[[Recipe], Invented]
+# Has the base model write in a number format.
+Maker = Callable[[Recipe, str], Invented]
 
 
 def recipe_of(trials: Sequence[Trial], records: Sequence[Record], base: str) -> Recipe | None:
@@ -77,7 +78,7 @@ def recipe_of(trials: Sequence[Trial], records: Sequence[Record], base: str) -> 
     return Recipe(first, members, frozenset(r.text for r in records), canaries_key(base, made_of, settings))
 
 
-def stand_ins(recipe: Recipe) -> Invented:
+def stand_ins(recipe: Recipe, _precision: str) -> Invented:
     """Members' texts in the place of what would be written: as long, which is all that a forecast needs."""
     texts = [r.text for r in recipe.members]
     return Invented(tuple(texts[i % len(texts)] for i in range(recipe.wanted)), 0)

@@ -51,7 +51,8 @@ class Power:
 
 @dataclass(frozen=True)
 class Forecast:
-    """`seconds` for the whole study with its workers; bytes of memory at the peak, of all workers, and of disk."""
+    """`seconds` for the whole study with its workers; bytes of memory at the peak, of all workers, and of disk; the
+    number format and why it was taken."""
 
     work: tuple[Work, ...]
     seconds: float
@@ -59,6 +60,7 @@ class Forecast:
     threads: int
     memory: int
     disk: int
+    precision: lm.Precision
     power: tuple[Power, ...]
 
 
@@ -79,6 +81,7 @@ def forecast(prepared: Prepared) -> Forecast:
         threads,
         workers * (lm.weight_bytes(prepared.files, prepared.precision) + 2 * 2**30),
         trials * (scored + 2 * free) * 13 + sum(len(r.text.encode()) * 2 for r in prepared.records) + trials * 2**20,
+        prepared.chosen,
         tuple(_power(prepared, prepared.planned[0])),
     )
 

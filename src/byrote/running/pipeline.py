@@ -46,7 +46,7 @@ def run(
     if not isinstance(study, Study):
         study = load_study(study, overrides)
     store = Run(out or Path("runs") / study.name)
-    prepared = prepare(study, listener, _maker(store, study, listener))
+    prepared = prepare(study, listener, _maker(store, study, listener), _precision_of(store))
     with store.locked():
         _write_plan(store, prepared)
         _work(store, prepared, listener)
@@ -55,14 +55,21 @@ def run(
     return Outcome(store.path, report, tuple(store.failures()))
 
 
+def _precision_of(store: Run) -> str | None:
+    """The number format that a run began with; None where nothing was begun."""
+    if not (store.path / "study.yaml").exists():
+        return None
+    return (store.study().get("provenance") or {}).get("precision")
+
+
 def _maker(store: Run, study: Study, listener: Listener) -> Maker:
     """Has the base model write canaries into the run, unless they are there."""
 
-    def make(recipe: Recipe) -> Invented:
+    def make(recipe: Recipe, precision: str) -> Invented:
         stage = f"base/{recipe.key}"
         if not store.has(stage):
             with store.locked():
-                write_canaries(store, stage, recipe, study, listener)
+                write_canaries(store, stage, recipe, study, precision, listener)
         return Invented(store.canary_texts(stage), store.manifest(stage)["refused"])
 
     return make

@@ -4,7 +4,7 @@
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -20,7 +20,7 @@ from byrote.listener import Listener, Silent
 from byrote.passes.finetune import steps_of
 from byrote.passes.generation import Prompt
 from byrote.planting.roles import assign, training_records
-from byrote.planting.written import Maker, recipe_of, stand_ins
+from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
 from byrote.records import CALIBRATION, Assignment, Record
 from byrote.running.prompts import all_prompts, prompts_digest, prompts_of, unprompted
 from byrote.store import STAGES
@@ -85,7 +85,7 @@ class Prepared:
     files: lm.BaseFiles
     tokenizer: lm.Tokenizer
     device: torch.device
-    precision: str
+    chosen: lm.Precision
     planned: tuple[Planned, ...]
     null: Planned | None
     null_missing: str
@@ -94,6 +94,11 @@ class Prepared:
     base_completions: str | None
     base_untargeted: str | None
     start_id: int | None
+
+    @property
+    def precision(self) -> str:
+        """The number format of the base model, chosen once, for every process that works on the study."""
+        return self.chosen.format
 
     @property
     def stack(self) -> int:
@@ -129,6 +134,8 @@ class Prepared:
             "base_model_sha256": self.files.content,
             "tokenizer_sha256": self.tokenizer.content,
             "precision": self.precision,
+            "precision_because": self.chosen.why,
+            "products": asdict(self.chosen.rates) if self.chosen.rates else None,
             "device": lm.device_name(self.device),
             "python": platform.python_version(),
             "versions": {name: version(name) for name in packages},
@@ -136,11 +143,13 @@ class Prepared:
         }
 
 
-def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_ins) -> Prepared:
+def prepare(
+    study: Study, listener: Listener | None = None, make: Maker = stand_ins, kept: str | None = None
+) -> Prepared:
     """Read, tokenise and check everything; train nothing.
 
     make: has the base model write canaries where the study wants that; without it, texts of like length stand in for
-    them, enough for a forecast.
+    them, enough for a forecast. kept: the precision of the run that this study goes on with, which `auto` stands for.
 
     Raises StudyError, CorpusError or ModelError for what would fail later.
     """
@@ -149,7 +158,6 @@ def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_
     find_attacks(study.extraction.untargeted.attacks, "extraction.untargeted.attacks")
     trials = trials_of(study)
     device = lm.pick_device(study.machine.device)
-    precision = lm.pick_precision(study.model.precision, device)
     corpus = load_corpus(study.corpus)
     files = lm.resolve_base(study.model.source, study.model.revision)
     tokenizer = lm.load_tokenizer(files)
@@ -158,8 +166,12 @@ def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_
     records, findings = _tokenise(study, corpus.records, tokenizer, context)
     start_id, no_start = _start(study, tokenizer, context)
     findings = (*corpus.findings, *findings, *no_start)
-    base = base_key(files.content, tokenizer.content, precision, study.model.quantization)
-    written = _written(study, trials, records, tokenizer, context, base, make)
+    threads = study.machine.threads or lm.cores()
+    chosen = lm.precision_of(files, study.model.precision, device, threads, kept)
+    if chosen.instead_of:
+        listener.say(f"precision: {chosen.why}")
+    base = base_key(files.content, tokenizer.content, chosen.format, study.model.quantization)
+    written = _written(study, trials, records, tokenizer, context, base, lambda recipe: make(recipe, chosen.format))
     records, findings = (*records, *written[0]), (*findings, *written[1])
     records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
     planned = tuple(_plan_trial(study, trial, records, records_digest, base, start_id) for trial in trials)
@@ -178,7 +190,7 @@ def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_
         files,
         tokenizer,
         device,
-        precision,
+        chosen,
         planned,
         null,
         null_missing,
@@ -197,7 +209,7 @@ def _written(
     tokenizer: lm.Tokenizer,
     context: int,
     base: str,
-    make: Maker,
+    make: Callable[[Recipe], Invented],
 ) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
     """Canaries and references that the base model writes, tokenised as the corpus is; none where none are wanted."""
     recipe = recipe_of(trials, records, base)

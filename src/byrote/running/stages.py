@@ -299,10 +299,9 @@ class Worker:
         }
 
 
-def write_canaries(store: Run, stage: str, recipe: Recipe, study: Study, listener: Listener) -> None:
+def write_canaries(store: Run, stage: str, recipe: Recipe, study: Study, precision: str, listener: Listener) -> None:
     """Have the base model write a run's canaries; it is loaded for this alone."""
     device = lm.pick_device(study.machine.device)
-    precision = lm.pick_precision(study.model.precision, device)
     if device.type == "cpu":
         lm.keep_memory()
         torch.set_num_threads(study.machine.threads or lm.cores())
