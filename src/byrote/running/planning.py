@@ -20,7 +20,7 @@ from byrote.listener import Listener, Silent
 from byrote.passes.finetune import steps_of
 from byrote.passes.generation import Prompt
 from byrote.planting.roles import assign, training_records
-from byrote.planting.written import Maker, recipe_of, stand_ins
+from byrote.planting.written import Maker, Recipe, recipe_of, stand_ins
 from byrote.records import CALIBRATION, Assignment, Record
 from byrote.running.prompts import all_prompts, prompts_digest, prompts_of, unprompted
 from byrote.store import STAGES
@@ -93,6 +93,7 @@ class Prepared:
     base_scores: str
     base_completions: str | None
     base_untargeted: str | None
+    canaries: str | None
     start_id: int | None
 
     @property
@@ -115,6 +116,7 @@ class Prepared:
                 "completions": self.base_completions,
                 "untargeted": self.base_untargeted,
             },
+            "canaries": self.canaries,
             "trials": [planned.row() for planned in self.planned],
             "null": self.null.row() if self.null else None,
             "null_missing": self.null_missing,
@@ -159,7 +161,8 @@ def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_
     start_id, no_start = _start(study, tokenizer, context)
     findings = (*corpus.findings, *findings, *no_start)
     base = base_key(files.content, tokenizer.content, precision, study.model.quantization)
-    written = _written(study, trials, records, tokenizer, context, base, make)
+    recipe = recipe_of(trials, records, base)
+    written = _written(study, recipe, tokenizer, context, make)
     records, findings = (*records, *written[0]), (*findings, *written[1])
     records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
     planned = tuple(_plan_trial(study, trial, records, records_digest, base, start_id) for trial in trials)
@@ -186,21 +189,15 @@ def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_
         f"base/{scores_key(base, records_digest)}",
         f"base/{completions_key(base, prompts_digest(base_prompts), study.extraction)}" if base_prompts else None,
         _untargeted(study, "base", base, start_id),
+        recipe.stage if recipe else None,
         start_id,
     )
 
 
 def _written(
-    study: Study,
-    trials: Sequence[Trial],
-    records: Sequence[Record],
-    tokenizer: lm.Tokenizer,
-    context: int,
-    base: str,
-    make: Maker,
+    study: Study, recipe: Recipe | None, tokenizer: lm.Tokenizer, context: int, make: Maker
 ) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
     """Canaries and references that the base model writes, tokenised as the corpus is; none where none are wanted."""
-    recipe = recipe_of(trials, records, base)
     if recipe is None:
         return (), ()
     found = make(recipe)
