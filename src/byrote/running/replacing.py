@@ -39,11 +39,11 @@ def _refuse(store: Run, dropped: list[str], changes: list[str]) -> None:
         return
     named = "; ".join(dropped[:_MOST]) + (f"; and {len(dropped) - _MOST} more" if len(dropped) > _MOST else "")
     trials = "1 planned trial" if len(dropped) == 1 else f"{len(dropped)} planned trials"
-    losses = f" and would drop {trials} ({named})" if dropped else ""
-    reasons = f": {', '.join(changes)}" if changes else ""
+    losses = f"; {trials} would be dropped: {named}" if dropped else ""
+    reasons = f" ({', '.join(changes)})" if changes else ""
     raise StoreError(
-        f"{store.path} holds another study; this one differs{losses}{reasons}. Name another folder with --out, or "
-        "replace the study with --replace (what it drops stays until `byrote clean`)"
+        f"{store.path} holds the results of another study{reasons}{losses}. Name another folder with --out, or take "
+        "this one with --replace: what is dropped stays until `byrote clean`"
     )
 
 
