@@ -39,16 +39,18 @@ def run_tasks(
     for task in tasks:
         waiting.put(task)
     hub = _Hub(waiting, setup, threads, listener, on_lost)
-    pool = [threading.Thread(target=hub.serve, daemon=True) for _ in range(min(workers, len(tasks)))]
+    started: list[threading.Event] = []
     try:
-        for thread in pool:
-            thread.start()
-        for thread in pool:
-            thread.join()
+        for _ in range(min(workers, len(tasks))):
+            ended = threading.Event()
+            threading.Thread(target=hub.serve, args=(ended,), daemon=True).start()
+            started.append(ended)
+        for ended in started:
+            ended.wait()
     finally:
         hub.stop()
-        for thread in pool:
-            thread.join()
+        for ended in started:  # not Thread.join: one that Ctrl-C interrupted takes the thread for ended (before 3.13)
+            ended.wait()
     if hub.broken:
         raise hub.broken[0]
 
@@ -69,8 +71,8 @@ class _Hub:
         self.broken: list[Exception] = []
         self._pool = _Pool()
 
-    def serve(self) -> None:
-        """Start a worker and feed it until no task is left; another where it dies."""
+    def serve(self, ended: threading.Event) -> None:
+        """Start a worker and feed it until no task is left; another where it dies. Sets `ended` when all is over."""
         try:
             task = self._next()
             while task is not None:
@@ -85,6 +87,8 @@ class _Hub:
         except Exception as error:  # noqa: BLE001 (the thread ends; run_tasks raises it)
             self.broken.append(error)
             self.stop()
+        finally:
+            ended.set()
 
     def stop(self) -> None:
         """End all workers; none is started after it, and the tasks that they were at are not lost but interrupted."""

@@ -102,6 +102,8 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
         rows["timings"] += timing_rows(run, planned["trial"], planned)
+        if not trial.roles:
+            continue
         if trial.tuned is not None and base_scores is not None:
             for stratum in strata_of(trial.roles):
                 this = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, null)
