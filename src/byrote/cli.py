@@ -144,13 +144,15 @@ def status(run_folder: Path, /) -> None:
         table.add_row(planned["label"], *states)
     out_console.print(table)
     for stage, error in failures.items():
-        out_console.print(f"failed: {stage}: {error}", style="red", markup=False)
+        out_console.print(f"failed: {stage}: {error}", style="red", markup=False, soft_wrap=True)
     unplanned = leftovers(store)
     for leftover in unplanned:
-        out_console.print(f"no longer planned: {leftover.label}: {leftover.path}", markup=False, highlight=False)
+        line = f"no longer planned: {leftover.label}: {leftover.path}"
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
     if unplanned:
         size = _mebibytes(sum(leftover.size for leftover in unplanned))
-        out_console.print(f"`byrote clean {run_folder}` removes what is no longer planned ({size})", markup=False)
+        line = f"`byrote clean {run_folder}` removes what is no longer planned ({size})"
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command
@@ -175,7 +177,7 @@ def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative=""
     done = "would be removed" if dry_run else "removed"
     for leftover in unplanned:
         line = f"{done}: {leftover.label}: {leftover.path} ({_mebibytes(leftover.size)})"
-        out_console.print(line, markup=False, highlight=False)
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
     total = _mebibytes(sum(leftover.size for leftover in unplanned))
     out_console.print(f"{total} {done}" if unplanned else "everything in the run is planned", highlight=False)
 
