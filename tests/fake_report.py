@@ -2,7 +2,7 @@
 
 import re
 
-from byrote.report import write_report
+from byrote.report import report_page
 from byrote.study import dump_study, load_study
 
 
@@ -21,8 +21,10 @@ def report(tables, folder, **how):
         "drawn": (),
         **how,
     }
-    write_report(folder / "report.html", study=study, tables=tables, **told)
-    return (folder / "report.html").read_text()
+    folder.mkdir(parents=True, exist_ok=True)
+    page = report_page(study=study, tables=tables, **told)
+    (folder / "report.html").write_text(page)
+    return page
 
 
 def text_of(page):

@@ -66,6 +66,46 @@ def test_a_failed_trial_gives_status_one_and_says_why(
     assert "lower training.learning_rate" in capsys.readouterr().out
 
 
+def test_another_study_is_refused_replaced_and_cleaned_away(
+    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "run"
+    command = ("run", study_file, "--training.epochs", "1", "--extraction.untargeted.completions", "0", "--out", out)
+    assert byrote(*command, "--grid.matrices", "[[q]]") == 0
+    report = (out / "report.html").read_bytes()
+    capsys.readouterr()
+    assert byrote(*command, "--grid.matrices", "[[v]]") == 2
+    error = capsys.readouterr().err
+    assert "error: " in error
+    assert "q · rank 2 · seed 13. Name another folder with --out, or take this one with --replace" in error
+    assert (out / "report.html").read_bytes() == report
+    assert byrote(*command, "--grid.matrices", "[[v]]", "--replace") == 0
+    capsys.readouterr()
+    assert byrote("status", out) == 0
+    shown = capsys.readouterr().out
+    assert "no longer planned: q · rank 2 · seed 13: trials/" in shown
+    assert f"`byrote clean {out}` removes what is no longer planned" in shown
+    assert byrote("clean", out, "--dry-run") == 0
+    assert "would be removed: q · rank 2 · seed 13: trials/" in capsys.readouterr().out
+    assert len(list((out / "trials").iterdir())) == 2
+    assert byrote("clean", out) == 0
+    assert "removed: q · rank 2 · seed 13: trials/" in capsys.readouterr().out
+    assert len(list((out / "trials").iterdir())) == 1
+    assert byrote("clean", out) == 0
+    assert "everything in the run is planned" in capsys.readouterr().out
+    # None of its trials is whole any more: the report says so.
+    (trial,) = (out / "trials").iterdir()
+    scores = next(trial.glob("scores/*/scores.parquet"))
+    scores.write_bytes(scores.read_bytes()[:-9])
+    assert byrote("report", out) == 0
+    assert "0 of 1 trial finished; 1 is damaged." in (out / "report.html").read_text()
+    capsys.readouterr()
+    assert byrote("status", out) == 0
+    shown = capsys.readouterr().out
+    assert "damaged: scores.parquet has" in shown
+    assert "`byrote run` does it again" in shown
+
+
 def test_studies_are_listed_and_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert byrote("studies") == 0
     assert "paper/table-3.1" in capsys.readouterr().out

@@ -1,12 +1,19 @@
 """A run folder: whole stages or none, one writer, private records, no room."""
 
 import json
+import os
+import socket
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 
 from byrote.errors import StoreError
 from byrote.records import MEMBERS, Record
@@ -62,6 +69,116 @@ def test_a_second_writer_is_told_who_holds_the_run(run: Run):
     assert "StoreError: another byrote (process " in second.stderr
     with run.locked():
         pass
+
+
+def test_the_lock_says_who_holds_it_and_is_free_once_its_holder_is_gone(run: Run):
+    assert run.writer() is None
+    with run.locked():
+        assert run.writer() == f"process {os.getpid()} on {socket.gethostname()}"
+        with (
+            pytest.raises(StoreError, match=f"another byrote .process {os.getpid()} on .* is writing to"),
+            run.locked(),
+        ):
+            pass
+    assert run.writer() is None
+    assert f"process {os.getpid()}" in (run.path / ".lock").read_text()  # it stays, and says nothing by itself
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda data: data.write_text("xy"), "data has 2 bytes where 1 were written"),
+        (lambda data: data.write_text("y"), "data holds other bytes than were written"),
+        (lambda data: data.unlink(), "data is gone"),
+        (lambda data: (data.parent / "manifest.json").write_text("{"), "manifest.json cannot be read"),
+        (lambda data: (data.parent / "manifest.json").unlink(), "manifest.json is gone"),
+    ],
+)
+def test_a_damaged_stage_is_not_there_and_can_be_written_again(run: Run, harm: Any, reason: str):
+    write(run, "base/a")
+    assert run.damage("base/a") is None
+    harm(run.path / "base/a/data")
+    assert not run.has("base/a")
+    assert str(run.damage("base/a")).startswith(reason)
+    assert list(run.discard_damaged(["base/a", "base/never-written"])) == ["base/a"]
+    write(run, "base/a")
+    assert run.has("base/a")
+
+
+def test_weights_are_hashed_only_where_that_is_asked_for(run: Run):
+    with run.stage("trials/a", {"stage": "finetune"}) as (folder, _):
+        (folder / "adapter.safetensors").write_text("x")
+    (run.path / "trials/a/adapter.safetensors").write_text("y")
+    assert run.damage("trials/a") is None
+    assert run.damage("trials/a", weights=True) == "adapter.safetensors holds other bytes than were written"
+
+
+@pytest.mark.parametrize("name", ["scores.parquet", "log.jsonl", "adapter/adapter_model.safetensors"])
+def test_a_stage_of_a_version_without_hashes_is_damaged_where_a_file_is_gone_or_does_not_open(run: Run, name: str):
+    kind = "scores" if name == "scores.parquet" else "finetune"
+    files = ("scores.parquet",) if kind == "scores" else ("adapter/adapter_config.json", "log.jsonl", name)
+    place = run.path / "trials/a"
+    (place / "adapter").mkdir(parents=True)
+    (place / "manifest.json").write_text(json.dumps({"stage": kind}))
+    for file in files:
+        (place / file).write_text("{}")
+    if kind == "scores":
+        pq.write_table(pa.table({"a": [1]}), place / name)
+    else:
+        save_file({"a": np.zeros(3)}, place / "adapter/adapter_model.safetensors")
+    assert run.has("trials/a")
+    whole = (place / name).read_bytes()
+    (place / name).write_bytes(whole[:-3])
+    assert run.has("trials/a") == (name == "log.jsonl")
+    (place / name).unlink()
+    assert run.damage("trials/a") == f"{Path(name).name} is gone"
+
+
+def test_a_checkpoint_comes_back_to_the_bit_for_its_owner_alone(run: Run):
+    arrays = {
+        "a": np.array([[0.1, -0.0]], np.float32),
+        "step": np.array(3.0, np.float32),
+        "g": np.arange(9, dtype="u1"),
+    }
+    facts = {"loss": 0.1 + 0.2, "trials": ["a"]}
+    assert run.checkpoint("trials/a") is None
+    run.write_checkpoint("trials/a", {"a": np.zeros(2)}, {})
+    run.write_checkpoint("trials/a", arrays, facts)
+    (file,) = (run.path / "checkpoints").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    kept, told = run.checkpoint("trials/a")  # type: ignore[misc]
+    assert told == facts
+    assert {name: (a.shape, a.tobytes()) for name, a in kept.items()} == {
+        name: (a.shape, a.tobytes()) for name, a in arrays.items()
+    }
+    with run.locked():
+        assert run.checkpoint("trials/a")
+    whole = file.read_bytes()
+    for data in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+        file.write_bytes(data)
+        with pytest.raises(StoreError, match=r"the checkpoint .*a\.safetensors"):
+            run.checkpoint("trials/a")
+    run.drop_checkpoint("trials/a")
+    assert run.checkpoint("trials/a") is None
+
+
+def test_planned_stages_know_plans_with_one_null_trial_and_with_several(run: Run):
+    row = {"trial": "a", "finetune": "trials/a", "scores": "trials/a/scores/s", "completions": None}
+    null = {"trial": "n", "finetune": "trials/n", "scores": None}
+    base = {"scores": "base/s", "completions": None}
+    wanted = {"base/s": "base", "base/c": "base", "trials/a": "a", "trials/a/scores/s": "a", "trials/n": "n"}
+    for nulls in ({"null": null}, {"nulls": [null]}, {"null": null, "nulls": [null]}):
+        run.write_json("plan.json", {"base": base, "canaries": "base/c", "trials": [row], **nulls})
+        assert run.planned_stages() == wanted
+    run.write_json("plan.json", {"base": base, "trials": [row], "null": None})
+    assert set(run.planned_stages()) == {"base/s", "trials/a", "trials/a/scores/s"}
+
+
+def test_a_text_is_whole_or_the_last_one(run: Run):
+    run.write_text("report.html", "one")
+    with pytest.raises(UnicodeEncodeError):
+        run.write_text("report.html", "two\ud800")
+    assert [(p.name, p.read_text()) for p in run.path.iterdir()] == [("report.html", "one")]
 
 
 def test_records_are_for_their_owner_alone(run: Run):

@@ -41,12 +41,13 @@ def run(
     study: "Study | str | Path | Mapping[str, Any]",
     out: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    replace: bool = False,
 ) -> "Outcome":
     """Run a study: a path, the name of one that comes with byrote, a mapping or a Study. See
     `byrote.running.pipeline.run`."""
     from byrote.running import pipeline
 
-    return pipeline.run(study, out, overrides)
+    return pipeline.run(study, out, overrides, replace=replace)
 
 
 @dataclass(frozen=True)

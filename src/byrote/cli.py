@@ -45,7 +45,7 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
         err_console.print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
-        err_console.print("interrupted; the same command goes on from the last finished stage")
+        err_console.print("interrupted; the same command goes on from the last finished stage or checkpoint")
         sys.exit(130)
 
 
@@ -53,7 +53,14 @@ Options = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 
 
 @app.command
-def run(study: str, /, *options: Options, out: Path | None = None, workers: int | None = None) -> int:
+def run(
+    study: str,
+    /,
+    *options: Options,
+    out: Path | None = None,
+    workers: int | None = None,
+    replace: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
     """Fine-tune, attack, prompt, tabulate, draw, report. The same command resumes.
 
     Every setting of a study is an option under its dotted name: `byrote run demo --training.epochs 1
@@ -67,6 +74,8 @@ def run(study: str, /, *options: Options, out: Path | None = None, workers: int 
         The run folder; runs/NAME unless told.
     workers
         Trials side by side, each with its share of the cores; one a core unless told (machine.workers).
+    replace
+        Take a run folder whose study planned other trials, or was on another corpus or model.
     """
     overrides = parse_overrides(options)
     if workers is not None:
@@ -74,7 +83,7 @@ def run(study: str, /, *options: Options, out: Path | None = None, workers: int 
     resolved = load_study(study, overrides)
     from byrote.running import pipeline
 
-    outcome = pipeline.run(resolved, out, listener=_Terminal())
+    outcome = pipeline.run(resolved, out, listener=_Terminal(), replace=replace)
     _print_auc(outcome.path)
     out_console.print(f"report: {outcome.report}", markup=False)
     if outcome.failures:
@@ -119,7 +128,9 @@ def plan(study: str, /, *options: Options) -> None:
 
 @app.command
 def status(run_folder: Path, /) -> None:
-    """Each trial and stage of a run: done, waiting, running, failed and why."""
+    """Each trial and stage of a run: done, waiting, running, interrupted, damaged, failed and why; what is no longer
+    planned."""
+    from byrote.leftovers import leftovers
     from byrote.store import STAGES, Run
     from byrote.tables.trials import stage_state
 
@@ -134,7 +145,42 @@ def status(run_folder: Path, /) -> None:
         table.add_row(planned["label"], *states)
     out_console.print(table)
     for stage, error in failures.items():
-        out_console.print(f"failed: {stage}: {error}", style="red", markup=False)
+        out_console.print(f"failed: {stage}: {error}", style="red", markup=False, soft_wrap=True)
+    unplanned = leftovers(store)
+    for leftover in unplanned:
+        line = f"no longer planned: {leftover.label}: {leftover.path}"
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if unplanned:
+        size = _mebibytes(sum(leftover.size for leftover in unplanned))
+        line = f"`byrote clean {run_folder}` removes what is no longer planned ({size})"
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command
+def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Remove from a run the trials and stages that its study no longer plans.
+
+    Parameters
+    ----------
+    dry_run
+        Say what would be removed, and remove nothing.
+    """
+    from byrote.leftovers import clean as remove_leftovers
+    from byrote.leftovers import leftovers
+    from byrote.store import Run
+
+    store = Run.open(run_folder)
+    if dry_run:
+        unplanned = leftovers(store)
+    else:
+        with store.locked():
+            unplanned = remove_leftovers(store)
+    done = "would be removed" if dry_run else "removed"
+    for leftover in unplanned:
+        line = f"{done}: {leftover.label}: {leftover.path} ({_mebibytes(leftover.size)})"
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
+    total = _mebibytes(sum(leftover.size for leftover in unplanned))
+    out_console.print(f"{total} {done}" if unplanned else "everything in the run is planned", highlight=False)
 
 
 @app.command
@@ -227,6 +273,10 @@ def _print_auc(run_folder: Path) -> None:
         numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_base"]), _number(row["auc_blind"])]
         table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)
     out_console.print(table)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
 
 
 def _duration(seconds: float) -> str:

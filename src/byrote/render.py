@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from byrote import figures, tables
-from byrote.report import write_report
+from byrote.report import report_page
 from byrote.store import STAGES, Run
 
 
@@ -13,12 +13,14 @@ def render(run: Run) -> Path:
     provenance = study.get("provenance") or {}
     found = tables.write(run)
     drawn = figures.draw_all(
-        found, run.path / "figures", primary=study["membership"]["primary"], compare_to=study["report"]["compare_to"]
+        found,
+        run.path / "figures",
+        primary=study["membership"]["primary"],
+        compare_to=study["report"]["compare_to"],
+        write=run.write_bytes,
     )
     texts = {r.record: r.text for r in run.records()} if study["report"]["include_text"] else None
-    path = run.path / "report.html"
-    write_report(
-        path,
+    page = report_page(
         study=study,
         tables=found,
         drawn=drawn,
@@ -28,7 +30,8 @@ def render(run: Run) -> Path:
         versions=provenance.get("versions", {}),
         created=_last_created(run, plan),
     )
-    return path
+    run.write_text("report.html", page)
+    return run.path / "report.html"
 
 
 def _last_created(run: Run, plan: dict) -> str:

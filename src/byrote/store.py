@@ -5,22 +5,24 @@ says what made it. Everything else in the run (tables, figures, report) can be c
 """
 
 import errno
-import fcntl
 import json
 import os
 import shutil
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from byrote import checkpoints, locks
 from byrote.errors import StoreError
+from byrote.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
 from byrote.records import (
     Assignment,
     Completion,
@@ -35,7 +37,6 @@ from byrote.records import (
     roles_to_table,
 )
 
-MANIFEST = "manifest.json"
 STAGES = ("finetune", "scores", "completions", "untargeted")  # of a trial; the base model has all but the first
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -74,34 +75,74 @@ class Run:
         """
         with self._writing():
             self.path.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / ".lock").open("a+")
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                handle.seek(0)
-                holder = handle.read().strip() or "unknown"
-                raise StoreError(
-                    f"another byrote (process {holder}) is writing to {self.path}; wait for it, or name another --out"
-                ) from None
-            handle.seek(0)
-            handle.truncate()
-            handle.write(str(os.getpid()))
-            handle.flush()
+            self._lock.touch()
+        with locks.hold(self._lock):
             for left in self.path.rglob(".part-*"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             yield
 
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
+    def writer(self) -> str | None:
+        """The process that is writing to the run now; None where there is none, however the last one ended."""
+        return locks.holder(self._lock)
+
     # --- stages -------------------------------------------------------------------------------------------------
 
     def has(self, stage: str) -> bool:
-        """Whether a stage is finished."""
-        return (self.path / stage / MANIFEST).is_file()
+        """Whether a stage is finished and its files are those that were written."""
+        return (self.path / stage / MANIFEST).is_file() and self.damage(stage) is None
+
+    def damage(self, stage: str, weights: bool = False) -> str | None:
+        """Why the files of a stage are not those that were written; None where they are, or there is no such stage.
+
+        `weights`: read adapter weights too, which may be large; without it their size alone is compared.
+        """
+        folder = self.path / stage
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return None
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+        except FileNotFoundError:
+            return f"{MANIFEST} is gone"
+        except (OSError, ValueError) as error:
+            return f"{MANIFEST} cannot be read: {error}"
+        return damage_of(folder, manifest, weights)
+
+    def damages(self) -> list[dict[str, Any]]:
+        """Planned stages that are damaged, and roles and records that are, as rows of `failures`."""
+        found = [(stage, trial, self.damage(stage)) for stage, trial in self.planned_stages().items()]
+        found += [("records", "base", self._file_damage("records.parquet"))]
+        rows = planned_rows(self.plan())
+        found += [(f"roles/{row['roles']}", row["trial"], self.roles_damage(row["roles"])) for row in rows]
+        return [
+            {"stage": stage, "trial": trial, "error": f"damaged: {reason}; `byrote run` does it again"}
+            for stage, trial, reason in found
+            if reason
+        ]
+
+    def roles_damage(self, key: str) -> str | None:
+        """Why the roles under a key are not those that were written; None where they are."""
+        return self._file_damage(f"roles/{key}.parquet")
+
+    def _file_damage(self, name: str) -> str | None:
+        was = self.plan().get("files", {}).get(name)
+        return changed(self.path / name, was) if was else unreadable(self.path / name)
+
+    def discard_damaged(self, stages: Iterable[str]) -> dict[str, str]:
+        """Remove those of the stages that are damaged, so that they are done again; returns the reasons. With a trained
+        adapter go the stages that were measured on it."""
+        reasons = {stage: reason for stage in stages if (reason := self.damage(stage, weights=True))}
+        for stage in reasons:
+            self.remove(stage)
+        return reasons
 
     def is_being_written(self, stage: str) -> bool:
-        """Whether a stage has been begun and not finished; a killed run leaves it so until the next begins."""
+        """Whether a stage has been begun and not finished, by this moment's writer or by one that was killed."""
         place = self.path / stage
-        return (place.parent / f".part-{place.name}").is_dir()
+        return (place.parent / f".part-{place.name}").is_dir() or checkpoints.place(self.path, stage).is_file()
 
     @contextmanager
     def stage(self, stage: str, manifest: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -114,6 +155,7 @@ class Run:
         try:
             yield part, notes
             with self._writing():
+                notes["files"] = fingerprints(part)
                 (part / MANIFEST).write_text(json.dumps(notes, indent=1, allow_nan=False) + "\n")
                 for file in [p for p in part.rglob("*") if p.is_file()]:
                     _sync(file)
@@ -140,21 +182,56 @@ class Run:
             "traceback": "".join(traceback.format_exception(error)),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        self.write_json(f"failures/{_flat(stage)}.json", row)
+        self.write_json(self.failure_file(stage).relative_to(self.path).as_posix(), row)
+
+    def failure_file(self, stage: str) -> Path:
+        """Where a stage's error is kept."""
+        return self.path / "failures" / f"{stage.replace('/', '-')}.json"
 
     def failures(self) -> list[dict[str, Any]]:
-        """Errors of the stages that failed and have not succeeded since; of the planned ones, where there is a plan."""
+        """Errors of the stages that failed and have not succeeded since, and damage; where there is a plan, those of
+        the planned ones alone."""
         kept = [self._json(f"failures/{p.name}") for p in sorted((self.path / "failures").glob("*.json"))]
         if not (self.path / "plan.json").is_file():
             return kept
-        plan = self.plan()
-        rows = [plan["base"], *plan["trials"], plan.get("null") or {}]
-        planned = {row.get(name) for row in rows for name in STAGES}
-        return [failure for failure in kept if failure["stage"] in planned]
+        planned, damages = self.planned_stages(), self.damages()
+        damaged = {row["stage"] for row in damages}
+        return [row for row in kept if row["stage"] in planned and row["stage"] not in damaged] + damages
 
     def forget_failure(self, stage: str) -> None:
         """Drop the error of a stage that has succeeded."""
-        (self.path / "failures" / f"{_flat(stage)}.json").unlink(missing_ok=True)
+        self.failure_file(stage).unlink(missing_ok=True)
+
+    # --- a training that goes on ---------------------------------------------------------------------------------
+
+    def write_checkpoint(self, stage: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+        """Where the training of a stage stands, in place of the last such: whole or the last one, for its owner
+        alone."""
+        name = checkpoints.place(self.path, stage).relative_to(self.path).as_posix()
+        self._write(name, lambda part: part.write_bytes(checkpoints.pack(arrays, facts)), mode=0o600)
+
+    def checkpoint(self, stage: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """Where the training of a stage stood; None where nothing was kept. StoreError where it is damaged."""
+        return checkpoints.read(checkpoints.place(self.path, stage))
+
+    def drop_checkpoint(self, stage: str) -> None:
+        """Remove what was kept of a stage's training."""
+        checkpoints.place(self.path, stage).unlink(missing_ok=True)
+
+    # --- the plan ---------------------------------------------------------------------------------------------------
+
+    def planned_stages(self) -> dict[str, str]:
+        """Every stage that plan.json names → its trial, or `base`."""
+        plan = self.plan()
+        rows = [("base", stage) for stage in (*plan["base"].values(), plan.get("canaries"))]
+        rows += [(row["trial"], row.get(name)) for row in planned_rows(plan) for name in STAGES]
+        return {stage: trial for trial, stage in rows if stage}
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a folder of the run."""
+        place = self.path / name
+        with self._writing():
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 
     # --- what stages hold ---------------------------------------------------------------------------------------
 
@@ -210,10 +287,23 @@ class Run:
         """The trials of the study and where their stages are."""
         return self._json("plan.json")
 
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """plan.json, with the fingerprints of records and roles, which are written before it."""
+        names = ("records.parquet", *dict.fromkeys(f"roles/{row['roles']}.parquet" for row in planned_rows(plan)))
+        self.write_json("plan.json", {**plan, "files": {name: fingerprint(self.path / name) for name in names}})
+
     def write_json(self, name: str, value: Any) -> None:
         """A small JSON file of the run, whole or not there."""
         text = json.dumps(value, indent=1, allow_nan=False) + "\n"
         self._write(name, lambda part: part.write_text(text))
+
+    def write_text(self, name: str, text: str) -> None:
+        """A text file of the run, whole or not there."""
+        self._write(name, lambda part: part.write_text(text, encoding="utf-8"))
+
+    def write_bytes(self, path: Path, data: bytes) -> None:
+        """A file at a path in the run, whole or not there."""
+        self._write(path.relative_to(self.path).as_posix(), lambda part: part.write_bytes(data))
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """A result table as tables/NAME.csv and tables/NAME.parquet."""
@@ -259,7 +349,7 @@ class Run:
         try:
             return pq.read_table(self.path / name)
         except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(f"cannot read {self.path / name}: {error}; delete it and run the study again") from None
+            raise StoreError(f"cannot read {self.path / name}: {error}; `byrote run` writes it again") from None
 
     def _json(self, name: str) -> Any:
         try:
@@ -268,8 +358,17 @@ class Run:
             raise StoreError(f"cannot read {self.path / name}: {error}; run the study again") from None
 
 
-def _flat(stage: str) -> str:
-    return stage.replace("/", "-")
+def write_private(path: Path, table: pa.Table) -> None:
+    """A file of a stage readable by its owner alone: completions may repeat the records, which may be somebody's
+    health."""
+    path.touch(mode=0o600)
+    pq.write_table(table, path)
+
+
+def planned_rows(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The rows of a plan: its trials, then its null trials, of which earlier versions had at most one."""
+    single = plan.get("null")
+    return [*plan["trials"], *plan.get("nulls", [single] if single else [])]
 
 
 def _sync(path: Path) -> None:

@@ -1,6 +1,8 @@
 """The loop: exact effective batch, token-weighted loss, schedule, clipping, seeds."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,9 @@ from transformers import get_linear_schedule_with_warmup
 
 from byrote import lm
 from byrote.errors import StageError, StudyError
-from byrote.passes.finetune import Step, _accumulate, finetune, learning_rate_at, steps_of
+from byrote.passes.finetune import Position, Step, _accumulate, finetune, learning_rate_at, steps_of
 from byrote.study import Lora, Training
-from fakes import TEXTS, tiny_tokenizer
+from fakes import TEXTS, save_tiny_model, tiny_tokenizer
 
 PLAIN = {"epochs": 2, "learning_rate": 1e-2, "effective_batch": 4, "warmup_steps": 1, "seed": 3}
 
@@ -236,3 +238,63 @@ def test_side_by_side_the_same_training_gives_the_same_numbers(base: lm.Base):
     two, weights_two = train(base, 20, dropout=0.3)
     assert [s.loss for s in one] == [s.loss for s in two]
     assert all(torch.equal(weight, weights_two[name]) for name, weight in weights_one.items())
+
+
+class Interrupted(Exception):  # noqa: N818 (stands for a kill)
+    """Ends a training in its middle."""
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])  # gpt2 has dropout of its own, from the global generator
+@pytest.mark.parametrize("after", [1, 3, 5])  # in the first epoch, at its end, in the second
+def test_a_training_that_goes_on_gives_the_same_bytes_and_does_the_rest_alone(
+    architecture: str, after: int, tmp_path: Path
+):
+    base = lm.load_base(
+        lm.resolve_base(str(save_tiny_model(tmp_path, architecture))), "fp32", "none", torch.device("cpu")
+    )
+    lora = [Lora(matrices=("all-linear",), rank=2, dropout=0.3), Lora(matrices=("all-linear",), rank=1, dropout=0.1)]
+    training, kept = Training(**PLAIN, weight_decay=0.1), []
+
+    def keep(position: Callable[[], Position]) -> None:
+        kept.append(position())
+        if len(kept) == after:
+            raise Interrupted
+
+    whole = lm.attach_stack(base, lora, [1, 2])
+    log = finetune(whole, token_ids(), training, 40)
+    weights = [weights_of(whole, which) for which in (0, 1)]
+    lm.detach(base, whole)
+    broken = lm.attach_stack(base, lora, [1, 2])
+    with pytest.raises(Interrupted):
+        finetune(broken, token_ids(), training, 40, on_position=keep)
+    lm.detach(base, broken)
+    again, heard = lm.attach_stack(base, lora, [1, 2]), []
+    log_again = finetune(again, token_ids(), training, 999, heard.append, resume=kept[-1])
+    assert [step[0].step for step in heard] == list(range(after, 6))
+    assert [[replace(s, seconds=0) for s in steps] for steps in log_again] == [
+        [replace(s, seconds=0) for s in steps] for steps in log
+    ]
+    for which in (0, 1):
+        got = weights_of(again, which)
+        assert all(torch.equal(weight, got[name]) for name, weight in weights[which].items())
+
+
+def test_a_training_goes_on_with_the_room_that_it_had_come_to(base: lm.Base):
+    crowd(base, longest := max(map(len, token_ids())))
+    kept: list[Position] = []
+    adapted = lm.attach(base, Lora(), seed=1)
+    finetune(adapted, token_ids(), Training(**PLAIN), 8 * longest, on_position=lambda p: kept.append(p()))
+    lm.detach(base, adapted)
+    crowded, again = base.model.get_input_embeddings(), lm.attach(base, Lora(), seed=1)
+    before = crowded.refused
+    finetune(again, token_ids(), Training(**PLAIN), 8 * longest, resume=kept[2])
+    assert crowded.refused == before
+
+
+def test_a_position_of_another_adapter_is_refused(base: lm.Base):
+    kept: list[Position] = []
+    adapted = lm.attach(base, Lora(rank=2), seed=1)
+    finetune(adapted, token_ids(), Training(**PLAIN), 64, on_position=lambda p: kept.append(p()))
+    lm.detach(base, adapted)
+    with pytest.raises(ValueError, match="of other adapters"):
+        finetune(lm.attach(base, Lora(rank=3), seed=1), token_ids(), Training(**PLAIN), 64, resume=kept[0])

@@ -6,8 +6,9 @@ raises NotDrawnError with the reason, and the reason is reported.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Drawing
@@ -141,11 +142,13 @@ def draw_all(
     *,
     primary: str = "ratio",
     compare_to: str | None = None,
+    write: Callable[[Path, bytes], object] = Path.write_bytes,
 ) -> list[Drawn]:
     """Write every figure that has data to `folder` as svg and png; one entry a figure of FIGURES, in its order.
 
-    primary: the study's primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers. The same tables give
-    the same bytes of svg. A figure that is not drawn any more loses its old files.
+    primary: the study's primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers · write: how a
+    file is written. The same tables give the same bytes of svg. A figure that is not drawn any more loses its old
+    files.
     StudyError for an unknown compare_to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,10 +156,17 @@ def draw_all(
     if compare_to is not None:
         published = find_published(compare_to)
         options = Options(primary, published.frame(), f"published,\n{published.model}")
-    return [_draw(name, figure, tables, folder, options) for name, figure in FIGURES.items()]
+    return [_draw(name, figure, tables, folder, options, write) for name, figure in FIGURES.items()]
 
 
-def _draw(name: str, figure: Figure, tables: "Tables", folder: Path, options: Options) -> Drawn:
+def _draw(
+    name: str,
+    figure: Figure,
+    tables: "Tables",
+    folder: Path,
+    options: Options,
+    write: Callable[[Path, bytes], object],
+) -> Drawn:
     svg, png = folder / f"{name}.svg", folder / f"{name}.png"
     try:
         empty = [need for need in figure.needs if getattr(tables, need).empty]
@@ -164,11 +174,18 @@ def _draw(name: str, figure: Figure, tables: "Tables", folder: Path, options: Op
             raise NotDrawnError(f"no rows in the table {' and in '.join(empty)}")
         with rc_context(STYLE):
             drawing = figure.function(tables, options)
-            drawing.savefig(svg, format="svg", metadata={"Date": None, "Creator": "byrote", "Title": figure.title})
+            told = {"Date": None, "Creator": "byrote", "Title": figure.title}
+            write(svg, _image(drawing, format="svg", metadata=told))
             drawing.set_layout_engine("none")  # it stays as laid out for the svg
-            drawing.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"})
+            write(png, _image(drawing, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"}))
     except NotDrawnError as missing:
         svg.unlink(missing_ok=True)
         png.unlink(missing_ok=True)
         return Drawn(name, figure.title, None, None, str(missing), figure.caption)
     return Drawn(name, figure.title, svg, png, None, figure.caption)
+
+
+def _image(drawing: Drawing, **how: Any) -> bytes:
+    image = BytesIO()
+    drawing.savefig(image, **how)
+    return image.getvalue()

@@ -5,7 +5,7 @@ PEFT is the format on disk: adapter_config.json and adapter_model.safetensors.
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,21 @@ def seeded(seed: int) -> Iterator[None]:
         if in_use:
             torch.cuda.manual_seed_all(seed)
         yield
+
+
+def generator_states() -> dict[str, torch.Tensor]:
+    """The states of torch's global generators, by device: the processor's, and those of GPUs in use."""
+    states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return {"cpu": torch.get_rng_state(), **{f"cuda:{i}": state for i, state in enumerate(states)}}
+
+
+def restore_generators(states: Mapping[str, torch.Tensor]) -> None:
+    """Set torch's global generators to `generator_states`; call it under `seeded`. A device that is not here is left
+    out."""
+    torch.set_rng_state(states["cpu"])
+    for i in range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ():
+        if f"cuda:{i}" in states:
+            torch.cuda.set_rng_state(states[f"cuda:{i}"], i)
 
 
 class Adapted(nn.Module):
@@ -158,6 +173,7 @@ def save_adapter(adapted: Adapted, folder: Path, base_name: str, which: int = 0)
     save_file(
         {n: w.cpu().contiguous() for n, w in sorted(weights.items())}, folder / WEIGHTS, metadata={"format": "pt"}
     )
+    (folder / WEIGHTS).chmod(0o600)  # as sensitive as the records
     modules = dict(adapted.inner.named_modules())
     config = LoraConfig(
         task_type="CAUSAL_LM",

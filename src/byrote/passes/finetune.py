@@ -6,7 +6,7 @@ Read it top to bottom. Axes: K adapters, B records a micro-batch, T tokens, S ta
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from byrote.errors import StageError, StudyError
 from byrote.lm import (
     Adapted,
+    generator_states,
     head_nll,
     in_threads,
     is_out_of_memory,
@@ -22,6 +23,7 @@ from byrote.lm import (
     packed_hidden,
     packing,
     repeated,
+    restore_generators,
     seeded,
     side_by_side,
 )
@@ -45,6 +47,28 @@ class Step:
     seconds: float
     micro_batch_tokens: int
     checkpointing: bool
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a step may take: tokens in one forward pass, and whether activations are computed again in the backward."""
+
+    micro_batch_tokens: int
+    checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands after a step: all that it needs to go on to the same bytes.
+
+    steps: those done, a Step an adapter · arrays: by name the weights, AdamW's state of each, and the global generators
+    (`weight.0`, `adamw.0.exp_avg`, `generator.cpu` …). Order and schedule follow from the number of steps, dropout from
+    the step, so they need nothing more.
+    """
+
+    steps: tuple[tuple[Step, ...], ...]
+    room: Room
+    arrays: Mapping[str, np.ndarray]
 
 
 def steps_of(records: int, training: Training) -> int:
@@ -72,6 +96,8 @@ def finetune(
     training: Training,
     micro_batch_tokens: int,
     on_step: Callable[[tuple[Step, ...]], None] = lambda _: None,
+    resume: Position | None = None,
+    on_position: Callable[[Callable[[], Position]], None] = lambda _: None,
 ) -> list[list[Step]]:
     """Train the adapters on a base model in place, all of a stack in one pass; leaves the model in eval mode.
 
@@ -79,6 +105,8 @@ def finetune(
     copies of a micro-batch of at most `micro_batch_tokens` tokens. The effective batch is exact whatever the
     micro-batch; every target of a step weighs the same. `training.seed` rules the order; the adapters' seeds their
     dropout. `on_step` hears each step, one Step an adapter; returned is the list of steps of each adapter.
+    `on_position` is called after each step with a function that takes down where the training stands; given as `resume`
+    to fresh adapters of the same kind, training goes on from there. ValueError where it is of other adapters.
     Raises StudyError for a warm-up longer than the training, StageError where the loss stops being a number.
     """
     steps, seed = steps_of(len(token_ids), training), training.seed
@@ -88,13 +116,21 @@ def finetune(
     optimizer = torch.optim.AdamW(
         weights, lr=training.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=training.weight_decay, fused=True
     )
-    done: list[tuple[Step, ...]] = []
-    room = Room(micro_batch_tokens)
+    done: list[tuple[Step, ...]] = list(resume.steps) if resume else []
+    room, an_epoch = resume.room if resume else Room(micro_batch_tokens), steps // training.epochs
+
+    def position() -> Position:
+        return Position(tuple(done), room, _arrays(weights, optimizer))
+
     adapted.train()
+    adapted.checkpoint(room.checkpointing)
     with packing(adapted), seeded(seed):  # for dropout that the base model has of its own
-        for epoch in range(training.epochs):
+        if resume:
+            _restore(resume.arrays, weights, optimizer)
+        for epoch in range(len(done) // an_epoch, training.epochs):
             order = np.random.default_rng([seed, epoch]).permutation(len(token_ids))
-            for first in range(0, len(order), training.effective_batch):
+            behind = (len(done) - epoch * an_epoch) * training.effective_batch
+            for first in range(behind, len(order), training.effective_batch):
                 started = time.perf_counter()
                 sequences = [token_ids[i] for i in order[first : first + training.effective_batch]]
                 targets = sum(max(len(s) - 1, 0) for s in sequences)
@@ -127,17 +163,42 @@ def finetune(
                     )
                 )
                 on_step(done[-1])
+                on_position(position)
     adapted.eval()
     adapted.checkpoint(False)
     return [list(steps) for steps in zip(*done, strict=True)]
 
 
-@dataclass(frozen=True)
-class Room:
-    """What a step may take: tokens in one forward pass, and whether activations are computed again in the backward."""
+def _arrays(weights: Sequence[torch.Tensor], optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
+    """What training changes, as copies of its own."""
+    tensors = {f"weight.{i}": weight for i, weight in enumerate(weights)}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"adamw.{i}.{name}": tensor for name, tensor in state.items()}
+    tensors |= {f"generator.{name}": state for name, state in generator_states().items()}
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
 
-    micro_batch_tokens: int
-    checkpointing: bool = False
+
+def _restore(
+    arrays: Mapping[str, np.ndarray], weights: Sequence[torch.Tensor], optimizer: torch.optim.Optimizer
+) -> None:
+    """The inverse of `_arrays`. ValueError where the arrays are of other weights."""
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    kept = {name: tuple(tensor.shape) for name, tensor in tensors.items() if name.startswith("weight.")}
+    if kept != {f"weight.{i}": tuple(weight.shape) for i, weight in enumerate(weights)}:
+        raise ValueError("the position is of other adapters than those that are trained")
+    state: dict[int, dict[str, torch.Tensor]] = {i: {} for i in range(len(weights))}
+    generators: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "weight":
+            weights[int(rest)].data.copy_(tensor)
+        elif kind == "adamw":
+            number, _, moment = rest.partition(".")
+            state[int(number)][moment] = tensor
+        else:
+            generators[rest] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    restore_generators(generators)
 
 
 def _with_room(adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, room: Room) -> tuple[list[float], Room]:

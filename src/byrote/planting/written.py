@@ -34,6 +34,11 @@ class Recipe:
     key: str
 
     @property
+    def stage(self) -> str:
+        """Where the texts lie in a run folder."""
+        return f"base/{self.key}"
+
+    @property
     def wanted(self) -> int:
         """Canaries and references."""
         return self.plan.count + self.plan.references

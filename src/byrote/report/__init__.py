@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 TEMPLATE = "report.html.j2"
 
 
-def write_report(
-    path: Path,
+def report_page(
     *,
     study: Mapping[str, Any],
     tables: "Tables",
@@ -27,18 +25,15 @@ def write_report(
     texts: Mapping[str, str] | None,
     versions: Mapping[str, str],
     created: str,
-) -> None:
-    """Write the report to `path`, whole or not at all.
+) -> str:
+    """The report as HTML.
 
     findings: kind, count, message of what reading the corpus brought up · failures: trial, stage, error · texts: record
     → text, or None for a report without any text · created: printed as given. Raises StudyError where
     `study.report.compare_to` names nothing published.
     """
     sections = sections_of(study, tables, drawn, findings, failures, texts, versions)
-    page = _template().render(name=study["name"], created=created, sections=sections)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    return _template().render(name=study["name"], created=created, sections=sections)
 
 
 def _template():

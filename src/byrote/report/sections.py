@@ -37,7 +37,7 @@ def sections_of(
     texts: Mapping[str, str] | None,
     versions: Mapping[str, str],
 ) -> list[Section]:
-    """Every section that the run has something for. Arguments as of `write_report`."""
+    """Every section that the run has something for. Arguments as of `report_page`."""
     primary, many = study["membership"]["primary"], study["canaries"]["design"] == "many"
     settings, utility = setting.setting_grid(study), joined(found.utility_sentences(tables))
     summary = found.summary_sentences(tables, primary, many)

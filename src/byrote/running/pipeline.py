@@ -3,7 +3,7 @@
 `run` prepares a study and does the stages that are missing, here or by worker processes beside each other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from byrote.planting.written import Invented, Maker, Recipe
 from byrote.render import render
 from byrote.running.layout import layout, stages_of, tasks_of
 from byrote.running.planning import Prepared, prepare
+from byrote.running.replacing import refuse_other_canaries, refuse_replacing
 from byrote.running.stages import Worker, write_canaries
 from byrote.running.workers import run_tasks
 from byrote.store import Run
@@ -36,43 +37,59 @@ def run(
     out: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
+    replace: bool = False,
 ) -> Outcome:
     """Fine-tune, attack, prompt, tabulate, draw, report; what is finished already is not done again.
 
-    out: the run folder, runs/NAME unless told. Raises ByroteError for what the user must mend first; a trial that fails
-    is kept as a failure and the others go on.
+    out: the run folder, runs/NAME unless told · replace: take a folder whose study planned other trials, or was on
+    another corpus or model; without it that is a StoreError. Raises ByroteError for what the user must mend first; a
+    trial that fails is kept as a failure and the others go on.
     """
     listener = listener or Silent()
     if not isinstance(study, Study):
         study = load_study(study, overrides)
     store = Run(out or Path("runs") / study.name)
-    prepared = prepare(study, listener, _maker(store, study, listener), _precision_of(store))
+    prepared = prepare(study, listener, _maker(store, study, listener, replace), _precision_of(store, replace))
     with store.locked():
+        if not replace:
+            refuse_replacing(store, prepared, listener)
         _write_plan(store, prepared)
+        _mend(store, list(store.planned_stages()), listener)
         _work(store, prepared, listener)
         listener.say("tables, figures and report")
         report = render(store)
     return Outcome(store.path, report, tuple(store.failures()))
 
 
-def _precision_of(store: Run) -> str | None:
-    """The number format that a run began with; None where nothing was begun."""
-    if not (store.path / "study.yaml").exists():
+def _precision_of(store: Run, replace: bool) -> str | None:
+    """The number format that a run began with; None where nothing was begun, or what was begun is replaced."""
+    if replace or not (store.path / "study.yaml").exists():
         return None
     return (store.study().get("provenance") or {}).get("precision")
 
 
-def _maker(store: Run, study: Study, listener: Listener) -> Maker:
+def _maker(store: Run, study: Study, listener: Listener, replace: bool) -> Maker:
     """Has the base model write canaries into the run, unless they are there."""
 
     def make(recipe: Recipe, precision: str) -> Invented:
-        stage = f"base/{recipe.key}"
-        if not store.has(stage):
+        if not store.has(recipe.stage):
+            if not replace:
+                refuse_other_canaries(store, recipe, listener)
             with store.locked():
-                write_canaries(store, stage, recipe, study, precision, listener)
-        return Invented(store.canary_texts(stage), store.manifest(stage)["refused"])
+                _mend(store, [recipe.stage], listener)
+                write_canaries(store, recipe.stage, recipe, study, precision, listener)
+        return Invented(store.canary_texts(recipe.stage), store.manifest(recipe.stage)["refused"])
 
     return make
+
+
+def _mend(store: Run, stages: Sequence[str], listener: Listener) -> None:
+    """Take away what is damaged, so that it is done again, and checkpoints of trainings that are done."""
+    for stage, reason in store.discard_damaged(stages).items():
+        listener.say(f"{stage} is damaged and is done again: {reason}")
+    for stage in stages:
+        if store.has(stage):
+            store.drop_checkpoint(stage)
 
 
 def _write_plan(store: Run, prepared: Prepared) -> None:
@@ -80,7 +97,7 @@ def _write_plan(store: Run, prepared: Prepared) -> None:
     for planned in prepared.planned:
         store.write_roles(planned.roles_key, list(planned.roles))
     store.write_study({**dump_study(prepared.study), "provenance": prepared.provenance()})
-    store.write_json("plan.json", prepared.plan())
+    store.write_plan(prepared.plan())
 
 
 def _work(store: Run, prepared: Prepared, listener: Listener) -> None:

@@ -93,6 +93,7 @@ class Prepared:
     base_scores: str
     base_completions: str | None
     base_untargeted: str | None
+    canaries: str | None
     start_id: int | None
 
     @property
@@ -120,6 +121,7 @@ class Prepared:
                 "completions": self.base_completions,
                 "untargeted": self.base_untargeted,
             },
+            "canaries": self.canaries,
             "trials": [planned.row() for planned in self.planned],
             "null": self.null.row() if self.null else None,
             "null_missing": self.null_missing,
@@ -171,7 +173,8 @@ def prepare(
     if chosen.instead_of:
         listener.say(f"precision: {chosen.why}")
     base = base_key(files.content, tokenizer.content, chosen.format, study.model.quantization)
-    written = _written(study, trials, records, tokenizer, context, base, lambda recipe: make(recipe, chosen.format))
+    recipe = recipe_of(trials, records, base)
+    written = _written(study, recipe, tokenizer, context, lambda recipe: make(recipe, chosen.format))
     records, findings = (*records, *written[0]), (*findings, *written[1])
     records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
     planned = tuple(_plan_trial(study, trial, records, records_digest, base, start_id) for trial in trials)
@@ -198,21 +201,19 @@ def prepare(
         f"base/{scores_key(base, records_digest)}",
         f"base/{completions_key(base, prompts_digest(base_prompts), study.extraction)}" if base_prompts else None,
         _untargeted(study, "base", base, start_id),
+        recipe.stage if recipe else None,
         start_id,
     )
 
 
 def _written(
     study: Study,
-    trials: Sequence[Trial],
-    records: Sequence[Record],
+    recipe: Recipe | None,
     tokenizer: lm.Tokenizer,
     context: int,
-    base: str,
     make: Callable[[Recipe], Invented],
 ) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
     """Canaries and references that the base model writes, tokenised as the corpus is; none where none are wanted."""
-    recipe = recipe_of(trials, records, base)
     if recipe is None:
         return (), ()
     found = make(recipe)

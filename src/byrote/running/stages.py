@@ -8,24 +8,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from byrote import lm
 from byrote.errors import ByroteError, StageError, StoreError
 from byrote.listener import Listener
 from byrote.passes.canaries import invent
-from byrote.passes.finetune import Step, finetune, steps_of
+from byrote.passes.finetune import Position, Step, finetune, steps_of
 from byrote.passes.generation import Prompt, complete, complete_freely, suffix_chances
 from byrote.passes.scoring import score
 from byrote.planting.written import Recipe
 from byrote.records import FreeCompletion, TokenScores, chances_to_table, completions_to_table, free_to_table
 from byrote.running.planning import Planned, Prepared
-from byrote.store import STAGES, Run, no_room
+from byrote.running.resuming import Checkpoints
+from byrote.store import STAGES, Run, no_room, write_private
 from byrote.study import Study
 
 
@@ -144,13 +143,10 @@ class Worker:
         first, machine = trials[0], self.prepared.study.machine
         steps = steps_of(len(first.training_ids), first.trial.training)
         most_tokens = machine.micro_batch_tokens or lm.micro_batch_tokens(self.base, len(trials))
+        checkpoints = Checkpoints(self.store, trials, machine)
+        resume = checkpoints.position(label, most_tokens, self.listener)
         with ExitStack() as stack:
-            places = [
-                stack.enter_context(
-                    self.store.stage(p.finetune, {"stage": "finetune", "key": p.key, **p.row()["settings"]})
-                )
-                for p in trials
-            ]
+            places = [stack.enter_context(self.store.stage(p.finetune, self._facts(p))) for p in trials]
             logs = [stack.enter_context((folder / "log.jsonl").open("w")) for folder, _ in places]
             advance = stack.enter_context(self.listener.task(f"fine-tune {label}", steps))
 
@@ -162,12 +158,22 @@ class Worker:
                 advance(1, f"loss {sum(one.loss for one in step) / len(step):.3f} · {rate:.0f} tokens/s")
 
             timed: dict[str, Any] = {}
+            for step in resume.steps if resume else ():
+                on_step(step)
             with self._timed(timed):
-                done = finetune(adapted, first.training_ids, first.trial.training, most_tokens, on_step)
-            timed["seconds"] /= len(trials)
+                done = finetune(
+                    adapted, first.training_ids, first.trial.training, most_tokens, on_step, resume, checkpoints.keep
+                )
+            timed["seconds"] = timed["seconds"] / len(trials) + _seconds(resume)
             for which, (folder, notes) in enumerate(places):
                 notes |= {**timed, **self._trained(adapted, which, done[which])}
                 lm.save_adapter(adapted, folder / "adapter", self.prepared.files.name, which)
+        checkpoints.drop()
+
+    def _facts(self, planned: Planned) -> dict[str, Any]:
+        """What the manifest says of a training before it begins."""
+        label = "null trial" if planned is self.prepared.null else planned.trial.label
+        return {"stage": "finetune", "key": planned.key, "label": label, **planned.row()["settings"]}
 
     def _trained(self, adapted: lm.Adapted, which: int, done: Sequence[Step]) -> dict[str, Any]:
         """What the manifest says of one adapter's training. StageError where it learned nothing."""
@@ -205,7 +211,7 @@ class Worker:
                     lambda tokens: advance(tokens, ""),
                 )
             notes["tokens"] = total
-            _write(folder / "scores.parquet", scores.to_table())
+            write_private(folder / "scores.parquet", scores.to_table())
 
     def _scoring_batch_tokens(self, stage: str) -> int:
         """Fixed by the base pass and used again by every trial, so that both see the same batches."""
@@ -236,9 +242,9 @@ class Worker:
                     lambda tokens: advance(tokens, ""),
                 )
                 chances = suffix_chances(network, prompts, extraction, machine.scoring_batch_tokens)
-            _write(folder / "suffixes.parquet", chances_to_table(chances))
+            write_private(folder / "suffixes.parquet", chances_to_table(chances))
             notes["tokens"] = sum(len(c.token_ids) for c in completions)
-            _write(folder / "completions.parquet", completions_to_table(completions))
+            write_private(folder / "completions.parquet", completions_to_table(completions))
 
     def _write_freely(
         self, stage: str, label: str, model: Callable[[], torch.nn.Module], detach: Callable[[], None] | None = None
@@ -262,9 +268,9 @@ class Worker:
                     detach()
                     scores["base"] = self._score_free(self.base.model, written, batch_tokens)
             notes["tokens"] = sum(len(c.token_ids) for c in written)
-            _write(folder / "completions.parquet", free_to_table(written))
+            write_private(folder / "completions.parquet", free_to_table(written))
             for name, found in scores.items():
-                _write(folder / f"{name}.parquet", found.to_table())
+                write_private(folder / f"{name}.parquet", found.to_table())
 
     def _free_completions(
         self, network: torch.nn.Module, batch: int, on_batch: Callable[[int], None]
@@ -314,10 +320,9 @@ def write_canaries(store: Run, stage: str, recipe: Recipe, study: Study, precisi
         tokenizer = lm.load_tokenizer(files)
         found = invent(recipe, base.model, tokenizer, base.context, lambda texts: advance(texts, ""))
         notes["refused"] = found.refused
-        _write(folder / "canaries.parquet", pa.table({"text": pa.array(found.texts, pa.string())}))
+        write_private(folder / "canaries.parquet", pa.table({"text": pa.array(found.texts, pa.string())}))
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    """A file readable by its owner alone: completions may repeat the records, which may be somebody's health."""
-    path.touch(mode=0o600)
-    pq.write_table(table, path)
+def _seconds(resume: Position | None) -> float:
+    """What one adapter's training took before it was interrupted."""
+    return sum(steps[0].seconds for steps in resume.steps) if resume else 0.0

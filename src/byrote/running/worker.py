@@ -52,6 +52,7 @@ def _die_with_parent() -> None:
 
 def main() -> None:
     """Serve until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     _die_with_parent()
     with os.fdopen(int(sys.argv[1]), "w") as handle:
         pipe = _Pipe(handle)

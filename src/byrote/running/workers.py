@@ -39,14 +39,18 @@ def run_tasks(
     for task in tasks:
         waiting.put(task)
     hub = _Hub(waiting, setup, threads, listener, on_lost)
-    pool = [threading.Thread(target=hub.serve, daemon=True) for _ in range(min(workers, len(tasks)))]
+    started: list[threading.Event] = []
     try:
-        for thread in pool:
-            thread.start()
-        for thread in pool:
-            thread.join()
+        for _ in range(min(workers, len(tasks))):
+            ended = threading.Event()
+            threading.Thread(target=hub.serve, args=(ended,), daemon=True).start()
+            started.append(ended)
+        for ended in started:
+            ended.wait()
     finally:
         hub.stop()
+        for ended in started:  # not Thread.join: one that Ctrl-C interrupted takes the thread for ended (before 3.13)
+            ended.wait()
     if hub.broken:
         raise hub.broken[0]
 
@@ -65,15 +69,14 @@ class _Hub:
         self.waiting, self.setup, self.threads = waiting, setup, threads
         self.listener, self.on_lost = listener, on_lost
         self.broken: list[Exception] = []
-        self._alive: set[subprocess.Popen[bytes]] = set()
-        self._lock = threading.Lock()
+        self._pool = _Pool()
 
-    def serve(self) -> None:
-        """Start a worker and feed it until no task is left; another where it dies."""
+    def serve(self, ended: threading.Event) -> None:
+        """Start a worker and feed it until no task is left; another where it dies. Sets `ended` when all is over."""
         try:
             task = self._next()
             while task is not None:
-                with _Process(self.setup, self.threads, self._lock, self._alive) as worker:
+                with _Process(self.setup, self.threads, self._pool) as worker:
                     while task is not None:
                         lost = self._one(worker, task)
                         if lost:
@@ -84,16 +87,16 @@ class _Hub:
         except Exception as error:  # noqa: BLE001 (the thread ends; run_tasks raises it)
             self.broken.append(error)
             self.stop()
+        finally:
+            ended.set()
 
     def stop(self) -> None:
-        """End all workers."""
-        with self._lock:
-            for process in self._alive:
-                process.kill()
+        """End all workers; none is started after it, and the tasks that they were at are not lost but interrupted."""
+        self._pool.stop()
 
     def _next(self) -> str | None:
         try:
-            return None if self.broken else self.waiting.get_nowait()
+            return None if self._pool.stopped else self.waiting.get_nowait()
         except queue.Empty:
             return None
 
@@ -116,13 +119,41 @@ class _Hub:
                     raise StageError(event[1])
                 elif kind == "done":
                     return None
-        return None if self.broken else worker.why()
+        return None if self._pool.stopped else worker.why()
+
+
+class _Pool:
+    """The worker processes that are alive."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._alive: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        """Count a process among them, or end it where all are to end."""
+        with self._lock:
+            self._alive.add(process)
+            if self.stopped:
+                process.kill()
+
+    def discard(self, process: subprocess.Popen[bytes]) -> None:
+        """Count a process among them no more."""
+        with self._lock:
+            self._alive.discard(process)
+
+    def stop(self) -> None:
+        """End them all, and those that are added later."""
+        with self._lock:
+            self.stopped = True
+            for process in self._alive:
+                process.kill()
 
 
 class _Process:
     """One worker process."""
 
-    def __init__(self, setup: Any, threads: int, lock: threading.Lock, alive: set[subprocess.Popen[bytes]]) -> None:
+    def __init__(self, setup: Any, threads: int, pool: _Pool) -> None:
         import pickle
 
         reading, writing = os.pipe()
@@ -130,9 +161,8 @@ class _Process:
         command = [sys.executable, "-m", "byrote.running.worker", str(writing)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(writing,), env=environment)
         os.close(writing)
-        self._reading, self._lock, self._alive = os.fdopen(reading), lock, alive
-        with lock:
-            alive.add(self._process)
+        self._reading, self._pool = os.fdopen(reading), pool
+        pool.add(self._process)
         payload = pickle.dumps(setup)
         self._send(len(payload).to_bytes(8, "big") + payload)
 
@@ -140,8 +170,7 @@ class _Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._alive.discard(self._process)
+        self._pool.discard(self._process)
         if self._process.stdin:
             try:
                 self._process.stdin.close()

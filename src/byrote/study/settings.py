@@ -298,6 +298,9 @@ class Machine(Part):
     )
     scoring_batch_tokens: int = Field(default=512, ge=1, description="most tokens in one forward pass of scoring")
     generation_batch: int = Field(default=200, ge=1, description="completions written side by side")
+    checkpoint_minutes: float | None = Field(
+        default=2, gt=0, description="between checkpoints, from which a killed training goes on; null for none"
+    )
 
 
 class Study(Part):

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from byrote.attacks import Attack, find_attacks
-from byrote.records import Record, TokenScores
+from byrote.records import Assignment, Record, TokenScores
 from byrote.statistics.blind import blind_auc
 from byrote.store import Run
 from byrote.tables.canaries import AuditSettings, audit_rows, canary_rows
@@ -98,10 +98,12 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
     seen: list[Seen] = []
     failed = {failure["stage"] for failure in run.failures()}
     for planned in plan["trials"]:
-        trial = Measured(planned, run.roles(planned["roles"]), _scores(run, planned["scores"]), base_scores)
+        trial = Measured(planned, _roles(run, planned["roles"]), _scores(run, planned["scores"]), base_scores)
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
         rows["timings"] += timing_rows(run, planned["trial"], planned)
+        if not trial.roles:
+            continue
         if trial.tuned is not None and base_scores is not None:
             for stratum in strata_of(trial.roles):
                 this = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, null)
@@ -196,6 +198,11 @@ def _untargeted(
 
 def _chance(study: Mapping[str, Any]) -> float:
     return (study["extraction"].get("chances") or [0.5])[0]
+
+
+def _roles(run: Run, key: str) -> list[Assignment]:
+    """Roles under a key; none where they are damaged, which the trial's state says."""
+    return [] if run.roles_damage(key) else run.roles(key)
 
 
 def _scores(run: Run, stage: str | None) -> TokenScores | None:

@@ -30,13 +30,14 @@ def trial_row(run: Run, trial: Measured, failed: set[str]) -> dict[str, Any]:
     planned = trial.row
     done = run.manifest(planned["finetune"]) if run.has(planned["finetune"]) else {}
     held_out = [a.record for a in trial.roles if a.role is Role.NONMEMBER]
+    members = sum(a.role is Role.MEMBER for a in trial.roles)
     planted = sorted({a.copies for a in trial.roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)})
     lora, training = planned["settings"]["lora"], planned["settings"]["training"]
     return {
         **trial.head,
         **{name: done.get(name) for name in ("trainable_parameters", "total_parameters", "steps", "loss")},
         "trainable_share": done["trainable_parameters"] / done["total_parameters"] if done else None,
-        "members": sum(a.role is Role.MEMBER for a in trial.roles),
+        "members": members if trial.roles else None,
         "perplexity_base": _perplexity(trial.base, held_out),
         "perplexity_tuned": _perplexity(trial.tuned, held_out),
         "state": _state(run, planned, failed),
@@ -50,22 +51,26 @@ def trial_row(run: Run, trial: Measured, failed: set[str]) -> dict[str, Any]:
 
 
 def _state(run: Run, planned: Mapping[str, Any], failed: set[str]) -> str:
-    """done, failed or waiting: the state of a planned trial."""
+    """done, damaged, failed or waiting: the state of a planned trial."""
     stages = [planned[name] for name in STAGES if planned.get(name)]
+    if run.roles_damage(planned["roles"]) or any(run.damage(stage) for stage in stages):
+        return "damaged"
     if all(run.has(stage) for stage in stages):
         return "done"
     return "failed" if failed & set(stages) else "waiting"
 
 
 def stage_state(run: Run, stage: str | None, failures: Mapping[str, str]) -> str:
-    """What `byrote status` says of a stage: not asked for, done, failed, running or waiting."""
+    """What `byrote status` says of a stage: not asked for, damaged, done, failed, running, interrupted or waiting."""
     if not stage:
         return "not asked for"
+    if run.damage(stage):
+        return "damaged"
     if run.has(stage):
         return "done"
-    if stage in failures:
-        return "failed"
-    return "running" if run.is_being_written(stage) else "waiting"
+    if run.is_being_written(stage):
+        return "running" if run.writer() else "interrupted"
+    return "failed" if stage in failures else "waiting"
 
 
 def _perplexity(scores: TokenScores | None, records: list[str]) -> float | None:

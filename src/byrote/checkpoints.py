@@ -1,0 +1,48 @@
+"""Where a training stands, as one file: arrays and facts in safetensors' format, with a digest of both."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from byrote.errors import StoreError
+
+
+def place(root: Path, stage: str) -> Path:
+    """The checkpoint file of a stage of the run in `root`."""
+    return root / "checkpoints" / f"{Path(stage).name}.safetensors"
+
+
+def pack(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> bytes:
+    """The file's content; facts: anything that JSON holds."""
+    told = json.dumps(facts, sort_keys=True)
+    return save(dict(arrays), metadata={"facts": told, "sha256": _digest(arrays, told)})
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """The inverse of `pack`, of a file; None where there is none. StoreError where it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata, arrays = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from None
+    told = metadata.get("facts", "")
+    if metadata.get("sha256") != _digest(arrays, told):
+        raise StoreError(f"the checkpoint {path} holds other bytes than were written")
+    return arrays, json.loads(told)
+
+
+def _digest(arrays: Mapping[str, np.ndarray], told: str) -> str:
+    digest = sha256(told.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
