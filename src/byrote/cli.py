@@ -127,8 +127,7 @@ def status(run_folder: Path, /) -> None:
     table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
     base = [stage_state(store, plan["base"].get(name), failures) for name in STAGES[1:]]
     table.add_row("base model", "", *base)
-    null = [{**plan["null"], "label": "null trial"}] if plan.get("null") else []
-    for planned in [*plan["trials"], *null]:
+    for planned in [*plan["trials"], *plan["nulls"]]:
         states = (stage_state(store, planned.get(name), failures) for name in STAGES)
         table.add_row(planned["label"], *states)
     out_console.print(table)
