@@ -222,7 +222,7 @@ def _print_auc(run_folder: Path) -> None:
     for row in shown.to_dict("records"):
         interval = "" if pd.isna(row["auc_low"]) else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
         sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
-        numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_base"]), _number(row["auc_blind"])]
+        numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_control"]), _number(row["auc_blind"])]
         table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)
     out_console.print(table)
 
