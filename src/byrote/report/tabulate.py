@@ -79,11 +79,11 @@ def attacks_grid(tables: "Tables") -> Grid:
     note = (
         "Control: AUC of the same attack on the base model or under the null trial. Above the control: the difference, "
         "on the records that both score; interval and test by document (DeLong, Obuchowski), each test alone. "
-        "Unmatched: the null trial's perplexity on non-members is more than a tenth from the trial's. Blind: a bag-of-words "
-        "classifier with folds by document, on records. Like length, like perplexity: AUC among records of like "
-        "length, and of like perplexity under the base model. Smallest told: the smallest AUC that this sample "
-        "tells from 0.5. In, out: records compared. Left out: records without a score. Auditor: all attacks "
-        "combined by somebody who knows the members. "
+        "Unmatched: the null trial's perplexity on non-members is more than a tenth from the trial's. "
+        "Blind: a bag-of-words classifier with folds by document, on records. Like length, like perplexity: AUC among "
+        "records of like length, and of like perplexity under the base model. Smallest told: the smallest AUC that "
+        "this sample tells from 0.5. In, out: records compared. Left out: records without a score. Auditor: all "
+        "attacks combined by somebody who knows the members. "
     )
     return Grid("AUC of every attack, with controls", headers, body, 3, note + _why_missing(tables))
 
