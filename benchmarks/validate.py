@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 from scipy.stats import binom, norm
+from validate_controls import null_controls
 
 from byrote.statistics.bootstrap import auc_interval
 from byrote.statistics.delong import clustered, delong, interval
@@ -271,6 +272,7 @@ CHECKS = (
     several_seeds,
     claims,
     one_run,
+    null_controls,
 )
 
 

@@ -139,8 +139,7 @@ def status(run_folder: Path, /) -> None:
     table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
     base = [stage_state(store, plan["base"].get(name), failures) for name in STAGES[1:]]
     table.add_row("base model", "", *base)
-    null = [{**plan["null"], "label": "null trial"}] if plan.get("null") else []
-    for planned in [*plan["trials"], *null]:
+    for planned in [*plan["trials"], *plan["nulls"]]:
         states = (stage_state(store, planned.get(name), failures) for name in STAGES)
         table.add_row(planned["label"], *states)
     out_console.print(table)
@@ -270,13 +269,22 @@ def _print_auc(run_folder: Path) -> None:
     for row in shown.to_dict("records"):
         interval = "" if pd.isna(row["auc_low"]) else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
         sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
-        numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_base"]), _number(row["auc_blind"])]
+        numbers = [_number(row["auc"]) + escape(interval), _control(row), _number(row["auc_blind"])]
         table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)
+    for row in tables["trials"].to_dict("records"):
+        if row["condition"]:
+            out_console.print(f"{row['condition']}: {row['label']}", style="yellow", markup=False)
     out_console.print(table)
 
 
 def _mebibytes(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
+
+
+def _control(row: dict[Any, Any]) -> str:
+    """The control's AUC, and whether it is no likeness of the trial."""
+    unmatched = row["control_matched"] is not None and not row["control_matched"]
+    return _number(row["auc_control"]) + (" unmatched" if unmatched else "")
 
 
 def _duration(seconds: float) -> str:

@@ -284,8 +284,9 @@ class Run:
         self._write("study.yaml", lambda part: part.write_text(text))
 
     def plan(self) -> dict[str, Any]:
-        """The trials of the study and where their stages are."""
-        return self._json("plan.json")
+        """The trials of the study and where their stages are: `base`, `trials`, `nulls` (the null trials)."""
+        plan = self._json("plan.json")
+        return plan if "nulls" in plan else _with_nulls(plan)
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
         """plan.json, with the fingerprints of records and roles, which are written before it."""
@@ -377,3 +378,21 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _with_nulls(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan of earlier versions, which had at most one null trial, with the settings of the first trial."""
+    null = plan.get("null")
+    if not null:
+        return {**plan, "nulls": []}
+    own = _like(plan["trials"][0])
+    served = [
+        {**row, "null": null["trial"], "null_of_another_configuration": _like(row) != own} for row in plan["trials"]
+    ]
+    return {**plan, "trials": served, "nulls": [{**null, "label": "null trial"}]}
+
+
+def _like(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a null trial takes over from a trial: LoRA and training, without the seed."""
+    lora, training = row["settings"]["lora"], row["settings"]["training"]
+    return lora, {name: value for name, value in training.items() if name != "seed"}

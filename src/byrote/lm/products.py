@@ -76,7 +76,7 @@ def least_seconds(seconds: Callable[[str], float]) -> dict[str, float]:
 
     seconds: of a turn in a format. On a machine that never rests it is the least after five such pairs.
     """
-    least = dict.fromkeys(_FORMATS, float("inf"))
+    least: dict[str, float] = {name: float("inf") for name in _FORMATS}
     for _ in range(_ATTEMPTS):
         halves = [_half(seconds) for _ in range(2)]
         least = {name: min(least[name], *(half[name] for half in halves)) for name in _FORMATS}

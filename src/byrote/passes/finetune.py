@@ -72,8 +72,16 @@ class Position:
 
 
 def steps_of(records: int, training: Training) -> int:
-    """Optimizer steps of a training. Raises StudyError where the warm-up is longer: it would train next to nothing."""
+    """Optimizer steps of a training. Raises StudyError where its epochs do not make so many steps as it is to stop
+    after, and where the warm-up is longer: it would train next to nothing."""
     steps = training.epochs * math.ceil(records / training.effective_batch)
+    if training.steps is not None:
+        if training.steps > steps:
+            raise StudyError(
+                f"training.steps is {training.steps}, but {records} records in batches of {training.effective_batch} "
+                f"for {training.epochs} epochs make {steps} steps; raise training.epochs, or set training.steps to null"
+            )
+        steps = training.steps
     if training.warmup_steps > steps:
         raise StudyError(
             f"training.warmup_steps is {training.warmup_steps}, but {records} records in batches of "
@@ -117,7 +125,8 @@ def finetune(
         weights, lr=training.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=training.weight_decay, fused=True
     )
     done: list[tuple[Step, ...]] = list(resume.steps) if resume else []
-    room, an_epoch = resume.room if resume else Room(micro_batch_tokens), steps // training.epochs
+    room = resume.room if resume else Room(micro_batch_tokens)
+    an_epoch = math.ceil(len(token_ids) / training.effective_batch)
 
     def position() -> Position:
         return Position(tuple(done), room, _arrays(weights, optimizer))
@@ -131,6 +140,8 @@ def finetune(
             order = np.random.default_rng([seed, epoch]).permutation(len(token_ids))
             behind = (len(done) - epoch * an_epoch) * training.effective_batch
             for first in range(behind, len(order), training.effective_batch):
+                if len(done) == steps:
+                    break
                 started = time.perf_counter()
                 sequences = [token_ids[i] for i in order[first : first + training.effective_batch]]
                 targets = sum(max(len(s) - 1, 0) for s in sequences)

@@ -56,10 +56,11 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     if rows.empty:
         return []
     width = chance_width(rows["n_members"].min(), rows["n_nonmembers"].min())
-    controlled = rows.dropna(subset=["auc_base"])
+    alarmed = blind_alarm(rows)
+    controlled = rows.dropna(subset=["auc_control"])
     under_null = controlled["control"] == "null trial"
     told = [
-        f"{CONTROLS[name]} {_attacks(part)}{near_half(_furthest(part['auc_base']), width)}."
+        f"{CONTROLS[name]} {_attacks(part)}{control_end(_furthest(part['auc_control']), width, alarmed)}."
         for name, part in (("base model", controlled[~under_null]), ("null trial", controlled[under_null]))
         if len(part)
     ]
@@ -71,11 +72,42 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     return told + _blind_sentence(rows, width)
 
 
+def blind_alarm(rows: pd.DataFrame) -> bool | None:
+    """Whether the classifier that never saw a model tells the sides of a stratum apart; None where none was tried."""
+    blind = rows[rows["auc_blind"].notna()]
+    return None if blind.empty else any(True for _ in _bad(blind, "auc_blind"))
+
+
+def control_end(value: float, width: float, alarmed: bool | None) -> str:
+    """The end of a sentence about a control with a model in it: one far from 0.5 has two readings, unless the blind
+    classifier, which has no model, alarms too."""
+    far = abs(value - 0.5) >= FAR and not abs(value - 0.5) <= width
+    return f". {readings(alarmed)[:-1]}" if far and not alarmed else near_half(value, width)
+
+
+def readings(alarmed: bool | None) -> str:
+    """The two readings of a control with a model that is far from 0.5, and what tells them apart."""
+    two = (
+        "There are two readings: the sides differ as texts, or the base model itself has seen the members, as where a "
+        "model that was already fine-tuned on them is given as the base"
+    )
+    if alarmed is None:
+        return (
+            f"{two}. A classifier that never saw a model would tell them apart, and none was tried here; either way an "
+            "AUC here is no measure of what this fine-tuning memorized."
+        )
+    return (
+        f"{two}. A classifier that never saw a model tells them apart: it alarms where texts differ, and here it does "
+        "not, which speaks for the second. Then records were memorized before this fine-tuning, and an AUC here is no "
+        "measure of what it added: take a base model that cannot have seen the members."
+    )
+
+
 def _attacks(part: pd.DataFrame) -> str:
     names = list(dict.fromkeys(part["attack"]))
     verb = "reaches" if len(names) == 1 else "reach"
     said = f"the attack {names[0]}" if len(names) == 1 else f"{count(len(names), 'attack')} ({listing(names)})"
-    return f"{said} {verb} {spread(part['auc_base'])}"
+    return f"{said} {verb} {spread(part['auc_control'])}"
 
 
 def _furthest(values: pd.Series) -> float:
@@ -100,27 +132,30 @@ def warning_sentences(tables: "Tables") -> list[str]:
     The chance is shared over all controls that are looked at, so that a large grid does not warn by itself.
     """
     told = []
-    kinds = (("base model", "auc_base"), ("null trial", "auc_base"), ("blind", "auc_blind"))
+    kinds = (("base model", "auc_control"), ("null trial", "auc_control"), ("blind", "auc_blind"))
     for stratum, rows in tables.membership.groupby("stratum", sort=False):
+        alarmed = blind_alarm(rows)
         for kind, column in kinds:
             part = rows[rows[column].notna()]
             if kind != "blind":
                 part = part[(part["control"] == "null trial") == (kind == "null trial")]
             bad = list(_bad(part, column))
             if bad:
-                told.append(_warning(tables, stratum, kind, bad, column))
+                told.append(_warning(tables, stratum, kind, bad, column, alarmed))
     return told
 
 
 def _bad(rows: pd.DataFrame, column: str) -> Iterator[dict[Any, Any]]:
-    tests = int(rows[["trial", "attack"]].drop_duplicates().shape[0]) if column == "auc_base" else 1
+    tests = int(rows[["trial", "attack"]].drop_duplicates().shape[0]) if column == "auc_control" else 1
     for row in rows.to_dict("records"):
         away = abs(row[column] - 0.5)
         if away >= FAR and away > chance_width(row["n_members"], row["n_nonmembers"], tests):
             yield row
 
 
-def _warning(tables: "Tables", stratum: Any, kind: str, bad: list[dict[Any, Any]], column: str) -> str:
+def _warning(
+    tables: "Tables", stratum: Any, kind: str, bad: list[dict[Any, Any]], column: str, alarmed: bool | None
+) -> str:
     values, where = spread(pd.Series([row[column] for row in bad])), stratum_words(stratum)
     trials = list(dict.fromkeys(row["trial"] for row in bad))
     of = labels_of(tables).get(trials[0], trials[0]) if len(trials) == 1 else count(len(trials), "trial")
@@ -130,6 +165,6 @@ def _warning(tables: "Tables", stratum: Any, kind: str, bad: list[dict[Any, Any]
     )
     if kind == "blind":
         return f"On {where} ({of}), a classifier that never saw a model reaches AUC {values} where 0.5 is due. {end}"
-    attacks = listing(list(dict.fromkeys(row["attack"] for row in bad)))
+    attacks, end = listing(list(dict.fromkeys(row["attack"] for row in bad))), end if alarmed else readings(alarmed)
     name = "the base model" if kind == "base model" else "the null trial, which never saw the members,"
     return f"On {where} ({of}), the same attacks on {name} reach AUC {values} ({attacks}) where 0.5 is due. {end}"
