@@ -12,7 +12,16 @@ from byrote.lm.adapters import (
     seeded,
     trainable_parameters,
 )
-from byrote.lm.base import Base, check_matrices, context_length, load_base, multiplying_weights
+from byrote.lm.base import (
+    Base,
+    adapter_bytes,
+    check_matrices,
+    check_quantization,
+    context_length,
+    load_base,
+    numbers_of,
+    product_shapes,
+)
 from byrote.lm.decoding import Decoder, decoding
 from byrote.lm.forward import chunks, head_logits, head_nll
 from byrote.lm.matrices import MODULES, module_names
@@ -40,10 +49,12 @@ __all__ = [
     "BaseFiles",
     "Decoder",
     "Tokenizer",
+    "adapter_bytes",
     "adapter_is_nonzero",
     "attach",
     "attach_stack",
     "check_matrices",
+    "check_quantization",
     "chunks",
     "context_length",
     "cores",
@@ -60,13 +71,14 @@ __all__ = [
     "load_tokenizer",
     "micro_batch_tokens",
     "module_names",
-    "multiplying_weights",
+    "numbers_of",
     "pack",
     "packed_hidden",
     "packing",
     "peak_memory",
     "pick_device",
     "pick_precision",
+    "product_shapes",
     "repeated",
     "resolve_base",
     "save_adapter",

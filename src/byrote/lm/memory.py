@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from byrote.lm.base import Base, total_weights
+from byrote.lm.base import Base, numbers_a_token, total_weights
 from byrote.lm.files import BaseFiles
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
@@ -38,14 +38,9 @@ def free_memory(device: torch.device) -> int:
 
 
 def training_bytes_a_token(base: Base) -> int:
-    """About what one token of a micro-batch takes in training, without checkpointing.
-
-    17 hidden widths a layer in the base's format (34 bytes in bf16: Korthikanti et al. 2022, equation 2, without
-    attention's square, small for short records), and logits twice.
-    """
+    """About what one token of a micro-batch takes in training, without checkpointing, in the base's format."""
     config: Any = base.model.config.get_text_config()
-    width = 2 if base.precision != "fp32" else 4
-    return width * (17 * config.num_hidden_layers * config.hidden_size + 2 * config.vocab_size)
+    return (2 if base.precision != "fp32" else 4) * numbers_a_token(config)
 
 
 def micro_batch_tokens(base: Base, stack: int = 1) -> int:

@@ -1,10 +1,7 @@
 """Who does what: the tasks of a study, and how many workers share them."""
 
-from collections.abc import Iterator
-
 from byrote import lm
 from byrote.running.planning import Prepared
-from byrote.store import STAGES
 
 
 def layout(prepared: Prepared) -> tuple[int, int]:
@@ -27,10 +24,3 @@ def tasks_of(prepared: Prepared) -> list[str]:
         like[0].append(number) if like else groups.append([number])
     tasks = ["base", *(",".join(map(str, group)) for group in groups)]
     return [*tasks, "null"] if prepared.null else tasks
-
-
-def stages_of(prepared: Prepared) -> Iterator[str]:
-    """Every stage of a study that is asked for, the base model's first."""
-    yield from filter(None, (prepared.base_scores, prepared.base_completions, prepared.base_untargeted))
-    for p in (*prepared.planned, *((prepared.null,) if prepared.null else ())):
-        yield from filter(None, (getattr(p, name) for name in STAGES))

@@ -32,11 +32,11 @@ class _Pipe:
         self.send("say", text)
 
     @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    def task(self, label: str, total: int, unit: str, cost: float) -> Iterator[Callable[[int, str], None]]:
         """A piece of work."""
         self._tasks += 1
         number = self._tasks
-        self.send("open", number, label, total)
+        self.send("open", number, label, total, unit, cost)
         try:
             yield lambda units, text: self.send("advance", number, units, text)
         finally:
