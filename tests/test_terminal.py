@@ -39,7 +39,8 @@ def test_in_a_pipe_a_piece_of_work_says_a_line_a_minute_with_the_time_left():
 
 def test_a_short_piece_says_two_lines_and_pieces_side_by_side_one_each_a_minute():
     out, clock, terminal = piped()
-    with terminal.study("demo", 2.0), terminal.task("a", 10**6, "tokens", 1.0) as a, terminal.task("b", 60, "steps", 1.0) as b:  # fmt: skip
+    begun = terminal.task("a", 10**6, "tokens", 1.0), terminal.task("b", 60, "steps", 1.0)
+    with terminal.study("demo", 2.0), begun[0] as a, begun[1] as b:
         for _ in range(3):
             clock.now += 30
             a(1, "")

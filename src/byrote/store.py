@@ -113,6 +113,7 @@ class Run:
             part.mkdir(parents=True)
         try:
             yield part, notes
+            notes["finished"] = datetime.now(UTC).isoformat(timespec="milliseconds")
             with self._writing():
                 (part / MANIFEST).write_text(json.dumps(notes, indent=1, allow_nan=False) + "\n")
                 for file in [p for p in part.rglob("*") if p.is_file()]:

@@ -6,7 +6,7 @@ import pytest
 
 import byrote
 from byrote.running import pipeline
-from byrote.running.cost import SCORING, TRAINING, costs
+from byrote.running.cost import Cost, costs
 from byrote.running.planning import prepare
 from byrote.study import load_study
 from fake_listener import Recorder
@@ -36,8 +36,9 @@ def test_a_stack_costs_what_its_trials_do_and_a_null_trial_counts(tiny_study: di
 def test_costs_are_tokens_read_forward(study: byrote.Study):
     prepared = prepare(study)
     trial, cost = prepared.planned[0], costs(prepared)
-    assert set(cost) == {stage for row in (prepared.plan()["base"], trial.row(), prepared.planned[1].row())
-                         for name in ("finetune", "scores", "completions", "untargeted") if (stage := row.get(name))}  # fmt: skip
+    rows = (prepared.plan()["base"], *(p.row() for p in prepared.planned))
+    stages = ("finetune", "scores", "completions", "untargeted")
+    assert set(cost) == {row[name] for row in rows for name in stages if row.get(name)}
     tokens = sum(len(r.token_ids) for r in prepared.records)
-    assert cost[prepared.base_scores] == pytest.approx(tokens / SCORING)
-    assert cost[trial.finetune] == pytest.approx(2 * 2 * sum(map(len, trial.training_ids)) / TRAINING)
+    assert cost[prepared.base_scores] == Cost(tokens, tokens)
+    assert cost[trial.finetune].products == 2 * 2 * sum(map(len, trial.training_ids))

@@ -32,11 +32,13 @@ def write_report(
 
     findings: kind, count, message of what reading the corpus brought up · failures: trial, stage, error · texts: record
     → text, or None for a report without any text · created: printed as given. Raises StudyError where
-    `study.report.compare_to` names nothing published.
+    `study.report.compare_to` names nothing published. With texts the file is readable by its owner alone.
     """
     sections = sections_of(study, tables, drawn, findings, failures, texts, versions)
     page = _template().render(name=study["name"], created=created, sections=sections)
     part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o666 if texts is None else 0o600)
     part.write_text(page, encoding="utf-8")
     part.replace(path)
 

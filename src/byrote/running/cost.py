@@ -1,9 +1,8 @@
 """What the stages of a study cost, counted so that unlike stages can be added up and timed on any machine.
 
 A token read forward costs one unit of products (2 FLOP a weight that multiplies) and one of passes: all that is no
-product (norms, activations, attention, softmax), which no matrix unit makes faster. The other figures are SmolLM2-135M's
-in bf16 on an Intel Xeon with AMX, where passes take most of the time, and in fp32 without, where products do
-(docs/log.md).
+product (norms, activations, attention, softmax), which no matrix unit makes faster. The other figures are
+SmolLM2-135M's, from a processor with AMX, where passes take most of the time (docs/log.md).
 """
 
 from collections.abc import Sequence

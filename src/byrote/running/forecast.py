@@ -15,6 +15,7 @@ from functools import partial
 import torch
 
 from byrote import lm
+from byrote.listener import Listener, Silent
 from byrote.lm.frozen import freeze_layers
 from byrote.records import Role
 from byrote.running.cost import (
@@ -93,12 +94,17 @@ class Forecast:
     power: tuple[Power, ...]
 
 
-def forecast(prepared: Prepared, measure: Callable[[Prepared, int, int], Rates] | None = None) -> Forecast:
+def forecast(
+    prepared: Prepared,
+    measure: Callable[[Prepared, int, int], Rates] | None = None,
+    listener: Listener | None = None,
+) -> Forecast:
     """The plan of a prepared study; reads config and corpus, no weights.
 
     measure: prepared study, workers and threads of each → rates; measured on this machine unless given.
     """
     workers, threads = layout(prepared)
+    (listener or Silent()).say(f"measuring matrix products in {prepared.precision}")
     rates = (measure or measured_rates)(prepared, workers, threads)
     work = tuple(_work(prepared, planned, rates) for planned in prepared.planned)
     return Forecast(
