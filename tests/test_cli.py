@@ -1,5 +1,7 @@
 """What a person types and sees. Bad input: one line, exit status 2, the way out."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
@@ -176,25 +178,33 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split in ("members", "nonmembers", "calibration"):
         rows = [{"id": f"{split}{i}", "group": f"{split}{i}", "text": f"{split[0]}{i} had a rash."} for i in range(12)]
         (corpus / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    raw = {**tiny_study(model, corpus), "grid": {"matrices": [["v"]]}}
+    raw = {**tiny_study(model, corpus), "grid": {"matrices": [["v"]], "rank": [2]}}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(raw))
-    assert byrote("run", folder / "tiny.yaml", "--out", folder / "run", "--quiet") == 0
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        assert byrote("run", folder / "tiny.yaml", "--out", folder / "run", "--quiet") == 0
     return folder / "run"
 
 
 def test_quiet_prints_results_alone(finished_run: Path, capsys: pytest.CaptureFixture[str]):
-    study_yaml, out = finished_run.parent / "tiny.yaml", ["--out", finished_run]
-    assert byrote("run", study_yaml, *out, "--quiet") == 0
+    assert byrote("report", finished_run, "--quiet") == 0
     quiet = capsys.readouterr()
     assert quiet.err == ""
     assert "AUC [95% interval]" in quiet.out
-    assert byrote("run", study_yaml, *out) == 0
-    loud = capsys.readouterr()
-    assert loud.out == quiet.out
-    for said in ("loading torch", "reading the records", "opening the base model", "tokenizing 36 records"):
-        assert said in loud.err
-    assert byrote("report", finished_run, "--quiet") == 0
-    assert capsys.readouterr().err == ""
+    assert quiet.out.splitlines()[-1] == f"report: {finished_run / 'report.html'}"
+
+
+def test_nothing_is_silent_at_the_start(study_file: Path, capsys: pytest.CaptureFixture[str]):
+    assert byrote("plan", study_file) == 0
+    said = capsys.readouterr().err
+    for step in (
+        "loading torch",
+        "reading the records",
+        "opening the base model",
+        "tokenizing 34 records",
+        "measuring",
+    ):
+        assert step in said
 
 
 def test_quiet_still_says_what_failed(study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -214,14 +224,13 @@ def printed_json(capsys: pytest.CaptureFixture[str], *words: object) -> object:
 
 def test_json_where_a_verb_prints_a_table(finished_run: Path, capsys: pytest.CaptureFixture[str]):
     study_yaml = finished_run.parent / "tiny.yaml"
-    for words in (["run", study_yaml, "--out", finished_run], ["report", finished_run]):
-        results = printed_json(capsys, *words)
-        assert results["report"] == str(finished_run / "report.html")
-        assert results["failures"] == []
-        rows = {(row["stratum"], row["attack"]): row for row in results["auc"]}
-        assert rows["records", "ratio"]["trial"] == "v · rank 2 · seed 13"
-        assert 0 <= rows["records", "ratio"]["auc"] <= 1
-        assert rows["canaries@3", "ratio"]["auc"] is None  # not NaN, which is no JSON
+    results = printed_json(capsys, "run", study_yaml, "--out", finished_run)
+    assert results["report"] == str(finished_run / "report.html")
+    assert results["failures"] == []
+    rows = {(row["stratum"], row["attack"]): row for row in results["auc"]}
+    assert rows["records", "ratio"]["trial"] == "v · rank 2 · seed 13"
+    assert 0 <= rows["records", "ratio"]["auc"] <= 1
+    assert rows["canaries@3", "ratio"]["auc"] is None  # not NaN, which is no JSON
     states = printed_json(capsys, "status", finished_run)
     assert [row["trial"] for row in states["trials"]] == ["base model", "v · rank 2 · seed 13"]
     assert states["trials"][1]["finetune"] == "done"
