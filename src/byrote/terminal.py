@@ -126,15 +126,7 @@ class Terminal:
         with self._lock:
             self._open += 1
             if self._progress is None and self._console.is_terminal:
-                self._progress = Progress(
-                    TextColumn("{task.description}", markup=False),
-                    BarColumn(bar_width=24),
-                    TextColumn("{task.fields[words]}", markup=False),
-                    TimeElapsedColumn(),
-                    console=self._console,
-                    transient=True,
-                )
-                self._progress.start()
+                self._progress = self._bars()
         try:
             yield
         finally:
@@ -143,6 +135,13 @@ class Terminal:
                 if self._open == 0 and self._progress is not None:
                     self._progress.stop()
                     self._progress = None
+
+    def _bars(self) -> Progress:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24))
+        rest = (TextColumn("{task.fields[words]}", markup=False), TimeElapsedColumn())
+        progress = Progress(*columns, *rest, console=self._console, transient=True)
+        progress.start()
+        return progress
 
     def _add(self, label: str, total: float) -> TaskID | None:
         return None if self._progress is None else self._progress.add_task(label, total=total, words="")
