@@ -10,7 +10,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from byrote.errors import ByroteError
@@ -30,6 +30,10 @@ class _Pipe:
     def say(self, text: str) -> None:
         """One line."""
         self.send("say", text)
+
+    def study(self, name: str, cost: float) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Opened by the process that started this one, not here."""
+        return nullcontext()
 
     @contextmanager
     def task(self, label: str, total: int, unit: str, cost: float) -> Iterator[Callable[[int, str], None]]:
