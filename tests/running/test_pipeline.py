@@ -196,10 +196,10 @@ import os, signal
 from byrote.running import pipeline
 from byrote.running.workers import run_tasks
 class Killer(pipeline.Silent):
-    def task(self, label, total):
+    def task(self, label, total, unit, cost):
         if label.startswith("fine-tune v"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().task(label, total)
+        return super().task(label, total, unit, cost)
 pipeline.run({tiny_study!r}, {str(out)!r}, listener=Killer())
 """
     killed = subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})

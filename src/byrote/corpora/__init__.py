@@ -25,7 +25,7 @@ CORPORA: dict[str, Callable[[Any], list[Record]]] = {
 }
 
 # What a source has to say of itself beyond its records.
-SOURCE_FINDINGS: dict[str, Callable[[Any], tuple[Finding, ...]]] = {"phee": phee.findings}
+SOURCE_FINDINGS: dict[str, Callable[[Any], tuple[Finding, ...]]] = {"phee": phee.findings, "files": files.findings}
 
 
 @dataclass(frozen=True)

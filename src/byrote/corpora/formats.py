@@ -112,9 +112,27 @@ def _object(value: Any, where: str) -> Row:
     return value
 
 
-def comma_separated(data: bytes, where: str, text: str) -> Parsed:  # noqa: ARG001
-    """CSV with a header line, quoted by double quotes."""
-    return _delimited(data, where, ",")
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+
+
+def separated(data: bytes, where: str, text: str) -> Parsed:
+    """CSV with a header line, quoted by double quotes; its header says what stands between the fields."""
+    return _delimited(data, where, delimiter_of(decode(data, where), text))
+
+
+def delimiter_of(content: str, text: str) -> str:
+    """The delimiter under which the header names the column `text`, and the most columns; a comma where none does
+    better."""
+
+    def named(delimiter: str) -> tuple[bool, int]:
+        try:
+            with _long_fields():
+                header = next(csv.reader(io.StringIO(content, newline=""), delimiter=delimiter), [])
+        except csv.Error:
+            return False, 0
+        return text in header, len(header)
+
+    return max(DELIMITERS, key=named)  # of equal ones the first
 
 
 def tab_separated(data: bytes, where: str, text: str) -> Parsed:  # noqa: ARG001
@@ -129,16 +147,16 @@ def _delimited(data: bytes, where: str, delimiter: str) -> Parsed:
             header = tuple(next(reader, ()))
             if len(set(header)) < len(header):
                 raise CorpusError(f"{where}: the header names a column twice: {', '.join(header)}; rename one")
-            return header, [_fields(header, cells, where, reader.line_num) for cells in reader if cells]
+            return header, [_fields(header, cells, where, reader.line_num, delimiter) for cells in reader if cells]
     except csv.Error as error:
         raise CorpusError(f"{where}, line {reader.line_num}: not valid CSV ({error}); mend it") from None
 
 
-def _fields(header: tuple[str, ...], cells: list[str], where: str, line: int) -> Row:
+def _fields(header: tuple[str, ...], cells: list[str], where: str, line: int, delimiter: str) -> Row:
     if len(cells) != len(header):
         raise CorpusError(
-            f"{where}, line {line}: {len(cells)} fields, the header has {len(header)}; "
-            "put fields with separators in double quotes"
+            f"{where}, line {line}: {len(cells)} fields, the header has {len(header)} "
+            f"(separated by a {DELIMITERS[delimiter]}); put fields with separators in double quotes"
         )
     return dict(zip(header, cells, strict=True))
 
@@ -178,7 +196,7 @@ FORMATS: dict[str, Callable[[bytes, str, str], Parsed]] = {
     ".jsonl": json_lines,
     ".ndjson": json_lines,
     ".json": json_list,
-    ".csv": comma_separated,
+    ".csv": separated,
     ".tsv": tab_separated,
     ".txt": plain_text,
     ".parquet": parquet,

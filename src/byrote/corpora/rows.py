@@ -1,6 +1,7 @@
 """Rows with named columns → records: the part that files, PHEE and the hub share."""
 
 import difflib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ class Table:
     stem: str
     columns: tuple[str, ...]
     rows: Sequence[Row]
+    numbers: Sequence[int] | None = None  # of the rows, where the table holds some of a file's rows alone
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,10 @@ def _drafts(
     if table.rows:
         require_columns(table.where, table.columns, {"text": text, "id": record, "group": group})
     drafts = []
-    for number, row in enumerate(table.rows[:limit], 1):
+    for number, row in zip(table.numbers or itertools.count(1), table.rows[:limit], strict=False):
         where = f"{table.where}, row {number}"
-        name = f"{table.stem}:{number}" if record is None else _name(row, record, where)
-        document = None if group is None else _name(row, group, where)
+        name = f"{table.stem}:{number}" if record is None else name_in(row, record, where)
+        document = None if group is None else name_in(row, group, where)
         drafts.append(_Draft(name, document, _text(row, text, where), spans(row)))
     _refuse_repeated_ids(drafts, table.where)
     return drafts
@@ -137,7 +139,8 @@ def _text(row: Row, column: str, where: str) -> str:
     return _unicode(value, column, where)
 
 
-def _name(row: Row, column: str, where: str) -> str:
+def name_in(row: Row, column: str, where: str) -> str:
+    """A row's value in a column of names: a string, or a whole number as one. CorpusError for others."""
     value = _value(row, column, where)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         got = "an empty string" if value == "" else type(value).__name__

@@ -14,7 +14,16 @@ from byrote.lm.adapters import (
     seeded,
     trainable_parameters,
 )
-from byrote.lm.base import Base, check_matrices, context_length, load_base, multiplying_weights
+from byrote.lm.base import (
+    Base,
+    adapter_bytes,
+    check_matrices,
+    check_quantization,
+    context_length,
+    load_base,
+    numbers_of,
+    product_shapes,
+)
 from byrote.lm.decoding import Decoder, decoding
 from byrote.lm.forward import chunks, head_logits, head_nll
 from byrote.lm.matrices import MODULES, module_names
@@ -46,10 +55,12 @@ __all__ = [
     "Precision",
     "Rates",
     "Tokenizer",
+    "adapter_bytes",
     "adapter_is_nonzero",
     "attach",
     "attach_stack",
     "check_matrices",
+    "check_quantization",
     "choose_precision",
     "chunks",
     "context_length",
@@ -68,7 +79,7 @@ __all__ = [
     "load_tokenizer",
     "micro_batch_tokens",
     "module_names",
-    "multiplying_weights",
+    "numbers_of",
     "pack",
     "packed_hidden",
     "packing",
@@ -77,6 +88,7 @@ __all__ = [
     "precision_of",
     "processor_name",
     "product_rates",
+    "product_shapes",
     "repeated",
     "resolve_base",
     "restore_generators",

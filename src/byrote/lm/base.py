@@ -1,5 +1,6 @@
 """The base model: loaded once, frozen, the same object for scoring and under every adapter."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -90,6 +91,7 @@ def _skeleton(files: BaseFiles) -> Any:
     try:
         with quiet(), torch.device("meta"):
             config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
+            _refuse_prequantized(files, config)
             return AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"{files.name} is no causal language model: {first_line(error)}") from error
@@ -100,10 +102,34 @@ def total_weights(files: BaseFiles) -> int:
     return _skeleton(files).num_parameters()
 
 
-def multiplying_weights(files: BaseFiles) -> int:
-    """Weights of the linear layers with the output layer, tied or not: a token costs twice as many FLOP forward."""
-    linear = (nn.Linear, Conv1D)
-    return sum(m.weight.numel() for m in _skeleton(files).modules() if isinstance(m, linear))
+def product_shapes(files: BaseFiles) -> Counter[tuple[int, int]]:
+    """How many linear layers a base model has of each input and output width, the output layer with them, tied or not:
+    a token costs 2 FLOP a weight of theirs forward."""
+    return Counter(_widths(m) for m in _skeleton(files).modules() if isinstance(m, nn.Linear | Conv1D))
+
+
+def numbers_a_token(config: Any) -> int:
+    """Activations that training keeps for one token, without checkpointing: 17 hidden widths a layer (34 bytes in bf16:
+    Korthikanti et al. 2022, equation 2, without attention's square, small for short records), and logits twice."""
+    return 17 * config.num_hidden_layers * config.hidden_size + 2 * config.vocab_size
+
+
+def numbers_of(files: BaseFiles) -> int:
+    """`numbers_a_token` of a base model on disk."""
+    return numbers_a_token(_skeleton(files).config.get_text_config())
+
+
+def adapter_bytes(files: BaseFiles, matrices: Sequence[str], rank: int) -> int:
+    """Bytes of an adapter on disk: A (rank, input) and B (output, rank) of each adapted module, in fp32."""
+    model = _skeleton(files)
+    names = module_names(model, model.config.get_text_config().model_type, matrices)
+    return 4 * rank * sum(sum(_widths(model.get_submodule(name))) for name in names)
+
+
+def _widths(module: Any) -> tuple[int, int]:
+    """Input and output width of a linear layer; GPT-2's hold their weights the other way round."""
+    first, second = module.weight.shape
+    return (first, second) if isinstance(module, Conv1D) else (second, first)
 
 
 def linear_widths(files: BaseFiles) -> set[tuple[int, int]]:
@@ -119,6 +145,11 @@ def check_matrices(files: BaseFiles, wanted: Iterable[Sequence[str]]) -> None:
     model = _skeleton(files)
     for matrices in {tuple(m) for m in wanted}:
         module_names(model, text_config(model).model_type, matrices)
+
+
+def check_quantization(quantization: str, precision: str, device: torch.device) -> None:
+    """ModelError where a base model cannot be quantized so on this device, before anything is fetched or loaded."""
+    _options(precision, quantization, device)
 
 
 def _frozen(model: Any, files: BaseFiles, precision: str, quantization: str, device: torch.device) -> Base:

@@ -7,7 +7,7 @@ import resource
 
 import torch
 
-from byrote.lm.base import Base, total_weights
+from byrote.lm.base import Base, numbers_a_token, total_weights
 from byrote.lm.files import BaseFiles
 from byrote.lm.library import text_config
 from byrote.lm.precision import has_matrix_unit
@@ -40,14 +40,8 @@ def free_memory(device: torch.device) -> int:
 
 
 def training_bytes_a_token(base: Base) -> int:
-    """About what one token of a micro-batch takes in training, without checkpointing.
-
-    17 hidden widths a layer in the base's format (34 bytes in bf16: Korthikanti et al. 2022, equation 2, without
-    attention's square, small for short records), and logits twice.
-    """
-    config = text_config(base.model)
-    width = 2 if base.precision != "fp32" else 4
-    return width * (17 * config.num_hidden_layers * config.hidden_size + 2 * config.vocab_size)
+    """About what one token of a micro-batch takes in training, without checkpointing, in the base's format."""
+    return (2 if base.precision != "fp32" else 4) * numbers_a_token(text_config(base.model))
 
 
 def micro_batch_tokens(base: Base, stack: int = 1) -> int:

@@ -5,6 +5,8 @@ maximum, one seed a configuration compares trained models, and what has no contr
 """
 
 import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -217,14 +219,25 @@ def _were(amount: int) -> str:
     return "was" if amount == 1 else "were"
 
 
+def seconds_worked(spans: Sequence[tuple[str, str]]) -> float:
+    """Wall-clock seconds in which at least one stage was at work: the length of the union of the intervals, given as
+    ISO times. Pauses between two runs are not counted."""
+    worked, until = timedelta(), datetime.min.replace(tzinfo=UTC)
+    for began, finished in sorted((datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in spans):
+        worked += max(timedelta(), finished - max(began, until))
+        until = max(until, finished)
+    return worked.total_seconds()
+
+
 def machine_sentences(tables: "Tables", remarks: int) -> list[str]:
     """Time spent, on what, and how many things the corpus was found to have."""
     told = []
-    seconds = tables.timings["seconds"].dropna()
-    if len(seconds):
+    spans = tables.timings[["began", "finished"]].dropna()
+    if len(spans):
         devices = sorted(set(tables.timings["device"].dropna()))
         where = f", on {listing(devices)}" if devices else ""
-        told.append(f"The stored stages took {duration(seconds.sum())} in all{where}.")
+        worked = seconds_worked(list(spans.itertuples(index=False, name=None)))
+        told.append(f"The stored stages took {duration(worked)}{where}; stages side by side count once.")
     else:
         told.append("No timings are stored.")
     told.append(f"Reading and checking the corpus gave {count(remarks, 'remark')}.")

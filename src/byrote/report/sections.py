@@ -44,7 +44,7 @@ def sections_of(
     settings, utility = setting.setting_grid(study), joined(found.utility_sentences(tables))
     summary = found.summary_sentences(tables, primary, many)
     return [
-        Section("summary", "Summary", summary, warnings=_warnings(tables)),
+        Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables)]),
         Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
         _membership(study, tables, drawn),
         _generation(tables, drawn, texts, many),
@@ -96,6 +96,11 @@ def _membership(study: Mapping[str, Any], tables: "Tables", drawn: Sequence[Draw
         pictures=pictures(_named(drawn, MEMBERSHIP_FIGURES)),
         folded=[*filled(*detail), *([] if several else over_seeds), *filled(comparisons.detectable_grid(tables))],
     )
+
+
+def _shows_texts(texts: Mapping[str, str] | None) -> list[str]:
+    told = "This page shows the text of records (report.include_text): keep it where the records themselves are kept."
+    return [] if texts is None else [told]
 
 
 def _generation(tables: "Tables", drawn: Sequence[Drawn], texts: Mapping[str, str] | None, many: bool) -> Section:

@@ -1,29 +1,58 @@
 """What a study will take and what it can show, before anything is trained.
 
-Times follow from the arithmetic (4N FLOP a trained token, 2N a scored or written one, N the weights that multiply) and
-a matrix product measured now, at the shares of it that `make bench` saw; they are meant to tell minutes from days.
+Times follow from what the stages cost (byrote.running.cost) and two rates measured now, of matrix products in the
+model's shapes and of passes over numbers, both with all workers side by side; they are meant to tell minutes from days.
 """
 
+import heapq
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from byrote import lm
+from byrote.listener import Listener, Silent
+from byrote.lm.frozen import freeze_layers
 from byrote.passes.finetune import steps_of
 from byrote.records import Role
-from byrote.running.layout import layout
+from byrote.running.cost import (
+    Cost,
+    base_costs,
+    free_tokens,
+    prompted_tokens,
+    scored_tokens,
+    trained_tokens,
+    trial_costs,
+)
+from byrote.running.layout import layout, tasks_of
 from byrote.running.planning import Planned, Prepared
 from byrote.statistics.detectable import design_effect, resolvable, smallest_auc, smallest_difference, smallest_tpr
 
-# Shares of the matrix product's speed that the stages reach (docs/results.md, make bench).
-_TRAINING, _SCORING, _WRITING = 0.6, 0.6, 0.25
 # Assumed where nothing is measured yet: scores of two trials on the same records agree this much, and records of one
 # document this much.
 CORRELATION, ICC = 0.8, 0.3
+# Measured on SmolLM2-135M (docs/log.md): a token's passes as multiples of one over its activations; seconds until a
+# worker has imported what it needs, of reading a byte of weights, and of tables, figures and report, a trial.
+_PASSES, _START, _READING, _TABLES = 1.9, 8.0, 3e-9, 2.0
+_ROWS = 512  # of the products that are measured
+# Bytes on disk: of a scored token, of a written one, of a trial's manifests, roles and log, of what is rendered.
+_SCORED, _WRITTEN, _TRIAL, _RENDERED = 17, 14, 64 * 2**10, 2 * 2**20
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds a token of one worker while all of them work: for its products and for its passes (cost.Cost)."""
+
+    products: float
+    passes: float
+
+    def seconds(self, cost: Cost) -> float:
+        """How long one worker takes."""
+        return cost.products * self.products + cost.passes * self.passes
 
 
 @dataclass(frozen=True)
@@ -52,84 +81,148 @@ class Power:
 
 @dataclass(frozen=True)
 class Forecast:
-    """`seconds` for the whole study with its workers; bytes of memory at the peak, of all workers, and of disk; the
-    number format and why it was taken."""
+    """`seconds` for the whole study with its workers, from the command to the report; `flops`: FLOP/s of the products
+    of all workers together, in the format of `precision`; bytes of memory at the peak, of all workers, and of disk."""
 
     work: tuple[Work, ...]
     seconds: float
     workers: int
     threads: int
+    precision: lm.Precision
+    flops: float
     memory: int
     disk: int
-    precision: lm.Precision
     power: tuple[Power, ...]
 
 
-def forecast(prepared: Prepared) -> Forecast:
-    """The plan of a prepared study; reads config and corpus, no weights."""
+def forecast(
+    prepared: Prepared,
+    measure: Callable[[Prepared, int, int], Rates] | None = None,
+    listener: Listener | None = None,
+) -> Forecast:
+    """The plan of a prepared study; reads config and corpus, no weights.
+
+    measure: prepared study, workers and threads of each → rates; measured on this machine unless given.
+    """
     workers, threads = layout(prepared)
-    weights, speed = lm.multiplying_weights(prepared.files), _speed(prepared, threads)
-    scored, free = sum(len(r.token_ids) for r in prepared.records), _free(prepared)
-    written = _written(prepared, prepared.base_prompts) + free
-    base = (2 * weights * ((scored + free) / _SCORING + written / _WRITING)) / speed
+    (listener or Silent()).say(f"measuring matrix products in {prepared.precision}")
+    rates = (measure or measured_rates)(prepared, workers, threads)
     nulls = {null.key: prepared.null_label(null) for null in prepared.null_trials.planned}
     work = tuple(
-        _work(prepared, planned, nulls.get(planned.key, planned.trial.label), weights, speed, scored)
+        _work(prepared, planned, nulls.get(planned.key, planned.trial.label), rates)
         for planned in prepared.trained.values()
     )
-    total = base + sum(w.seconds for w in work)
-    trials = len(work) + 1
     return Forecast(
         work,
-        total / workers,
+        _seconds(prepared, workers, rates),
         workers,
         threads,
-        workers * (lm.weight_bytes(prepared.files, prepared.precision) + 2 * 2**30),
-        trials * (scored + 2 * free) * 13 + sum(len(r.text.encode()) * 2 for r in prepared.records) + trials * 2**20,
         prepared.chosen,
+        workers * 2 * _weights(prepared) / rates.products,
+        workers * (lm.weight_bytes(prepared.files, prepared.precision) + 2 * 2**30),
+        _disk(prepared),
         tuple(_power(prepared, prepared.planned[0])),
     )
 
 
-def _work(prepared: Prepared, planned: Planned, label: str, weights: int, speed: float, scored: int) -> Work:
-    training = planned.trial.training
-    steps = steps_of(len(planned.training_ids), training)
-    in_epoch = math.ceil(len(planned.training_ids) / training.effective_batch)
-    tokens = round(steps / in_epoch * sum(map(len, planned.training_ids)))
-    free = _free(prepared) if planned.untargeted else 0
-    flop = 4 * weights * tokens / _TRAINING + 2 * weights * (scored + 2 * free) / _SCORING
-    flop += 2 * weights * (_written(prepared, planned.prompts) + free) / _WRITING
-    return Work(label, len(planned.training_ids), tokens, steps, flop / speed)
+def _work(prepared: Prepared, planned: Planned, label: str, rates: Rates) -> Work:
+    steps = steps_of(len(planned.training_ids), planned.trial.training)
+    seconds = sum(map(rates.seconds, trial_costs(prepared, planned).values()))
+    return Work(label, len(planned.training_ids), trained_tokens(planned), steps, seconds)
 
 
-def _written(prepared: Prepared, prompts: Sequence[object]) -> int:
-    extraction = prepared.study.extraction
-    times = sum(extraction.samples if t > 0 else 1 for t in extraction.temperatures)
-    return times * sum(len(p.suffix) for p in prompts)  # type: ignore[attr-defined]
+def _seconds(prepared: Prepared, workers: int, rates: Rates) -> float:
+    """Start, the tasks as the workers share them, tables, figures and report."""
+    of_trial = {number: trial_costs(prepared, prepared.trained[number]).values() for number in _numbers(prepared)}
+    spent = [
+        sum(map(rates.seconds, base_costs(prepared).values()))
+        if task == "base"
+        else sum(rates.seconds(cost) for number in task.split(",") for cost in of_trial[number])
+        for task in tasks_of(prepared)
+    ]
+    start = _START * (1 if workers == 1 else 2) + _READING * lm.weight_bytes(prepared.files, "fp32")
+    return start + makespan(spent, workers) + _TABLES * len(of_trial)
 
 
-def _free(prepared: Prepared) -> int:
-    """The most tokens that one model writes from an empty prompt."""
-    wanted = prepared.study.extraction.untargeted
-    return wanted.completions * wanted.tokens if prepared.base_untargeted else 0
+def _numbers(prepared: Prepared) -> list[str]:
+    return [number for task in tasks_of(prepared) if task != "base" for number in task.split(",")]
 
 
-def _speed(prepared: Prepared, threads: int) -> float:
-    """FLOP/s of one worker's matrix products, the best of three."""
+def makespan(seconds: Sequence[float], workers: int) -> float:
+    """When the last task is done, where each worker takes the next one in order when it is free."""
+    free = [0.0] * max(1, workers)
+    for spent in seconds:
+        heapq.heapreplace(free, free[0] + spent)
+    return max(free)
+
+
+def _disk(prepared: Prepared) -> int:
+    """Adapters, scores and completions of base model and trials, records, tables, figures and report."""
+    scored, free = scored_tokens(prepared), free_tokens(prepared)
+    base = _SCORED * (scored + free) + _WRITTEN * (free + prompted_tokens(prepared, prepared.base_prompts))
+    trials = [prepared.trained[number] for number in _numbers(prepared)]
+    each = (
+        lm.adapter_bytes(prepared.files, p.trial.lora.matrices, p.trial.lora.rank)
+        + _SCORED * (scored + (2 * free if p.untargeted else 0))
+        + _WRITTEN * ((free if p.untargeted else 0) + prompted_tokens(prepared, p.prompts))
+        + _TRIAL
+        for p in trials
+    )
+    return base + sum(each) + 2 * sum(len(r.text.encode()) for r in prepared.records) + _RENDERED
+
+
+def _weights(prepared: Prepared) -> int:
+    return sum(count * width * height for (width, height), count in lm.product_shapes(prepared.files).items())
+
+
+def measured_rates(prepared: Prepared, workers: int, threads: int) -> Rates:
+    """The rates on this machine now, of the products that the model's frozen layers make, in the format that is used.
+
+    On a processor every thread has a product of its own, as in training and scoring (byrote.lm.threads).
+    """
     dtype, device = lm.DTYPES[prepared.precision], prepared.device
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    a, b = torch.ones(512, 1536, dtype=dtype, device=device), torch.ones(1536, 1536, dtype=dtype, device=device)
-    best = math.inf
-    for _ in range(4):
-        started = time.perf_counter()
-        for _ in range(10):
-            torch.mm(a, b)
+    lanes = workers * threads if device.type == "cpu" else 1
+    products = sum(
+        count * _fastest(_product(*widths, dtype, device), lanes, device)
+        for widths, count in lm.product_shapes(prepared.files).items()
+    )
+    numbers = torch.ones(_ROWS, 1024, dtype=dtype, device=device)
+    number = _fastest(lambda: torch.nn.functional.silu(numbers) * numbers, lanes, device) / 1024
+    passes = _PASSES * lm.numbers_of(prepared.files) * number
+    rows = _ROWS * lanes / workers  # that one worker does at once
+    return Rates(products / rows, passes / rows)
+
+
+def _product(into: int, out: int, dtype: torch.dtype, device: torch.device) -> Callable[[], torch.Tensor]:
+    layers = torch.nn.Sequential(torch.nn.Linear(into, out, bias=False, device=device, dtype=dtype))
+    layers.requires_grad_(False)
+    if device.type == "cpu":
+        freeze_layers(layers)
+    return partial(layers, torch.ones(_ROWS, into, dtype=dtype, device=device))
+
+
+def _fastest(work: Callable[[], torch.Tensor], lanes: int, device: torch.device) -> float:
+    """Seconds that a thread takes for the work while `lanes` of them do it side by side, the best of three; on a
+    processor its own time, so that what else runs on the machine now is not counted."""
+    clock = time.thread_time if device.type == "cpu" else time.perf_counter
+
+    def seconds(times: int) -> float:
+        started = clock()
+        with torch.inference_mode():
+            for _ in range(times):
+                work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - started)
-    torch.set_num_threads(before)
-    return 10 * 2 * 512 * 1536 * 1536 / best
+        return (clock() - started) / times
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        seconds(1)  # the first orders the weights
+        times = max(1, math.ceil(0.02 / (seconds(1) + 1e-6)))
+        return min(max(lm.in_threads(seconds, [times] * lanes, lanes)) for _ in range(3))
+    finally:
+        torch.set_num_threads(before)
 
 
 def _power(prepared: Prepared, planned: Planned) -> list[Power]:

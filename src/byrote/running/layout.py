@@ -1,10 +1,7 @@
 """Who does what: the tasks of a study, and how many workers share them."""
 
-from collections.abc import Iterator
-
 from byrote import lm
 from byrote.running.planning import Prepared
-from byrote.store import STAGES
 
 
 def layout(prepared: Prepared) -> tuple[int, int]:
@@ -26,10 +23,3 @@ def tasks_of(prepared: Prepared) -> list[str]:
         like = [g for g in groups if planned.trains_like(trained[g[0]]) and len(g) < prepared.stack]
         like[0].append(name) if like else groups.append([name])
     return ["base", *(",".join(group) for group in groups)]
-
-
-def stages_of(prepared: Prepared) -> Iterator[str]:
-    """Every stage of a study that is asked for, the base model's first."""
-    yield from filter(None, (prepared.base_scores, prepared.base_completions, prepared.base_untargeted))
-    for p in prepared.trained.values():
-        yield from filter(None, (getattr(p, name) for name in STAGES))

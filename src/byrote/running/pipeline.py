@@ -14,7 +14,8 @@ from byrote.errors import StageError
 from byrote.listener import Listener, Silent
 from byrote.planting.written import Invented, Maker, Recipe
 from byrote.render import render
-from byrote.running.layout import layout, stages_of, tasks_of
+from byrote.running.cost import costs
+from byrote.running.layout import layout, tasks_of
 from byrote.running.planning import Prepared, prepare
 from byrote.running.replacing import refuse_other_canaries, refuse_replacing
 from byrote.running.stages import Worker, write_canaries
@@ -55,9 +56,11 @@ def run(
             refuse_replacing(store, prepared, listener)
         _write_plan(store, prepared)
         _mend(store, list(store.planned_stages()), listener)
-        _work(store, prepared, listener)
-        listener.say("tables, figures and report")
-        report = render(store)
+        left = sum(cost.units for stage, cost in costs(prepared).items() if not store.has(stage))
+        with listener.study(study.name, left):
+            _work(store, prepared, listener)
+            listener.say("tables, figures and report")
+            report = render(store)
     return Outcome(store.path, report, tuple(store.failures()))
 
 
@@ -104,7 +107,7 @@ def _work(store: Run, prepared: Prepared, listener: Listener) -> None:
     """The missing stages, here or by worker processes beside each other."""
     tasks = tasks_of(prepared)
     workers, threads = layout(prepared)
-    if workers == 1 or all(store.has(stage) for stage in stages_of(prepared)):
+    if workers == 1 or all(store.has(stage) for stage in costs(prepared)):
         torch.set_num_threads(threads)
         worker = Worker(store, prepared, listener)
         for task in tasks:

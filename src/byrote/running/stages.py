@@ -22,6 +22,7 @@ from byrote.passes.generation import Prompt, complete, complete_freely, suffix_c
 from byrote.passes.scoring import score
 from byrote.planting.written import Recipe
 from byrote.records import FreeCompletion, TokenScores, chances_to_table, completions_to_table, free_to_table
+from byrote.running.cost import costs, free_tokens, prompted_tokens
 from byrote.running.planning import Planned, Prepared
 from byrote.running.resuming import Checkpoints
 from byrote.store import STAGES, Run, no_room, write_private
@@ -34,6 +35,7 @@ class Worker:
 
     def __init__(self, store: Run, prepared: Prepared, listener: Listener) -> None:
         self.store, self.prepared, self.listener = store, prepared, listener
+        self._cost = {stage: cost.units for stage, cost in costs(prepared).items()}
         self._base: lm.Base | None = None
         if prepared.device.type == "cpu":
             lm.keep_memory()
@@ -148,7 +150,8 @@ class Worker:
         with ExitStack() as stack:
             places = [stack.enter_context(self.store.stage(p.finetune, self._facts(p))) for p in trials]
             logs = [stack.enter_context((folder / "log.jsonl").open("w")) for folder, _ in places]
-            advance = stack.enter_context(self.listener.task(f"fine-tune {label}", steps))
+            cost = sum(self._cost[p.finetune] for p in trials)
+            advance = stack.enter_context(self.listener.task(f"fine-tune {label}", steps, "steps", cost))
 
             def on_step(step: tuple[Step, ...]) -> None:
                 for log, one in zip(logs, step, strict=True):
@@ -200,7 +203,7 @@ class Worker:
         total = sum(len(r.token_ids) for r in records)
         with (
             self.store.stage(stage, {"stage": "scores", "batch_tokens": batch_tokens}) as (folder, notes),
-            self.listener.task(f"score {label}", total) as advance,
+            self.listener.task(f"score {label}", total, "tokens", self._cost[stage]) as advance,
         ):
             network = model()
             with self._timed(notes):
@@ -226,10 +229,10 @@ class Worker:
         if self.store.has(stage):
             return
         extraction, machine = self.prepared.study.extraction, self.prepared.study.machine
-        rows = sum(extraction.samples if t > 0 else 1 for t in extraction.temperatures)
+        most = prompted_tokens(self.prepared, prompts)
         with (
             self.store.stage(stage, {"stage": "completions", "batch": machine.generation_batch}) as (folder, notes),
-            self.listener.task(f"prompt {label}", rows * sum(len(p.suffix) for p in prompts)) as advance,
+            self.listener.task(f"prompt {label}", most, "tokens", self._cost[stage]) as advance,
         ):
             network = model()
             with self._timed(notes):
@@ -254,12 +257,15 @@ class Worker:
         the plain base model too, in the same batches."""
         if self.store.has(stage):
             return
-        wanted, batch_tokens = self.prepared.study.extraction.untargeted, self._scoring_batch_tokens(stage)
+        batch_tokens = self._scoring_batch_tokens(stage)
         batch = self.prepared.study.machine.generation_batch
-        manifest = {"stage": "untargeted", "batch": batch, "batch_tokens": batch_tokens}
+        manifest, most = (
+            {"stage": "untargeted", "batch": batch, "batch_tokens": batch_tokens},
+            free_tokens(self.prepared),
+        )
         with (
             self.store.stage(stage, manifest) as (folder, notes),
-            self.listener.task(f"write {label}", wanted.completions * wanted.tokens) as advance,
+            self.listener.task(f"write {label}", most, "tokens", self._cost[stage]) as advance,
         ):
             network = model()
             with self._timed(notes):
@@ -315,7 +321,7 @@ def write_canaries(store: Run, stage: str, recipe: Recipe, study: Study, precisi
     files = lm.resolve_base(study.model.source, study.model.revision)
     with (
         store.stage(stage, {"stage": "canaries", "key": recipe.key}) as (folder, notes),
-        listener.task("write canaries", recipe.wanted) as advance,
+        listener.task("write canaries", recipe.wanted, "texts", 0.0) as advance,
     ):
         base = lm.load_base(files, precision, study.model.quantization, device)
         tokenizer = lm.load_tokenizer(files)

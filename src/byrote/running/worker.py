@@ -10,7 +10,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from byrote.errors import ByroteError
@@ -31,12 +31,16 @@ class _Pipe:
         """One line."""
         self.send("say", text)
 
+    def study(self, name: str, cost: float) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Opened by the process that started this one, not here."""
+        return nullcontext()
+
     @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    def task(self, label: str, total: int, unit: str, cost: float) -> Iterator[Callable[[int, str], None]]:
         """A piece of work."""
         self._tasks += 1
         number = self._tasks
-        self.send("open", number, label, total)
+        self.send("open", number, label, total, unit, cost)
         try:
             yield lambda units, text: self.send("advance", number, units, text)
         finally:

@@ -110,7 +110,7 @@ class _Hub:
                     self.listener.say(event[1])
                 elif kind == "open":
                     bar = stack.enter_context(ExitStack())
-                    bars[event[1]] = (bar, bar.enter_context(self.listener.task(event[2], event[3])))
+                    bars[event[1]] = (bar, bar.enter_context(self.listener.task(*event[2:])))
                 elif kind == "advance":
                     bars[event[1]][1](event[2], event[3])
                 elif kind == "close":

@@ -1,5 +1,6 @@
 """What a study says: its settings, how they are read, and the trials of its grid."""
 
+from byrote.study.dotted import dotted_names
 from byrote.study.load import dump_study, load_study, packaged_studies, parse_overrides, study_path
 from byrote.study.settings import (
     MATRICES,
@@ -39,6 +40,7 @@ __all__ = [
     "Study",
     "Training",
     "Untargeted",
+    "dotted_names",
     "dump_study",
     "load_study",
     "packaged_studies",

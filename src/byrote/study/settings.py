@@ -56,7 +56,8 @@ class PheeCorpus(CorpusPart):
 
 
 class FilesCorpus(CorpusPart):
-    """JSONL, JSON, CSV, Parquet or plain text, also .gz or .zip; `members` and so on are file names."""
+    """JSONL, JSON, CSV, Parquet or plain text, also .gz or .zip; `members` and so on are file names, or values of the
+    column `split` of one `file`."""
 
     source: Literal["files"]
     path: str | None = Field(default=None, description="folder that the file names start from; else the study file's")
@@ -64,8 +65,20 @@ class FilesCorpus(CorpusPart):
     members: str = Field(description="file to fine-tune on")
     nonmembers: str = Field(description="file held out and evaluated")
     calibration: str | None = Field(default=None, description="file held out to fix thresholds")
+    file: str | None = Field(default=None, description="one file that holds every split; needs corpus.split")
+    split: str | None = Field(
+        default=None, description="its column that names the split; members, nonmembers, calibration are its values"
+    )
     id: str | None = Field(default=None, description="column with a unique id; null for file and row")
     group: str | None = Field(default=None, description="column with the document; null for one group a record")
+
+    @model_validator(mode="after")
+    def _file_and_split(self) -> "FilesCorpus":
+        if self.file is not None and self.split is None:
+            raise ValueError(f"corpus.file is {self.file!r}; set corpus.split to its column that names the split")
+        if self.split is not None and self.file is None:
+            raise ValueError(f"corpus.split is {self.split!r}; set corpus.file to the file that has this column")
+        return self
 
 
 class HubCorpus(CorpusPart):

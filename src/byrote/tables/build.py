@@ -95,7 +95,8 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
     null_trials = NullTrials.of(run, plan["nulls"])
     base_completions, judged = completions_of(run, plan["base"]["completions"]), Judged(records)
     rows: dict[str, list[dict[str, Any]]] = {f.name: [] for f in fields(Tables)}
-    rows["timings"] += timing_rows(run, "", plan["base"])
+    rows["timings"] += timing_rows(run, "base", plan["base"])
+    rows["timings"] += timing_rows(run, "null", plan["null"]) if plan.get("null") else []
     blind: dict[str, float] = {}
     seen: list[Seen] = []
     failed = {failure["stage"] for failure in run.failures()}

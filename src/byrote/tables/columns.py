@@ -170,6 +170,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "tokens_per_second": _REAL,
         "device": _TEXT,
         "peak_memory": _WHOLE,
+        **dict.fromkeys(("began", "finished"), _TEXT),
     },
     "roc": {**dict.fromkeys(("trial", "stratum", "attack"), _TEXT), "fpr": _REAL, "tpr": _REAL},
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from byrote.records import Assignment, Role, TokenScores
@@ -92,12 +93,20 @@ def stage_state(run: Run, stage: str | None, failures: Mapping[str, str]) -> str
 
 
 def timing_rows(run: Run, trial: str, planned: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row for each finished stage. trial: its key; base for the base model, null for the null trial."""
     for name in STAGES:
         if planned.get(name) and run.has(planned[name]):
             done = run.manifest(planned[name])
             yield {
-                "trial": trial or "base",
+                "trial": trial,
                 "stage": name,
                 **{column: done[column] for column in ("seconds", "tokens", "device", "peak_memory")},
                 "tokens_per_second": done["tokens"] / done["seconds"] if done["seconds"] else None,
+                "began": done["created"],
+                "finished": done.get("finished") or _after(done["created"], done["seconds"]),
             }
+
+
+def _after(began: str, seconds: float) -> str:
+    """When a stage was finished that an earlier byrote made, which kept no such time."""
+    return (datetime.fromisoformat(began) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
