@@ -82,7 +82,7 @@ def write_run(path: Path) -> Run:
     settings = {part: getattr(study, part).model_dump(mode="json") for part in ("lora", "training", "canaries")}
     head = {"matrices": "v", "rank": 1, "seed": 0, "settings": settings, "roles": "r", "finetune": "none"}
     rows = [{"trial": f"t{k}", "label": f"t{k}", **head, **stages(f"trials/{k}", k + 1)} for k in range(TRIALS)]
-    run.write_json("plan.json", {"base": stages("base", 0), "trials": rows, "findings": [], "null": None})
+    run.write_json("plan.json", {"base": stages("base", 0), "trials": rows, "findings": [], "nulls": []})
     return run
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from byrote import doctor
-from byrote.cli import main
+from byrote.cli import _control, main
 from byrote.study import study_path
 from fakes import save_tiny_model
 
@@ -19,6 +19,11 @@ def byrote(*words: str) -> int:
     with pytest.raises(SystemExit) as stop:
         main([str(w) for w in words])
     return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize(("matched", "shown"), [(None, "0.525"), (True, "0.525"), (False, "0.525 unmatched")])
+def test_an_unmatched_control_is_marked(matched: bool | None, shown: str):
+    assert _control({"auc_control": 0.525, "control_matched": matched}) == shown
 
 
 @pytest.fixture
@@ -30,14 +35,16 @@ def study_file(tiny_study: dict, tmp_path: Path) -> Path:
 
 def test_run_status_and_report(study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "run"
-    assert byrote("run", study_file, "--grid.matrices", "[[v]]", "--training.epochs=1", "--out", out) == 0
+    options = ("--grid.matrices", "[[v]]", "--training.epochs=1", "--controls.null_trial", "each")
+    assert byrote("run", study_file, *options, "--out", out) == 0
     shown = capsys.readouterr()
     assert "v · rank 2 · seed 13" in shown.out
     assert "AUC [95% interval]" in shown.out
     assert f"report: {out}/report.html" in shown.out
     assert byrote("status", out) == 0
     shown = capsys.readouterr().out
-    assert shown.count("done") == 7
+    assert shown.count("done") == 9
+    assert "null trial" in shown
     assert "write freely" in shown
     (out / "report.html").unlink()
     assert byrote("report", out) == 0

@@ -97,6 +97,18 @@ def test_the_reference_study_takes_138_steps():
     assert steps_of(2898, Training()) == 138
 
 
+def test_a_training_stops_after_its_steps_with_the_schedule_fitted_to_them(base: lm.Base):
+    whole, _ = train(base, 64)
+    assert len(whole) == 6
+    short, _ = train(base, 64, steps=4)
+    assert [(s.epoch, s.steps, s.targets) for s in short] == [(s.epoch, 4, s.targets) for s in whole[:4]]
+    rates = [learning_rate_at(step, 4, Training(learning_rate=1e-2, warmup_steps=1)) for step in range(4)]
+    assert [s.learning_rate for s in short] == pytest.approx(rates)
+    assert len(train(base, 64, steps=2)[0]) == 2  # within the first epoch
+    with pytest.raises(StudyError, match=r"steps is 7, but 11 records .* for 2 epochs make 6 steps; raise training.ep"):
+        steps_of(11, Training(**{**PLAIN, "steps": 7}))  # type: ignore[arg-type]
+
+
 def test_a_warmup_longer_than_the_training_is_an_error_with_the_way_out():
     with pytest.raises(StudyError, match=r"warmup_steps is 100, but 40 records .* make 3 steps; set --training"):
         steps_of(40, Training())
