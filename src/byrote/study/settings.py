@@ -24,7 +24,7 @@ class Model(Part):
     revision: str | None = Field(default=None, description="branch, tag or commit of a hub id")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
-        description="auto is bf16 where its products are fast here, else fp32; in an existing run the run's",
+        description="auto is bf16 where its products are fast, else fp32; a run keeps its own",
     )
     quantization: Literal["none", "int8", "nf4"] = Field(default="none", description="frozen base by bitsandbytes")
 
