@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from byrote.errors import ModelError
-from byrote.lm import Precision, Rates, choose_precision, precision, precision_of, products
+from byrote.lm import Precision, Rates, choose_precision, memory, precision, precision_of, products
 from byrote.lm.base import linear_widths
 from byrote.lm.precision import faster, keep_precision
 from byrote.lm.products import least_seconds, product_rates
@@ -136,6 +137,14 @@ def test_widths_are_the_models_without_its_output_layer(tiny_folder: Path) -> No
     widths = linear_widths(resolve_base(str(tiny_folder)))
     assert {(hidden, hidden), (hidden, inner), (inner, hidden)} <= widths
     assert not any(vocabulary in pair for pair in widths)
+
+
+@pytest.mark.parametrize(("unit", "name", "tokens"), [(1, "bf16", 1024), (1, "fp32", 512), (0, "bf16", 512)])
+def test_a_matrix_unit_gets_larger_micro_batches(
+    unit: int, name: str, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "has_matrix_unit", lambda: bool(unit))
+    assert memory.micro_batch_tokens(SimpleNamespace(device=CPU, precision=name)) == tokens  # type: ignore[arg-type]
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------

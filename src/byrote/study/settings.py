@@ -23,7 +23,8 @@ class Model(Part):
     source: str = Field(default="smollm2-135m", description="smollm2-135m, a hub id, a local directory or a .gguf file")
     revision: str | None = Field(default=None, description="branch, tag or commit of a hub id")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto", description="auto is bf16 where the device does it fast, else fp32"
+        default="auto",
+        description="auto is bf16 where its products are fast, else fp32; a run keeps its own",
     )
     quantization: Literal["none", "int8", "nf4"] = Field(default="none", description="frozen base by bitsandbytes")
 
