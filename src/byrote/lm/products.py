@@ -110,7 +110,7 @@ def _layers(widths: tuple[tuple[int, int], ...], dtype: torch.dtype) -> nn.Modul
     layers = nn.ModuleList()
     for into, out in widths:
         layer = nn.utils.skip_init(nn.Linear, into, out, bias=False, dtype=dtype)
-        layer.weight.data.normal_(generator=generator)
+        nn.init.normal_(layer.weight, generator=generator)
         layers.append(layer.requires_grad_(False))
     freeze_layers(layers)
     return layers
