@@ -40,6 +40,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "control": _TEXT,
         "knowledge": _TEXT,
         **{f"{kind}_{end}": _REAL for kind in ("hanley", "delong", "bootstrap") for end in ("low", "high")},
+        "resamples": _WHOLE,
         **dict.fromkeys(("auc_length_matched", "auc_perplexity_matched", "smallest_auc"), _REAL),
     },
     "comparisons": {
@@ -55,7 +56,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         **dict.fromkeys(("mean", "low", "high", "seed_sd", "sampling_se"), _REAL),
         "against": _TEXT,
         **dict.fromkeys(("difference", "difference_low", "difference_high"), _REAL),
-        **dict.fromkeys(("verdict", "reason"), _TEXT),
+        **dict.fromkeys(("verdict", "family", "reason"), _TEXT),
     },
     "detectable": {
         **dict.fromkeys(("trial", "stratum"), _TEXT),
@@ -70,6 +71,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "threshold_source": _TEXT,
         "threshold": _REAL,
         **dict.fromkeys(("tpr", "tpr_low", "tpr_high"), _REAL),
+        "tpr_interval": _TEXT,
         **dict.fromkeys(("realised_fpr", "realised_fpr_low", "realised_fpr_high"), _REAL),
         "refused_because": _TEXT,
     },
@@ -125,7 +127,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         **dict.fromkeys(("trial", "attack"), _TEXT),
         **dict.fromkeys(("copies", "canaries", "guesses", "right"), _WHOLE),
         **dict.fromkeys(("delta", "level", "epsilon_low", "largest"), _REAL),
-        "unit": _TEXT,
+        **dict.fromkeys(("family", "unit"), _TEXT),
         "null_epsilon": _REAL,
         "note": _TEXT,
     },
