@@ -20,9 +20,9 @@ _HALVINGS = 20  # of an interval of rates: exact to 1e-6
 def design_effect(called: np.ndarray, groups: Sequence | np.ndarray) -> float:
     """How much wider documents make the variance of a share than independent records would; at least 1.
 
-    called (N,): bool · groups (N,): document of each. With r the share, s the sum of called − r within a document, G
-    documents: G/(G − 1)·Σs² over N·r·(1 − r), the ratio of Kish (1965) to a cluster sample's variance. 1 where all or
-    none are called; NaN where there are fewer than two documents.
+    called (N,): bool · groups (N,): document of each. With r the share and s the sum of called − r within each of G
+    documents: G/(G − 1)·Σs² over N/(N − 1)·N·r·(1 − r), two estimates of one variance (Kish 1965). Exactly 1 where
+    every record is a document of its own, and taken as 1 where all or none are called; NaN of fewer than two documents.
     """
     called = np.asarray(called, dtype=bool)
     _, document = np.unique(np.asarray(groups), return_inverse=True)
@@ -34,7 +34,7 @@ def design_effect(called: np.ndarray, groups: Sequence | np.ndarray) -> float:
         return 1.0
     sums = np.bincount(document, weights=called - share)
     variance = float(sums @ sums) * documents / (documents - 1)
-    return max(1.0, variance / (len(called) * share * (1 - share)))
+    return max(1.0, variance / (len(called) ** 2 / (len(called) - 1) * share * (1 - share)))
 
 
 def share_interval(called: np.ndarray, groups: Sequence | np.ndarray, level: float = 0.95) -> tuple[float, float]:
@@ -102,8 +102,8 @@ def published_point(members: np.ndarray, nonmembers: np.ndarray, rate: float) ->
     """Threshold, TPR and FPR as papers print them: the largest TPR among ROC points with an FPR of at most `rate`.
 
     The threshold is chosen on the very records that are evaluated, so the TPR is flattered, and no interval belongs to
-    it. Where the ⌊rate·Q⌋ + 1 highest non-members tie, the members above these count. Raises ValueError where fewer than
-    1/rate non-members cannot resolve the rate, and where no score is above those that tie.
+    it. Where the ⌊rate·Q⌋ + 1 highest non-members tie, the members above these count. Raises ValueError where fewer
+    than 1/rate non-members cannot resolve the rate, and where no score is above those that tie.
     """
     allowed = _allowed(len(nonmembers), rate)
     if allowed < 1:

@@ -76,7 +76,7 @@ def roc_rows(this: Compared, one: Scored) -> Iterator[dict[str, Any]]:
 
 
 def operating_rows(this: Compared, one: Scored, settings: Settings) -> Iterator[dict[str, Any]]:
-    """TPR and realised FPR at each target rate: thresholds from calibration, and the convention of published figures."""
+    """TPR and realised FPR at each target rate: threshold from calibration, and the convention of published figures."""
     head = {"stratum": this.stratum.name, "attack": one.attack}
     for rate in settings.rates:
         yield {**head, "target_fpr": rate, "threshold_source": "calibration", **_calibrated(this, one, rate, settings)}
