@@ -88,7 +88,7 @@ def _held(
         ours, theirs, others = draw(members, "m"), draw(300, "n"), draw(calibration, "c")
         this = compared(ours, theirs, others)
         for area in AREAS:
-            lift = norm.ppf(area) * 2**0.5
+            lift = float(norm.ppf(area)) * 2**0.5
             scored = Scored("loss", ours.scores + lift, theirs.scores, others.scores)
             for row in operating_rows(this, scored, settings):
                 if row["threshold_source"] == "calibration":
@@ -100,7 +100,7 @@ def _held(
 
 def _truths(row: dict, scored: Scored, lift: float) -> dict[str, bool]:
     rate = row["target_fpr"]
-    tpr, fpr = norm.sf(norm.isf(rate) - lift), norm.sf(row["threshold"])
+    tpr, fpr = float(norm.sf(norm.isf(rate) - lift)), float(norm.sf(row["threshold"]))
     before = clopper_pearson(*rate_at(scored.members, threshold_at_most(scored.calibration, rate)), LEVEL)
     return {
         "TPR": row["tpr_low"] <= tpr <= row["tpr_high"],

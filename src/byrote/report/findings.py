@@ -137,7 +137,7 @@ def operating_sentences(tables: "Tables", primary: str) -> list[str]:
             f"positives, the attack names {_shares(part['tpr'])} of the members{span} and "
             f"{_shares(part['realised_fpr'])} of the non-members{by_trial}."
         )
-        told += _published(published[published["target_fpr"] == target], target)
+        told += _published(published[published["target_fpr"] == target], part["target_fpr"].iloc[0])
     return told
 
 
