@@ -17,6 +17,7 @@ from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
+import validate_rates
 from scipy.special import expit
 from scipy.stats import binom, norm
 from validate_controls import null_controls
@@ -48,7 +49,8 @@ class Row(NamedTuple):
 
     def __str__(self) -> str:
         if (self.low, self.high) == (0, 1):
-            required, holds = f"none; {100 * (self.measured - 0.95):+.1f} points from 95%", "–"
+            away = f"; {100 * (self.measured - 0.95):+.1f} points from 95%" if self.measured > 0.5 else ""
+            required, holds = f"none{away}", "–"
         else:
             required = f"{self.low:.1%} to {self.high:.1%}" if self.high > 0.2 else f"at most {self.high:.2%}"
             holds = "yes" if self.holds else "NO"
@@ -273,6 +275,7 @@ CHECKS = (
     claims,
     one_run,
     null_controls,
+    *(partial(check, row=Row) for check in validate_rates.CHECKS),
 )
 
 

@@ -110,8 +110,9 @@ def _layers(widths: tuple[tuple[int, int], ...], dtype: torch.dtype) -> nn.Modul
     layers = nn.ModuleList()
     for into, out in widths:
         layer = nn.utils.skip_init(nn.Linear, into, out, bias=False, dtype=dtype)
-        nn.init.normal_(layer.weight, generator=generator)
         layers.append(layer.requires_grad_(False))
+    for weight in layers.parameters():
+        nn.init.normal_(weight, generator=generator)
     freeze_layers(layers)
     return layers
 

@@ -46,6 +46,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         **{f"above_control{end}": _REAL for end in ("", "_low", "_high", "_p")},
         "knowledge": _TEXT,
         **{f"{kind}_{end}": _REAL for kind in ("hanley", "delong", "bootstrap") for end in ("low", "high")},
+        "resamples": _WHOLE,
         **dict.fromkeys(("auc_length_matched", "auc_perplexity_matched", "smallest_auc"), _REAL),
     },
     "null_trials": {
@@ -69,7 +70,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         **dict.fromkeys(("mean", "low", "high", "seed_sd", "sampling_se"), _REAL),
         "against": _TEXT,
         **dict.fromkeys(("difference", "difference_low", "difference_high"), _REAL),
-        **dict.fromkeys(("verdict", "reason"), _TEXT),
+        **dict.fromkeys(("verdict", "family", "reason"), _TEXT),
     },
     "detectable": {
         **dict.fromkeys(("trial", "stratum"), _TEXT),
@@ -84,6 +85,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "threshold_source": _TEXT,
         "threshold": _REAL,
         **dict.fromkeys(("tpr", "tpr_low", "tpr_high"), _REAL),
+        "tpr_interval": _TEXT,
         **dict.fromkeys(("realised_fpr", "realised_fpr_low", "realised_fpr_high"), _REAL),
         "refused_because": _TEXT,
     },
@@ -139,7 +141,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         **dict.fromkeys(("trial", "attack"), _TEXT),
         **dict.fromkeys(("copies", "canaries", "guesses", "right"), _WHOLE),
         **dict.fromkeys(("delta", "level", "epsilon_low", "largest"), _REAL),
-        "unit": _TEXT,
+        **dict.fromkeys(("family", "unit"), _TEXT),
         "null_epsilon": _REAL,
         "note": _TEXT,
     },
