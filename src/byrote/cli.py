@@ -19,7 +19,7 @@ from rich.table import Table
 from byrote import __version__
 from byrote.errors import ByroteError, StudyError
 from byrote.study.dotted import dotted_names
-from byrote.study.load import first_comment, load_study, packaged_studies, parse_overrides, study_path
+from byrote.study.load import first_comment, packaged_studies, parse_overrides, study_path
 
 app = App(
     name="byrote",
@@ -71,10 +71,12 @@ def run(study: str, /, *options: Options, out: Path | None = None, workers: int 
     overrides = parse_overrides(options)
     if workers is not None:
         overrides["machine.workers"] = workers
-    resolved = load_study(study, overrides)
+    from byrote.running.checks import checked_study
+
+    checked = checked_study(study, overrides)  # before torch is imported, so that mistakes are told at once
     from byrote.running import pipeline
 
-    outcome = pipeline.run(resolved, out, listener=_Terminal())
+    outcome = pipeline.run(checked, out, listener=_Terminal())
     _print_auc(outcome.path)
     out_console.print(f"report: {outcome.report}", markup=False)
     if outcome.failures:
@@ -87,11 +89,13 @@ def run(study: str, /, *options: Options, out: Path | None = None, workers: int 
 @app.command
 def plan(study: str, /, *options: Options) -> None:
     """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing."""
-    resolved = load_study(study, parse_overrides(options))
+    from byrote.running.checks import checked_study
+
+    checked = checked_study(study, parse_overrides(options))
     from byrote.running.forecast import CORRELATION, ICC, forecast
     from byrote.running.planning import prepare
 
-    found = forecast(prepare(resolved, _Terminal()))
+    found = forecast(prepare(checked, _Terminal()))
     table = Table("trial", "records", "tokens", "steps", "time", box=None)
     for work in found.work:
         row = (f"{work.training_records}", f"{work.tokens:,}", f"{work.steps}", _duration(work.seconds))
@@ -187,8 +191,8 @@ def copy(name: str, /, *, to: Path | None = None) -> None:
 def settings() -> None:
     """Every setting of a study: its dotted name, default and meaning."""
     table = Table("setting", "default", "meaning", box=None)
-    for name, (_, default, description) in dotted_names().items():
-        table.add_row(name, "required" if default is None and not description else str(default), description)
+    for name, setting in dotted_names().items():
+        table.add_row(name, setting.default_words, setting.meaning)
     out_console.print(table)
 
 
@@ -212,10 +216,19 @@ def _print_auc(run_folder: Path) -> None:
 
     from byrote.store import Run
 
-    primary = Run.open(run_folder).study()["membership"]["primary"]
+    study = Run.open(run_folder).study()
+    primary = study.membership.primary
     tables = {n: pd.read_parquet(run_folder / "tables" / f"{n}.parquet") for n in ("trials", "membership")}
     labels = dict(zip(tables["trials"]["trial"], tables["trials"]["label"], strict=True))
-    table = Table("trial", "compared", "attack", "AUC [95% interval]", "control", "blind", box=None)
+    table = Table(
+        "trial",
+        "compared",
+        "attack",
+        f"AUC [{100 * study.statistics.level:.3g}% interval]",
+        "control",
+        "blind",
+        box=None,
+    )
     rows = tables["membership"]
     known = rows[rows["auc"].notna() & (rows["knowledge"] != "auditor")]
     best = known.groupby(["trial", "stratum"], sort=False)["auc"].idxmax()

@@ -10,12 +10,12 @@ from byrote.store import STAGES, Run
 def render(run: Run) -> Path:
     """Compute all tables from the stored stages, draw the figures, write the report; returns its path. No torch."""
     plan, study = run.plan(), run.study()
-    provenance = study.get("provenance") or {}
+    provenance = study.provenance or {}
     found = tables.write(run)
     drawn = figures.draw_all(
-        found, run.path / "figures", primary=study["membership"]["primary"], compare_to=study["report"]["compare_to"]
+        found, run.path / "figures", primary=study.membership.primary, compare_to=study.report.compare_to
     )
-    texts = {r.record: r.text for r in run.records()} if study["report"]["include_text"] else None
+    texts = {r.record: r.text for r in run.records()} if study.report.include_text else None
     path = run.path / "report.html"
     write_report(
         path,

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from byrote.errors import StoreError
+from byrote.errors import StoreError, StudyError
 from byrote.records import (
     Assignment,
     Completion,
@@ -34,6 +34,7 @@ from byrote.records import (
     roles_from_table,
     roles_to_table,
 )
+from byrote.study import Study, load_study
 
 MANIFEST = "manifest.json"
 STAGES = ("finetune", "scores", "completions", "untargeted")  # of a trial; the base model has all but the first
@@ -194,12 +195,13 @@ class Run:
         """How likely the true suffixes are drawn, of a finished stage of completions (records.CHANCES_SCHEMA)."""
         return self._parquet(f"{stage}/suffixes.parquet")
 
-    def study(self) -> dict[str, Any]:
-        """The resolved study, as plain values, with its provenance."""
+    def study(self) -> Study:
+        """The resolved study, with its provenance. Settings that an older run does not hold have their defaults."""
+        place = self.path / "study.yaml"
         try:
-            return yaml.safe_load((self.path / "study.yaml").read_text())
-        except OSError as error:
-            raise StoreError(f"cannot read {self.path / 'study.yaml'}: {error.strerror}") from None
+            return load_study(place)
+        except StudyError as error:
+            raise StoreError(f"cannot read {error}; run the study again") from None
 
     def write_study(self, study: Mapping[str, Any]) -> None:
         """The resolved study with versions and hashes; `byrote run` reads it again."""

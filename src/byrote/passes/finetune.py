@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from byrote.errors import StageError, StudyError
+from byrote.errors import StageError
 from byrote.lm import (
     Adapted,
     head_nll,
@@ -27,6 +27,7 @@ from byrote.lm import (
 )
 from byrote.passes.batches import by_length
 from byrote.study import Training
+from byrote.study.schedule import settle_warmup, steps_of
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,9 @@ class Step:
     checkpointing: bool
 
 
-def steps_of(records: int, training: Training) -> int:
-    """Optimizer steps of a training. Raises StudyError where the warm-up is longer: it would train next to nothing."""
-    steps = training.epochs * math.ceil(records / training.effective_batch)
-    if training.warmup_steps > steps:
-        raise StudyError(
-            f"training.warmup_steps is {training.warmup_steps}, but {records} records in batches of "
-            f"{training.effective_batch} for {training.epochs} epochs make {steps} steps; "
-            f"set --training.warmup_steps to {steps // 10} or train longer"
-        )
-    return steps
-
-
 def learning_rate_at(step: int, steps: int, training: Training) -> float:
-    """Learning rate of a step counted from 0: linear from 0 over the warm-up, then linear to 0 at the end."""
+    """Learning rate of a step counted from 0: linear from 0 over the warm-up (a whole number of steps),
+    then linear to 0 at the end."""
     if step < training.warmup_steps:
         return training.learning_rate * step / training.warmup_steps
     return training.learning_rate * (steps - step) / max(1, steps - training.warmup_steps)
@@ -79,8 +69,9 @@ def finetune(
     copies of a micro-batch of at most `micro_batch_tokens` tokens. The effective batch is exact whatever the
     micro-batch; every target of a step weighs the same. `training.seed` rules the order; the adapters' seeds their
     dropout. `on_step` hears each step, one Step an adapter; returned is the list of steps of each adapter.
-    Raises StudyError for a warm-up longer than the training, StageError where the loss stops being a number.
+    Raises StudyError for a warm-up that is not shorter than the training, StageError where the loss stops being a number.
     """
+    training = settle_warmup(len(token_ids), training)
     steps, seed = steps_of(len(token_ids), training), training.seed
     if seed is None:
         raise ValueError("training.seed must be a number")

@@ -9,6 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from byrote.figures import Drawn
 from byrote.report.sections import sections_of
+from byrote.study import Study
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -19,7 +20,7 @@ TEMPLATE = "report.html.j2"
 def write_report(
     path: Path,
     *,
-    study: Mapping[str, Any],
+    study: Study,
     tables: "Tables",
     drawn: Sequence[Drawn],
     findings: Sequence[Mapping[str, Any]],
@@ -35,7 +36,7 @@ def write_report(
     `study.report.compare_to` names nothing published.
     """
     sections = sections_of(study, tables, drawn, findings, failures, texts, versions)
-    page = _template().render(name=study["name"], created=created, sections=sections)
+    page = _template().render(name=study.name, created=created, sections=sections)
     part = path.with_name(f".{path.name}.part")
     part.write_text(page, encoding="utf-8")
     part.replace(path)

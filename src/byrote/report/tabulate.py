@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from byrote.figures.cells import same_matrices, variants
 from byrote.figures.published import Published
 from byrote.report.page import Grid, labels_of, reasons_note, records_of, stratum_words, without_empty
-from byrote.report.words import MISSING, duration, interval, memory, missing, number, percent, plain, rate
+from byrote.report.words import MISSING, at_level, duration, interval, memory, missing, number, percent, plain, rate
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -24,7 +24,17 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
         cells += [number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3)]
         cells += [number(row["auc_base"], 3), number(row["auc_blind"], 3), strongest.get(row["trial"], MISSING)]
         body.append([*cells, plain(row["n_members"]), plain(row["n_nonmembers"]), _published(row, published)])
-    headers = ["matrices", "also varied", "rank", "seed", "AUC", "95% interval", "control", "blind", "strongest attack"]
+    headers = [
+        "matrices",
+        "also varied",
+        "rank",
+        "seed",
+        "AUC",
+        at_level(tables.level),
+        "control",
+        "blind",
+        "strongest attack",
+    ]
     headers += ["members", "non-members", "published"]
     note = (
         "Interval: by document (Obuchowski 1997), on the logit scale. Control: the same attack where nothing was "
@@ -68,7 +78,7 @@ def attacks_grid(tables: "Tables") -> Grid:
         ]
         for row in records_of(tables.membership)
     ]
-    headers = ["trial", "stratum", "attack", "AUC", "95% interval", "control", "control on", "blind"]
+    headers = ["trial", "stratum", "attack", "AUC", at_level(tables.level), "control", "control on", "blind"]
     headers += ["like length", "like perplexity", "smallest told", "in", "out", "left out"]
     note = (
         "Control: AUC of the same attack on the base model or under the null trial. Blind: a bag-of-words "
@@ -112,7 +122,7 @@ def intervals_grid(tables: "Tables") -> Grid:
         "Hanley–McNeil and DeLong take records as independent and are too narrow where those of one document are "
         "alike; published figures mostly have them."
     )
-    return Grid("The same AUCs under other 95% intervals", headers, body, 3, note)
+    return Grid(f"The same AUCs under other {at_level(tables.level)}s", headers, body, 3, note)
 
 
 def operating_grid(tables: "Tables") -> Grid:
@@ -132,8 +142,8 @@ def operating_grid(tables: "Tables") -> Grid:
         ]
         for row in records_of(points)
     ]
-    headers = ["trial", "stratum", "attack", "threshold from", "at most", "members found", "95% interval"]
-    headers += ["non-members named", "95% interval"]
+    headers = ["trial", "stratum", "attack", "threshold from", "at most", "members found", at_level(tables.level)]
+    headers += ["non-members named", at_level(tables.level)]
     note = (
         "A threshold from calibration is fixed before evaluation, as an attacker must; one from evaluation is chosen "
         "on the non-members it is then judged by. Intervals: Clopper and Pearson."

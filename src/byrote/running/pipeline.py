@@ -14,12 +14,13 @@ from byrote.errors import StageError
 from byrote.listener import Listener, Silent
 from byrote.planting.written import Invented, Maker, Recipe
 from byrote.render import render
+from byrote.running.checks import Checked, checked_study
 from byrote.running.layout import layout, stages_of, tasks_of
 from byrote.running.planning import Prepared, prepare
 from byrote.running.stages import Worker, write_canaries
 from byrote.running.workers import run_tasks
 from byrote.store import Run
-from byrote.study import Study, dump_study, load_study
+from byrote.study import Study, dump_study
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Outcome:
 
 
 def run(
-    study: Study | str | Path | Mapping[str, Any],
+    study: Study | Checked | str | Path | Mapping[str, Any],
     out: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
@@ -43,10 +44,9 @@ def run(
     is kept as a failure and the others go on.
     """
     listener = listener or Silent()
-    if not isinstance(study, Study):
-        study = load_study(study, overrides)
-    store = Run(out or Path("runs") / study.name)
-    prepared = prepare(study, listener, _maker(store, study, listener))
+    checked = study if isinstance(study, Checked) else checked_study(study, overrides)
+    store = Run(out or Path("runs") / checked.study.name)
+    prepared = prepare(checked, listener, _maker(store, checked.study, listener))
     with store.locked():
         _write_plan(store, prepared)
         _work(store, prepared, listener)

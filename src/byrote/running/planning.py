@@ -12,16 +12,15 @@ from typing import Any
 import torch
 
 from byrote import lm
-from byrote.attacks import find_attacks
-from byrote.corpora import Finding, load_corpus
+from byrote.corpora import Finding
 from byrote.corpora.checks import cut_long
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
-from byrote.passes.finetune import steps_of
 from byrote.passes.generation import Prompt
 from byrote.planting.roles import assign, training_records
 from byrote.planting.written import Maker, recipe_of, stand_ins
 from byrote.records import CALIBRATION, Assignment, Record
+from byrote.running.checks import Checked, check_study
 from byrote.running.prompts import all_prompts, prompts_digest, prompts_of, unprompted
 from byrote.store import STAGES
 from byrote.study import Study
@@ -34,9 +33,9 @@ from byrote.study.grid import (
     scores_key,
     sequences_digest,
     trial_key,
-    trials_of,
     untargeted_key,
 )
+from byrote.study.schedule import steps_of
 
 
 @dataclass(frozen=True)
@@ -136,21 +135,20 @@ class Prepared:
         }
 
 
-def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_ins) -> Prepared:
+def prepare(study: Study | Checked, listener: Listener | None = None, make: Maker = stand_ins) -> Prepared:
     """Read, tokenise and check everything; train nothing.
 
-    make: has the base model write canaries where the study wants that; without it, texts of like length stand in for
+    In this order, the cheap first: the study by itself, its corpus, the base model's configuration and tokenizer, and
+    last the canaries that the base model writes. make: has the base model write canaries where the study wants that; without it, texts of like length stand in for
     them, enough for a forecast.
 
     Raises StudyError, CorpusError or ModelError for what would fail later.
     """
     listener = listener or Silent()
-    find_attacks([*study.membership.attacks, study.membership.primary])
-    find_attacks(study.extraction.untargeted.attacks, "extraction.untargeted.attacks")
-    trials = trials_of(study)
+    checked = study if isinstance(study, Checked) else check_study(study)
+    study, trials, corpus = checked.study, checked.trials, checked.corpus
     device = lm.pick_device(study.machine.device)
     precision = lm.pick_precision(study.model.precision, device)
-    corpus = load_corpus(study.corpus)
     files = lm.resolve_base(study.model.source, study.model.revision)
     tokenizer = lm.load_tokenizer(files)
     lm.check_matrices(files, [trial.lora.matrices for trial in trials])
@@ -260,7 +258,6 @@ def _plan_trial(
     roles = tuple(assign(records, trial.canaries))
     rkey = roles_key(records_digest, trial.canaries)
     training = training_records(records, roles, trial.canaries)
-    steps_of(len(training), trial.training)
     digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
     key = trial_key(base, rkey, digest, trial.lora, trial.training)
     prompts = prompts_of(study, records, roles)
@@ -293,7 +290,8 @@ def _plan_null(
         return None, "there are no calibration records to tune a null trial on"
     plain = first.trial.training.model_copy(update={"warmup_steps": 0})
     steps, theirs = (steps_of(count, plain) for count in (len(training), len(first.training_ids)))
-    settings = plain.model_copy(update={"warmup_steps": round(first.trial.training.warmup_steps * steps / theirs)})
+    warmup = min(round(first.trial.training.warmup_steps * steps / theirs), steps - 1)
+    settings = plain.model_copy(update={"warmup_steps": warmup})
     trial = replace(first.trial, training=settings)
     digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
     key = trial_key(base, first.roles_key, digest, trial.lora, trial.training)
