@@ -192,7 +192,7 @@ def settings() -> None:
     """Every setting of a study: its dotted name, default and meaning."""
     table = Table("setting", "default", "meaning", box=None)
     for name, setting in dotted_names().items():
-        table.add_row(name, setting.default_words, setting.meaning)
+        table.add_row(name, escape(setting.default_words), escape(setting.meaning))
     out_console.print(table)
 
 

@@ -35,6 +35,7 @@ from byrote.records import (
     roles_to_table,
 )
 from byrote.study import Study, load_study
+from byrote.study.yaml12 import parse_yaml
 
 MANIFEST = "manifest.json"
 STAGES = ("finetune", "scores", "completions", "untargeted")  # of a trial; the base model has all but the first
@@ -199,9 +200,12 @@ class Run:
         """The resolved study, with its provenance. Settings that an older run does not hold have their defaults."""
         place = self.path / "study.yaml"
         try:
-            return load_study(place)
-        except StudyError as error:
-            raise StoreError(f"cannot read {error}; run the study again") from None
+            raw = parse_yaml(place.read_text(), "study.yaml")
+            return load_study(raw if isinstance(raw, dict) else {})
+        except OSError as error:
+            raise StoreError(f"cannot read {place}: {error.strerror}") from None
+        except (StudyError, UnicodeDecodeError) as error:
+            raise StoreError(f"cannot read {place}: {error}; run the study again") from None
 
     def write_study(self, study: Mapping[str, Any]) -> None:
         """The resolved study with versions and hashes; `byrote run` reads it again."""

@@ -69,7 +69,8 @@ def finetune(
     copies of a micro-batch of at most `micro_batch_tokens` tokens. The effective batch is exact whatever the
     micro-batch; every target of a step weighs the same. `training.seed` rules the order; the adapters' seeds their
     dropout. `on_step` hears each step, one Step an adapter; returned is the list of steps of each adapter.
-    Raises StudyError for a warm-up that is not shorter than the training, StageError where the loss stops being a number.
+    Raises StudyError for a warm-up that is not shorter than the training, StageError where the loss stops being a
+    number.
     """
     training = settle_warmup(len(token_ids), training)
     steps, seed = steps_of(len(token_ids), training), training.seed

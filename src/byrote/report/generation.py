@@ -106,7 +106,7 @@ def generation_grid(tables: "Tables") -> Grid:
     headers = ["prompted records", "copies", "temperature", "verbatim, tuned", "share, tuned"]
     headers += ["verbatim, base", "share, base", "trials"]
     note = (
-        f"Verbatim: completions equal to the rest of the record, token by token; in brackets the {at_level(tables.level)}, "
+        f"Verbatim: completions equal to the rest of the record, token by token, with the {at_level(tables.level)} "
         "where every record stands once. Share: longest common run of tokens over the tokens to reproduce, on average."
     )
     grid = Grid("What the models write after the first part of a record, all trials together", headers, body, 1, note)

@@ -74,8 +74,8 @@ def rate_sentences(tables: "Tables") -> list[str]:
             f"{percent(row['high'], 0)} of the members possible."
         ]
     label = labels_of(tables).get(head["trial"], head["trial"])
-    told = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}; {_controls(cells)}."
-    return [told]
+    told = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
+    return [f"{told}; {_controls(cells)}."]
 
 
 def draw_sentences(tables: "Tables") -> list[str]:
@@ -120,8 +120,8 @@ def _within(tables: "Tables", first: Mapping[str, Any]) -> list[str]:
     head, cells, trials = top
     label, row = labels_of(tables).get(head["trial"], head["trial"]), cells["tuned", "in"]
     return [
-        f"Within {count_draws(row['threshold'])}, {_hits(row, tables.level)} members' suffixes come after {label}{_most(trials)}; "
-        f"{_controls(cells)}."
+        f"Within {count_draws(row['threshold'])}, {_hits(row, tables.level)} members' suffixes come after {label}"
+        f"{_most(trials)}; {_controls(cells)}."
     ]
 
 
@@ -201,8 +201,8 @@ def _rates_grid(tables: "Tables", rows: pd.DataFrame, canaries: bool, caption: s
     headers = ["trial", "records", "comes back", "temperature", *SIDE_HEADERS]
     note = (
         "In: members, or canaries planted; out: non-members, or canaries left out, which the model never saw. "
-        f"Brackets: {at_level(tables.level)}, Clopper and Pearson. A record counts once, by its best completion. A dash: none "
-        "was prompted."
+        f"Brackets: {at_level(tables.level)}, Clopper and Pearson. A record counts once, by its best completion. A "
+        "dash: none was prompted."
     )
     return Grid(caption, headers, body, 3, note)
 

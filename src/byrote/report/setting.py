@@ -13,8 +13,8 @@ def setting_sentences(study: Study) -> list[str]:
     axes = [f"{_axis(name)} ({listing([_value(v) for v in values])})" for name, values in study.grid.items()]
     varied = f"What varies between trials: {listing(axes)}." if axes else "One configuration was trained."
     return [
-        f"The base model {study.model.source} was fine-tuned with LoRA on the members of the corpus {study.corpus.source}, "
-        "then attacked: membership inference asks whether a record was among the members; prompted "
+        f"The base model {study.model.source} was fine-tuned with LoRA on the members of the corpus "
+        f"{study.corpus.source}, then attacked: membership inference asks whether a record was among the members; prompted "
         "generation asks whether the model completes a record from its first part; untargeted extraction asks whether "
         "it writes records by itself.",
         varied,

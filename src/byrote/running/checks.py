@@ -1,15 +1,15 @@
 """What can be wrong with a study, found before torch is imported, a model is loaded or a canary is written."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from byrote.corpora import Finding, LoadedCorpus, load_corpus
 from byrote.errors import CorpusError, StudyError
-from byrote.planting.roles import assign, count_roles, training_records
+from byrote.planting.roles import assign, training_records
 from byrote.planting.written import recipe_of, stand_ins
-from byrote.records import MEMBERS, NONMEMBERS, Record, Role
+from byrote.records import MEMBERS, NONMEMBERS, Assignment, Record, Role
 from byrote.study import ManyCanaries, Study, load_study
 from byrote.study.checks import check_names
 from byrote.study.grid import Trial, repeated, same_trial
@@ -42,15 +42,17 @@ def check_study(study: Study) -> Checked:
     corpus = load_corpus(study.corpus)
     _refuse_lone_records(study, corpus.records)
     records = _with_stand_ins(trials, corpus.records)
-    settled, few = [], dict.fromkeys((Role.MEMBER, Role.NONMEMBER, Role.CALIBRATION), len(records))
-    for trial in trials:
-        roles = assign(records, trial.canaries)
-        training = settle_warmup(len(training_records(records, roles, trial.canaries)), trial.training)
-        settled.append(Trial(trial.lora, training, trial.canaries, trial.axes))
-        few = {role: min(least, count_roles(roles).get(role.value, 0)) for role, least in few.items()}
+    roles = [assign(records, trial.canaries) for trial in trials]
+    settled = tuple(_settled(trial, records, assigned) for trial, assigned in zip(trials, roles, strict=True))
     _refuse_equal(settled)
-    findings = (*_few_records(study, few), *_copies_unused(trials), *corpus.findings)
-    return Checked(study, tuple(settled), LoadedCorpus(corpus.records, findings, corpus.content))
+    findings = (*_few_records(study, roles), *_copies_unused(trials), *corpus.findings)
+    return Checked(study, settled, LoadedCorpus(corpus.records, findings, corpus.content))
+
+
+def _settled(trial: Trial, records: Sequence[Record], roles: Sequence[Assignment]) -> Trial:
+    """The trial with its warm-up as a whole number of steps."""
+    training = training_records(records, roles, trial.canaries)
+    return replace(trial, training=settle_warmup(len(training), trial.training))
 
 
 def _with_stand_ins(trials: Sequence[Trial], records: Sequence[Record]) -> tuple[Record, ...]:
@@ -79,15 +81,16 @@ def _refuse_equal(trials: Sequence[Trial]) -> None:
         first[key] = trial
 
 
-def _few_records(study: Study, few: dict[Role, int]) -> Iterator[Finding]:
-    words = {Role.MEMBER: "members", Role.NONMEMBER: "non-members", Role.CALIBRATION: "calibration records"}
-    for role, count in few.items():
-        if role is Role.CALIBRATION and study.corpus.calibration is None:
-            continue
+def _few_records(study: Study, of_trials: Sequence[Sequence[Assignment]]) -> Iterator[Finding]:
+    """Sides with too few records in some trial; canaries leave fewer members than the corpus has."""
+    words = {Role.MEMBER: "members", Role.NONMEMBER: "non-members"}
+    words |= {Role.CALIBRATION: "calibration records"} if study.corpus.calibration is not None else {}
+    for role, name in words.items():
+        count = min(sum(a.role is role for a in roles) for roles in of_trials)
         if count < FEW_RECORDS:
             message = (
-                f"there are only {count} {words[role]}, fewer than {FEW_RECORDS}: AUCs, rates and their intervals say "
-                "next to nothing; give more records"
+                f"there are only {count} {name}, fewer than {FEW_RECORDS}: AUCs, rates and their intervals say next to "
+                "nothing; give more records"
             )
             yield Finding("few_records", count, message)
 

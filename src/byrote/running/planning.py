@@ -139,7 +139,9 @@ def prepare(study: Study | Checked, listener: Listener | None = None, make: Make
     """Read, tokenise and check everything; train nothing.
 
     In this order, the cheap first: the study by itself, its corpus, the base model's configuration and tokenizer, and
-    last the canaries that the base model writes. make: has the base model write canaries where the study wants that; without it, texts of like length stand in for
+    last the canaries that the base model writes.
+
+    make: has the base model write canaries where the study wants that; without it, texts of like length stand in for
     them, enough for a forecast.
 
     Raises StudyError, CorpusError or ModelError for what would fail later.

@@ -1,4 +1,4 @@
-"""Every name and combination of a study that can be judged by reading the study alone: no corpus, no model, no torch."""
+"""Names and combinations of settings that can be judged by reading the study alone: no corpus, no model, no torch."""
 
 import re
 from collections import Counter

@@ -44,13 +44,15 @@ def _fields(part: type[BaseModel], prefix: str, variant: str) -> Iterator[tuple[
 def _setting(fields: Sequence[tuple[str, FieldInfo]]) -> Setting:
     first = fields[0][1]
     default = None if first.is_required() else first.get_default(call_default_factory=True)
-    words = _by_variant([(variant, _default_words(field)) for variant, field in fields])
+    words = _by_variant([(variant, _default_words(variant, field)) for variant, field in fields])
     return Setting(
         first.annotation, default, words, _by_variant([(variant, field.description or "") for variant, field in fields])
     )
 
 
-def _default_words(field: FieldInfo) -> str:
+def _default_words(variant: str, field: FieldInfo) -> str:
+    if get_args(field.annotation) == ("none",) or (variant in ("single", "many") and field.is_required()):
+        return "none"  # canaries.design, where nothing is said of canaries
     if field.is_required():
         return "required"
     default = field.get_default(call_default_factory=True)

@@ -160,8 +160,10 @@ def base_key(base_content: str, tokenizer_content: str, precision: str, quantiza
 
 
 def trial_key(base: str, roles: str, training_digest: str, lora: Lora, training: Training) -> str:
-    """Key of a trained adapter: its base, roles, the sequences it trains on, LoRA, training and seed. The warm-up stands
-    in it as a whole number of steps, so a share and the number that it comes to are one trial."""
+    """Key of a trained adapter: its base, roles, the sequences it trains on, LoRA, training and seed.
+
+    The warm-up stands in it as a whole number of steps, so a share and the number that it comes to are one trial.
+    """
     if isinstance(training.warmup_steps, float):
         raise ValueError(f"the warm-up of a trial is settled before its key is made, got {training.warmup_steps}")
     return key_of("finetune", METHOD_VERSION["finetune"], base, roles, training_digest, lora, training)

@@ -90,6 +90,10 @@ class AdverseEventsCorpus(CorpusPart):
     """Synthetic case-report sentences in PHEE's manner."""
 
     source: Literal["adverse_events"] = Field(description=_SOURCE)
+    text: Literal["context"] = Field(default="context", description="always context")
+    members: Literal["train"] = Field(default="train", description="always train")
+    nonmembers: Literal["test"] = Field(default="test", description="always test")
+    calibration: Literal["dev"] | None = Field(default="dev", description="dev; null for none")
     size: int = Field(default=300, ge=2, description="number of members; as many non-members and calibration records")
     seed: int = Field(default=0, ge=0, description="of the generator")
 
