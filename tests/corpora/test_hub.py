@@ -179,5 +179,5 @@ def test_subset_and_revision_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("datasets.load_dataset_builder", missing)
     with pytest.raises(CorpusError, match="no data set 'owner/name' at revision 'v2'"):
-        read(HubCorpus(source="hub", path="owner/name", subset="medical", revision="v2"))
+        hub.read(HubCorpus(source="hub", path="owner/name", subset="medical", revision="v2"))
     assert asked == [("owner/name", "medical", "v2")]

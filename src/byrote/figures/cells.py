@@ -41,9 +41,9 @@ def seeds_interval(values: np.ndarray, level: float) -> tuple[float, float]:
 def auc_cells(tables: "Tables", attack: str, stratum: str = "records") -> pd.DataFrame:
     """One row a cell, columns CELL_COLUMNS, matrices in the study's order and ranks rising.
 
-    auc: mean over the cell's seeds · low, high: at the level of the tables, over records where `basis` is 'records' (one
-    seed), over seeds where it is 'seeds' (five or more), else NaN · aucs, trials: lists, one entry a seed. Rows without an AUC are left
-    out here; the report counts them.
+    auc: mean over the cell's seeds · low, high: at the level of the tables, over records where `basis` is 'records'
+    (one seed), over seeds where it is 'seeds' (five or more), else NaN · aucs, trials: lists, one entry a seed. Rows
+    without an AUC are left out here; the report counts them.
     """
     rows = tables.membership
     rows = rows[(rows["attack"] == attack) & (rows["stratum"] == stratum) & rows["auc"].notna()]

@@ -14,9 +14,9 @@ def setting_sentences(study: Study) -> list[str]:
     varied = f"What varies between trials: {listing(axes)}." if axes else "One configuration was trained."
     return [
         f"The base model {study.model.source} was fine-tuned with LoRA on the members of the corpus "
-        f"{study.corpus.source}, then attacked: membership inference asks whether a record was among the members; prompted "
-        "generation asks whether the model completes a record from its first part; untargeted extraction asks whether "
-        "it writes records by itself.",
+        f"{study.corpus.source}, then attacked: membership inference asks whether a record was among the members; "
+        "prompted generation asks whether the model completes a record from its first part; untargeted extraction asks "
+        "whether it writes records by itself.",
         varied,
         _canaries(study.canaries),
     ]
