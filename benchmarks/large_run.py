@@ -61,7 +61,7 @@ def write_run(path: Path) -> Run:
     run.path.mkdir(parents=True)
     run.write_records(these)
     run.write_roles("r", [Assignment(r.record, ROLES[r.split], int(r.split == "members")) for r in these])
-    study = load_study({"name": "large"})
+    study = load_study({"name": "large", "corpus": {"source": "phee"}})
     run.write_study(dump_study(study))
     asked = these[:PROMPTED]
     completions = [

@@ -75,6 +75,7 @@ def _written(rows, trial, canaries):
             bars += [(1.0, "draws<=1", 1.0), (1.0, "draws<=10000", 1e4)]
             for temperature, metric, bar in bars:
                 told = {"temperature": temperature, "metric": metric, "threshold": bar}
+                told |= {"chance": 0.5} if metric.startswith("draws") else {}
                 rows["extraction_rates"].append({**head, **told, **numbers})
             for i in range(6):
                 needed = 10.0 ** (i + (9 if model == "base" else 2) + (6 if role == "nonmember" else 0))

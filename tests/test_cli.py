@@ -36,10 +36,10 @@ def study_file(tiny_study: dict, tmp_path: Path) -> Path:
 def test_run_status_and_report(study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "run"
     options = ("--grid.matrices", "[[v]]", "--training.epochs=1", "--controls.null_trial", "each")
-    assert byrote("run", study_file, *options, "--out", out) == 0
+    assert byrote("run", study_file, *options, "--statistics.level=0.9", "--out", out) == 0
     shown = capsys.readouterr()
     assert "v · rank 2 · seed 13" in shown.out
-    assert "AUC [95% interval]" in shown.out
+    assert "AUC [90% interval]" in shown.out
     assert f"report: {out}/report.html" in shown.out
     assert byrote("status", out) == 0
     shown = capsys.readouterr().out
@@ -125,7 +125,10 @@ def test_studies_are_listed_and_copied(tmp_path: Path, capsys: pytest.CaptureFix
     assert byrote("studies", "copy", "demo", "--to", target) == 2
     assert "exists" in capsys.readouterr().err
     assert byrote("studies", "settings") == 0
-    assert "training.learning_rate" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "training.learning_rate" in shown
+    assert "corpus.source                      required" in shown
+    assert "lora.matrices                      [v]" in shown
 
 
 @pytest.fixture
@@ -208,6 +211,11 @@ def shared_group(corpus_folder: Path) -> str:
         ("shared group", ["group", "shared_groups"]),
         ("no weights", ["weights"]),
         ("no study", ["no study 'nowhere.yaml'"]),
+        ("no corpus", ["corpus.source is required; it is one of phee, files, hub, adverse_events"]),
+        ("repeated seed", ["grid.seed: 1 stands twice"]),
+        ("wrong attack", ["no attack 'ratioo'", "did you mean 'ratio'"]),
+        ("one record", ["corpus.members", "has 1 record"]),
+        ("warm-up of 1.0", ["1.0 is neither a whole number of steps"]),
         ("unknown option", ["--training.epoch", "training.epochs"]),
         ("no run", ["not a run folder"]),
     ],
@@ -237,6 +245,17 @@ def test_bad_input_is_one_line_and_status_two(
         folder = save_tiny_model(tmp_path / "model")
         (folder / "model.safetensors").unlink()
         edit(study_file, model={"source": str(folder)})
+    elif case == "no corpus":
+        study_file.write_text("name: mine\n")
+    elif case == "repeated seed":
+        command += ["--grid.seed", "[1,1]"]
+    elif case == "wrong attack":
+        command += ["--membership.primary", "ratioo"]
+    elif case == "one record":
+        line = (corpus_folder / "members.jsonl").read_text().splitlines()[0] + "\n"
+        edit(study_file, corpus=corpus_with(tmp_path, corpus_folder, members=line))
+    elif case == "warm-up of 1.0":
+        command += ["--training.warmup_steps", "1.0"]
     elif case == "no study":
         command = ["run", "nowhere.yaml"]
     elif case == "unknown option":

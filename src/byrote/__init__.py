@@ -45,9 +45,12 @@ def run(
 ) -> "Outcome":
     """Run a study: a path, the name of one that comes with byrote, a mapping or a Study. See
     `byrote.running.pipeline.run`."""
+    from byrote.running.checks import checked_study
+
+    checked = checked_study(study, overrides)  # before torch is imported, so that mistakes are told at once
     from byrote.running import pipeline
 
-    return pipeline.run(study, out, overrides, replace=replace)
+    return pipeline.run(checked, out, replace=replace)
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ class Results:
         return tables.build(Run.open(self.path))
 
     @cached_property
-    def study(self) -> dict[str, Any]:
-        """The resolved study, with its provenance."""
+    def study(self) -> Study:
+        """The resolved study; `provenance` holds versions and hashes."""
         from byrote.store import Run
 
         return Run.open(self.path).study()

@@ -19,7 +19,7 @@ from byrote import __version__
 from byrote.errors import ByroteError, StudyError
 from byrote.listener import Listener, Silent
 from byrote.study.dotted import dotted_names
-from byrote.study.load import first_comment, load_study, packaged_studies, parse_overrides, study_path
+from byrote.study.load import first_comment, packaged_studies, parse_overrides, study_path
 from byrote.terminal import Terminal, duration
 
 app = App(
@@ -89,11 +89,15 @@ def run(
     overrides = parse_overrides(options)
     if workers is not None:
         overrides["machine.workers"] = workers
-    resolved, listener = load_study(study, overrides), _listener(quiet)
+    from byrote.running.checks import checked_study
+
+    listener = _listener(quiet)
+    listener.say("checking the study and reading its records")
+    checked = checked_study(study, overrides)  # before torch is imported, so that mistakes are told at once
     listener.say("loading torch")
     from byrote.running import pipeline
 
-    outcome = pipeline.run(resolved, out, listener=listener, replace=replace)
+    outcome = pipeline.run(checked, out, listener=listener, replace=replace)
     _print_results(outcome.path, outcome.report, as_json, outcome.failures)
     for failure in outcome.failures if quiet else ():
         err_console.print(f"failed: {failure['stage']}: {failure['error']}", style="red", markup=False)
@@ -106,12 +110,16 @@ def run(
 @app.command
 def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
     """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing."""
-    resolved, listener = load_study(study, parse_overrides(options)), _listener()
+    from byrote.running.checks import checked_study
+
+    listener = _listener()
+    listener.say("checking the study and reading its records")
+    checked = checked_study(study, parse_overrides(options))
     listener.say("loading torch")
     from byrote.running.forecast import CORRELATION, ICC, forecast
     from byrote.running.planning import prepare
 
-    found = forecast(prepare(resolved, listener), listener=listener)
+    found = forecast(prepare(checked, listener), listener=listener)
     if as_json:
         _print_json(asdict(found))
         return
@@ -271,11 +279,11 @@ def settings(*, as_json: Json = False) -> None:
     """Every setting of a study: its dotted name, default and meaning."""
     if as_json:
         named = dotted_names().items()
-        _print_json([{"setting": name, "default": default, "meaning": text} for name, (_, default, text) in named])
+        _print_json([{"setting": name, "default": s.default_words, "meaning": s.meaning} for name, s in named])
         return
     table = Table("setting", "default", "meaning", box=None)
-    for name, (_, default, description) in dotted_names().items():
-        table.add_row(name, "required" if default is None and not description else str(default), description)
+    for name, setting in dotted_names().items():
+        table.add_row(name, escape(setting.default_words), escape(setting.meaning))
     out_console.print(table)
 
 
@@ -317,12 +325,15 @@ def _plain(value: Any) -> Any:
 
 
 def _print_results(run_folder: Path, report: Path, as_json: bool, failures: Sequence[Mapping[str, Any]]) -> None:
-    rows = _auc_rows(run_folder)
+    from byrote.store import Run
+
+    study = Run.open(run_folder).study()
+    rows = _auc_rows(run_folder, study.membership.primary)
     if as_json:
         failed = [{name: failure[name] for name in ("stage", "trial", "error")} for failure in failures]
         _print_json({"run": str(run_folder), "report": str(report), "auc": rows, "failures": failed})
         return
-    _print_auc(rows)
+    _print_auc(rows, study.statistics.level)
     out_console.print(f"report: {report}", markup=False)
 
 
@@ -339,13 +350,10 @@ _AUC = (
 )
 
 
-def _auc_rows(run_folder: Path) -> list[dict[str, Any]]:
+def _auc_rows(run_folder: Path, primary: str) -> list[dict[str, Any]]:
     """Of each trial and stratum the primary attack and the outsider's of the highest AUC."""
     import pandas as pd
 
-    from byrote.store import Run
-
-    primary = Run.open(run_folder).study()["membership"]["primary"]
     tables = {n: pd.read_parquet(run_folder / "tables" / f"{n}.parquet") for n in ("trials", "membership")}
     labels = dict(zip(tables["trials"]["trial"], tables["trials"]["label"], strict=True))
     rows = tables["membership"]
@@ -362,8 +370,9 @@ def _auc_rows(run_folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _print_auc(rows: Sequence[Mapping[str, Any]]) -> None:
-    table = Table("trial", "compared", "attack", "AUC [95% interval]", "control", "blind", box=None)
+def _print_auc(rows: Sequence[Mapping[str, Any]], level: float) -> None:
+    area = f"AUC [{100 * level:.3g}% interval]"
+    table = Table("trial", "compared", "attack", area, "control", "blind", box=None)
     for row in rows:
         missing = row["auc_low"] != row["auc_low"]
         interval = "" if missing else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"

@@ -8,7 +8,7 @@ from byrote import figures, tables
 from byrote.errors import StudyError
 from byrote.report import report_page
 from byrote.store import STAGES, Run
-from byrote.study import dotted_names, dump_study, load_study
+from byrote.study import Study, dotted_names, dump_study, load_study
 
 
 def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
@@ -17,16 +17,16 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
     changes: settings under `report` by dotted name, for this report alone. StudyError for others and for wrong values.
     """
     plan, study = run.plan(), _changed(run.study(), changes or {})
-    provenance = study.get("provenance") or {}
+    provenance = study.provenance or {}
     found = tables.write(run)
     drawn = figures.draw_all(
         found,
         run.path / "figures",
-        primary=study["membership"]["primary"],
-        compare_to=study["report"]["compare_to"],
+        primary=study.membership.primary,
+        compare_to=study.report.compare_to,
         write=run.write_bytes,
     )
-    texts = {r.record: r.text for r in run.records()} if study["report"]["include_text"] else None
+    texts = {r.record: r.text for r in run.records()} if study.report.include_text else None
     page = report_page(
         study=study,
         tables=found,
@@ -41,19 +41,19 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
     return run.path / "report.html"
 
 
-def _changed(study: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _changed(study: Study, changes: Mapping[str, Any]) -> Study:
     own = [name for name in dotted_names() if name.startswith("report.")]
     for name in changes:
         if name not in own:
             raise StudyError(
                 f"--{name} is no setting of a report; change it with `byrote run`. A report takes --{', --'.join(own)}"
             )
-    return dump_study(load_study(study, changes)) if changes else study
+    return load_study(dump_study(study), changes) if changes else study
 
 
 def _last_created(run: Run, plan: dict) -> str:
     """When the newest stage was finished, so that the same results give the same report."""
-    stages = [row.get(name) for row in (plan["base"], *plan["trials"]) for name in STAGES]
+    stages = [row.get(name) for row in (plan["base"], *plan["trials"], *plan["nulls"]) for name in STAGES]
     return max(
         (run.manifest(stage)["created"] for stage in stages if stage and run.has(stage)), default="nothing done yet"
     )

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from byrote import checkpoints, locks
-from byrote.errors import StoreError
+from byrote.errors import StoreError, StudyError
 from byrote.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
 from byrote.records import (
     Assignment,
@@ -36,6 +36,8 @@ from byrote.records import (
     roles_from_table,
     roles_to_table,
 )
+from byrote.study import Study, load_study
+from byrote.study.yaml12 import parse_yaml
 
 STAGES = ("finetune", "scores", "completions", "untargeted")  # of a trial; the base model has all but the first
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -272,12 +274,16 @@ class Run:
         """How likely the true suffixes are drawn, of a finished stage of completions (records.CHANCES_SCHEMA)."""
         return self._parquet(f"{stage}/suffixes.parquet")
 
-    def study(self) -> dict[str, Any]:
-        """The resolved study, as plain values, with its provenance."""
+    def study(self) -> Study:
+        """The resolved study, with its provenance. Settings that an older run does not hold have their defaults."""
+        place = self.path / "study.yaml"
         try:
-            return yaml.safe_load((self.path / "study.yaml").read_text())
+            raw = parse_yaml(place.read_text(), "study.yaml")
+            return load_study(raw if isinstance(raw, dict) else {})
         except OSError as error:
-            raise StoreError(f"cannot read {self.path / 'study.yaml'}: {error.strerror}") from None
+            raise StoreError(f"cannot read {place}: {error.strerror}") from None
+        except (StudyError, UnicodeDecodeError) as error:
+            raise StoreError(f"cannot read {place}: {error}; run the study again") from None
 
     def write_study(self, study: Mapping[str, Any]) -> None:
         """The resolved study with versions and hashes; `byrote run` reads it again."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets.exceptions import DatasetNotFoundError
 
 from byrote.corpora import hub
 from byrote.errors import CorpusError
@@ -167,3 +168,16 @@ def test_no_network(tmp_path: Path) -> None:
     (said,) = ask(["some/thing"], tmp_path, HF_ENDPOINT="http://127.0.0.1:1", HF_HUB_OFFLINE="1")
     assert said.startswith("data set 'some/thing': the hub cannot be reached")
     assert "local folder" in said
+
+
+def test_subset_and_revision_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def missing(path: str, subset: str | None, revision: str | None) -> None:
+        asked.append((path, subset, revision))
+        raise DatasetNotFoundError("no such data set")
+
+    monkeypatch.setattr("datasets.load_dataset_builder", missing)
+    with pytest.raises(CorpusError, match="no data set 'owner/name' at revision 'v2'"):
+        hub.read(HubCorpus(source="hub", path="owner/name", subset="medical", revision="v2"))
+    assert asked == [("owner/name", "medical", "v2")]

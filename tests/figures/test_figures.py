@@ -157,13 +157,13 @@ def test_variants_keep_a_canary_seed_that_is_not_the_trials_own():
 
 @given(st.lists(st.floats(0.5, 1), min_size=5, max_size=12))
 def test_an_interval_over_seeds_holds_the_mean(values):
-    low, high = seeds_interval(np.array(values))
+    low, high = seeds_interval(np.array(values), 0.95)
     assert low <= np.mean(values) + 1e-12
     assert high >= np.mean(values) - 1e-12
 
 
 def test_fewer_than_five_seeds_have_no_interval():
-    assert all(math.isnan(end) for end in seeds_interval(np.array([0.7, 0.71, 0.72, 0.73])))
+    assert all(math.isnan(end) for end in seeds_interval(np.array([0.7, 0.71, 0.72, 0.73]), 0.95))
 
 
 def test_linear_fit_equals_scipys_and_refuses_what_has_no_slope():

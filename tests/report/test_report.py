@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from byrote.errors import StudyError
 from byrote.figures import draw_all, find_published
 from byrote.report import canaries, comparisons, controls, findings, generation, setting, tabulate, words
 from byrote.report.comparisons import ONE_SEED, placement_sentences
@@ -16,6 +15,8 @@ from fake_report import report, study_of, text_of
 from fake_tables import empty_tables, fake_tables
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+FEW = {"kind": "few_records", "count": 4, "message": "there are only 4 members, fewer than 10"}
 
 
 class Outline(HTMLParser):
@@ -109,8 +110,6 @@ def test_published_values_stand_beside_ones_own(tmp_path):
     plain = report(fake_tables(canaries=0), tmp_path)
     assert "Llama-2-7B" not in plain
     assert ">published<" not in plain
-    with pytest.raises(StudyError, match=r"table-3\.1, figure-3\.6"):
-        report(fake_tables(canaries=0), tmp_path, study={**study, "report": {"compare_to": "table-8"}})
 
 
 def test_primary_table_prints_published_digits():
@@ -220,7 +219,7 @@ def test_strata_are_told_apart():
 def test_generation_counts_equal_the_rows():
     tables = fake_tables(("v",), (1, 2), canaries=12)
     rows = tables.extraction
-    summary = generation.generation_summary(rows)
+    summary = generation.generation_summary(rows, 0.95)
     for row in summary.to_dict("records"):
         part = rows[(rows["role"] == row["role"]) & (rows["temperature"] == row["temperature"])]
         for model in ("tuned", "base"):
@@ -229,12 +228,12 @@ def test_generation_counts_equal_the_rows():
             assert row[f"completions_{model}"] == len(of_model)
             assert row[f"share_{model}"] == pytest.approx(of_model["ngram_share"].mean())
     assert summary["low_tuned"].isna().all()
-    alone = generation.generation_summary(fake_tables(("v",), (1,), canaries=12).extraction)
+    alone = generation.generation_summary(fake_tables(("v",), (1,), canaries=12).extraction, 0.95)
     assert alone["high_tuned"].between(0, 1).all()
 
 
 def test_copies_split_canaries_only():
-    split = generation.generation_summary(fake_tables(("v",), (1,), canaries=12).extraction, by_copies=True)
+    split = generation.generation_summary(fake_tables(("v",), (1,), canaries=12).extraction, 0.95, by_copies=True)
     assert split[split["role"] == "canary_in"]["copies"].notna().all()
     assert split[split["role"] == "member"]["copies"].isna().all()
 
@@ -337,6 +336,22 @@ def test_grids_are_rectangular_and_hold_every_row():
     assert len(grids[3].rows) + refused.sum() == len(tables.operating_points)
 
 
+def test_no_page_says_95_where_the_level_is_another(tmp_path):
+    told = {"study": study_of(canaries={"design": "many"}), "findings": [FEW]}
+    tables = fake_tables(("q", "v"), (1, 2), seeds=(1, 2), canaries=8)
+    plain = text_of(report(tables, tmp_path, **told))
+    page = text_of(report(dataclasses.replace(tables, level=0.9), tmp_path, **told))
+    assert plain.count("95% interval") == page.count("90% interval") > 10
+    assert not re.search(r"95% (t )?interval", page)
+
+
+def test_too_few_records_head_the_page(tmp_path):
+    page = report(fake_tables(canaries=0), tmp_path, findings=[FEW])
+    assert "<strong>Warning.</strong> There are only 4 members, fewer than 10." in page
+    assert page.index("There are only 4 members") < page.index('<h2 id="measured">')
+    assert "There are only 4" not in report(fake_tables(canaries=0), tmp_path)
+
+
 @pytest.mark.parametrize("design", ["none", "single", "many"])
 def test_every_canary_design_is_told_in_words(design):
     told = " ".join(setting.setting_sentences(study_of(canaries={"design": design})))
@@ -373,7 +388,9 @@ def test_repeated_copies_are_named_once():
         (words.draws(12.0), "12"),
         (words.draws(3e47), "10⁴⁷"),
         (words.draws(None), "–"),
-        (words.with_interval(0.8, math.nan, 0.9), "0.80 (no interval)"),
+        (words.with_interval(0.8, math.nan, 0.9, 0.95), "0.80 (no interval)"),
+        (words.with_interval(0.8, 0.7, 0.9, 0.9), "0.80 (90% interval 0.70 to 0.90)"),
+        (words.at_level(0.995), "99.5% interval"),
     ],
 )
 def test_numbers_in_words(printed, expected):

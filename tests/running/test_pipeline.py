@@ -75,7 +75,7 @@ def test_a_run_holds_what_the_design_says(finished: Path):
         ["completions.parquet", "suffixes.parquet"],
         ["completions.parquet", "scores.parquet"],
     ]
-    provenance = run.study()["provenance"]
+    provenance = run.study().provenance or {}
     assert len(provenance["corpus_sha256"]) == len(provenance["base_model_sha256"]) == 64
     assert provenance["precision"] == "fp32"
     assert provenance["versions"]["byrote"] == byrote.__version__

@@ -3,12 +3,14 @@
 import pytest
 
 from byrote.errors import StudyError
-from byrote.study import Lora, Training, Untargeted, grid, load_study
+from byrote.study import Lora, Training, Untargeted, grid
 from byrote.study.grid import trials_of
+from byrote.study.schedule import settle_warmup
+from fake_studies import invented
 
 
-def test_the_grid_is_the_product_of_its_axes_each_trial_once():
-    study = load_study({"grid": {"rank": [1, 2, 2], "matrices": [["q"], "v", ["q", "k"]], "seed": [13, 7]}})
+def test_the_grid_is_the_product_of_its_axes():
+    study = invented({"grid": {"rank": [1, 2], "matrices": [["q"], "v", ["q", "k"]], "seed": [13, 7]}})
     trials = trials_of(study)
     assert len(trials) == 2 * 3 * 2
     assert {(t.lora.rank, t.matrices, t.seed) for t in trials} == {
@@ -17,22 +19,37 @@ def test_the_grid_is_the_product_of_its_axes_each_trial_once():
     assert trials[0].label == "q · rank 1 · seed 13"
 
 
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"grid": {"seed": [1, 1]}}, "grid.seed: 1 stands twice"),
+        ({"grid": {"rank": [1, 2], "matrices": [["q"], ["q"]]}}, r"grid.lora.matrices: \['q'\] stands twice"),
+        ({"grid": {"matrices": ["q", ["q"]]}}, r"grid.lora.matrices: 'q' and \['q'\] make the same trial"),
+        ({"grid": {"matrices": [["q", "v"], ["v", "q"]]}}, "make the same trial"),
+        ({"training": {"seed": 3}, "grid": {"seed": [1, 2]}}, "grid.seed: 1 and 2 make the same trial"),
+    ],
+)
+def test_a_repeat_in_an_axis_is_named(raw: dict, words: str):
+    with pytest.raises(StudyError, match=words):
+        trials_of(invented(raw))
+
+
 def test_no_grid_is_one_trial():
-    assert len(trials_of(load_study({}))) == 1
+    assert len(trials_of(invented({}))) == 1
 
 
 def test_seed_sets_training_and_canaries_together_or_either_alone():
     planted = {"canaries": {"design": "single", "copies": 2}}
-    both = trials_of(load_study({**planted, "grid": {"seed": [5]}}))[0]
+    both = trials_of(invented({**planted, "grid": {"seed": [5]}}))[0]
     assert (both.training.seed, both.canaries.seed) == (5, 5)  # type: ignore[union-attr]
-    alone = trials_of(load_study({**planted, "training": {"seed": 9}, "grid": {"seed": [5]}}))[0]
+    alone = trials_of(invented({**planted, "training": {"seed": 9}, "grid": {"seed": [5]}}))[0]
     assert (alone.training.seed, alone.canaries.seed) == (9, 5)  # type: ignore[union-attr]
-    axis = trials_of(load_study({**planted, "grid": {"canaries.seed": [1, 2]}}))
+    axis = trials_of(invented({**planted, "grid": {"canaries.seed": [1, 2]}}))
     assert [(t.training.seed, t.canaries.seed) for t in axis] == [(13, 1), (13, 2)]  # type: ignore[union-attr]
 
 
 def test_labels_tell_trials_apart():
-    study = load_study({"canaries": {"design": "single"}, "grid": {"copies": [1, 8], "lora.dropout": [0.0, 0.1]}})
+    study = invented({"canaries": {"design": "single"}, "grid": {"copies": [1, 8], "lora.dropout": [0.0, 0.1]}})
     labels = [t.label for t in trials_of(study)]
     assert len(set(labels)) == 4
     assert "copies 8" in labels[-1]
@@ -49,21 +66,32 @@ def test_labels_tell_trials_apart():
 )
 def test_a_wrong_value_of_an_axis_is_named(raw: dict, words: list[str]):
     with pytest.raises(StudyError) as error:
-        trials_of(load_study(raw))
+        trials_of(invented(raw))
     for word in words:
         assert word in str(error.value)
 
 
 KEYS = {
     "base": grid.base_key("w", "t", "fp32", "none"),
-    "roles": grid.roles_key("digest", load_study({"canaries": {"design": "single", "seed": 3}}).canaries),
-    "trial": grid.trial_key("base", "roles", "training", Lora(), Training(seed=1)),
+    "roles": grid.roles_key("digest", invented({"canaries": {"design": "single", "seed": 3}}).canaries),
+    "trial": grid.trial_key("base", "roles", "training", Lora(), Training(seed=1, warmup_steps=100)),
     "scores": grid.scores_key("parent", "records"),
-    "completions": grid.completions_key("parent", "prompts", load_study({}).extraction),
-    "untargeted": grid.untargeted_key("parent", 0, load_study({}).extraction),
+    "completions": grid.completions_key("parent", "prompts", invented({}).extraction),
+    "untargeted": grid.untargeted_key("parent", 0, invented({}).extraction),
     "canaries": grid.canaries_key("base", [["a", "text"]], {"texts": "synthetic"}),
     "sequences": grid.sequences_digest(["a", "b"], [[1, 2], []])[:16],
 }
+
+
+def test_a_key_takes_a_warmup_in_steps_alone():
+    share = Training(seed=1, warmup_steps=0.1)
+    with pytest.raises(ValueError, match="settled before its key"):
+        grid.trial_key("base", "roles", "training", Lora(), share)
+    for records in (2898, 10):
+        steps = settle_warmup(records, share)
+        whole = share.model_copy(update={"warmup_steps": steps.warmup_steps})
+        keys = {grid.trial_key("base", "roles", "training", Lora(), settle_warmup(records, t)) for t in (share, whole)}
+        assert len(keys) == 1
 
 
 def test_keys_are_frozen():
@@ -72,13 +100,13 @@ def test_keys_are_frozen():
 
 
 def test_everything_that_changes_the_result_changes_the_key():
-    base = grid.trial_key("base", "roles", "training", Lora(), Training(seed=1))
+    base = grid.trial_key("base", "roles", "training", Lora(), Training(seed=1, warmup_steps=100))
     others = [
-        grid.trial_key("base2", "roles", "training", Lora(), Training(seed=1)),
-        grid.trial_key("base", "roles2", "training", Lora(), Training(seed=1)),
-        grid.trial_key("base", "roles", "training2", Lora(), Training(seed=1)),
+        grid.trial_key("base2", "roles", "training", Lora(), Training(seed=1, warmup_steps=100)),
+        grid.trial_key("base", "roles2", "training", Lora(), Training(seed=1, warmup_steps=100)),
+        grid.trial_key("base", "roles", "training2", Lora(), Training(seed=1, warmup_steps=100)),
         *(
-            grid.trial_key("base", "roles", "training", Lora(**{name: value}), Training(seed=1))
+            grid.trial_key("base", "roles", "training", Lora(**{name: value}), Training(seed=1, warmup_steps=100))
             for name, value in {
                 "matrices": ["q"],
                 "rank": 2,
@@ -88,7 +116,9 @@ def test_everything_that_changes_the_result_changes_the_key():
             }.items()
         ),
         *(
-            grid.trial_key("base", "roles", "training", Lora(), Training(**{"seed": 1, name: value}))
+            grid.trial_key(
+                "base", "roles", "training", Lora(), Training(**{"seed": 1, "warmup_steps": 100, name: value})
+            )
             for name, value in {
                 "epochs": 1,
                 "learning_rate": 1e-4,
@@ -108,15 +138,15 @@ def test_everything_that_changes_the_result_changes_the_key():
 
 def test_how_many_records_are_prompted_is_in_the_prompts_not_in_the_decoding():
     some, more = ({"extraction": {"prompts": {"members": n}}} for n in (1, 2))
-    keys = {grid.completions_key("p", "same prompts", load_study(raw).extraction) for raw in (some, more)}
+    keys = {grid.completions_key("p", "same prompts", invented(raw).extraction) for raw in (some, more)}
     assert len(keys) == 1
-    warm = load_study({"extraction": {"temperatures": [0.7]}}).extraction
+    warm = invented({"extraction": {"temperatures": [0.7]}}).extraction
     assert grid.completions_key("p", "same prompts", warm) not in keys
 
 
 def test_how_canaries_are_written_is_in_the_records_not_in_the_roles():
     def keys(**changes: object) -> tuple[str, str]:
-        plan = load_study({"canaries": {"design": "many", "seed": 1, **changes}}).canaries
+        plan = invented({"canaries": {"design": "many", "seed": 1, **changes}}).canaries
         return grid.roles_key("digest", plan), grid.canaries_key("base", [], plan.model_dump(mode="json"))
 
     plain = keys(texts="synthetic")
@@ -130,7 +160,7 @@ def test_how_canaries_are_written_is_in_the_records_not_in_the_roles():
 
 def test_completions_of_an_empty_prompt_have_a_key_of_their_own():
     def key(start: int = 0, parent: str = "p", **changes: object) -> str:
-        return grid.untargeted_key(parent, start, load_study({"extraction": changes}).extraction)
+        return grid.untargeted_key(parent, start, invented({"extraction": changes}).extraction)
 
     base = key()
     wanted = ({"completions": 5}, {"tokens": 5}, {"temperature": 0.7})
@@ -141,7 +171,7 @@ def test_completions_of_an_empty_prompt_have_a_key_of_their_own():
     assert {base} == set(same)
     assert set(Untargeted.model_fields) == {"completions", "tokens", "temperature", "least", "attacks"}
     prompted = {
-        grid.completions_key("p", "prompts", load_study({"extraction": {"untargeted": u}}).extraction)
+        grid.completions_key("p", "prompts", invented({"extraction": {"untargeted": u}}).extraction)
         for u in ({}, {"completions": 0}, {"tokens": 3}, {"temperature": 0.1}, {"least": 2}, {"attacks": ["zlib"]})
     }
     assert len(prompted) == 1

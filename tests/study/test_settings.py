@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from byrote.errors import StudyError
+from byrote.figures import PUBLISHED
 from byrote.study import (
-    Study,
     dump_study,
     load_study,
     packaged_studies,
@@ -17,6 +17,7 @@ from byrote.study.dotted import dotted_names
 from byrote.study.grid import trials_of
 from byrote.study.load import first_comment
 from byrote.study.yaml12 import parse_yaml
+from fake_studies import invented
 
 NAMED = [
     "demo",
@@ -87,13 +88,24 @@ def test_broken_yaml_names_file_and_line(tmp_path: Path):
         ({"grid": {"rank": []}}, ["'rank' is empty"]),
         ({"grid": {"rank": [1], "lora.rank": [2]}}, ["'lora.rank' stands twice"]),
         ({"training": {"learning_rate": float("nan")}}, ["training.learning_rate"]),
-        ({"membership": {"primary": "zlib", "attacks": ["loss", "ratio"]}}, ["'zlib'", "loss, ratio"]),
+        ({"corpus": {"source": ["a"]}}, ["corpus.source must be one of phee, files, hub, adverse_events, got ['a']"]),
+        ({"corpus": "files"}, ["corpus must be a mapping", "'files'"]),
+        ({"corpus": {"limit": 5}}, ["corpus.source is required; it is one of phee, files, hub, adverse_events"]),
+        ({"lora": 5}, ["lora must be a mapping", "got 5"]),
+        ({"extraction": {"prompts": {"canaries": "some"}}}, ["prompts.canaries", "'all' or a valid integer", "'some'"]),
+        ({"extraction": {"prompts": {"canaries": -1}}}, ["prompts.canaries", "greater than or equal to 0", "-1"]),
+        ({"training": {"warmup_steps": "x"}}, ["training.warmup_steps", "got 'x'"]),
+        ({"training": {"warmup_steps": 1.0}}, ["training.warmup_steps: 1.0", "(such as 1)", "between 0 and 1"]),
+        ({"training": {"warmup_steps": 0.0}}, ["training.warmup_steps: 0.0", "(such as 0)"]),
+        ({"training": {"warmup_steps": -1}}, ["training.warmup_steps: -1", "0 for no warm-up"]),
+        ({"report": {"compare_to": "table-3"}}, ["report.compare_to", "did you mean 'table-3.1'"]),
+        ({"corpus": {"source": "adverse_events", "text": "body"}}, ["corpus.text", "'context'", "got 'body'"]),
         ({"corpus": {"source": "files", "members": "a"}}, ["corpus.nonmembers is required"]),
     ],
 )
 def test_mistakes_are_named(raw: dict, words: list[str]):
     with pytest.raises(StudyError) as error:
-        load_study(raw)
+        invented(raw)
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
@@ -129,7 +141,7 @@ def test_wrong_options_are_named(tokens: list[str], word: str):
 
 
 def test_an_override_replaces_an_axis_under_either_name():
-    study = load_study(
+    study = invented(
         {"grid": {"rank": [1], "lora.matrices": [["q"]]}}, {"grid.lora.rank": [8], "grid.matrices": [["v"]]}
     )
     assert study.grid == {"lora.rank": [8], "lora.matrices": [["v"]]}
@@ -156,34 +168,58 @@ def test_relative_files_start_at_the_study_file(tmp_path: Path):
     assert load_study(path).name == "mine"
 
 
-# Their names say it, to whoever may set them.
-OBVIOUS = {
-    "audit.delta",
-    "canaries.design",
-    "corpus.source",
-    "extraction.prompts.canaries",
-    "extraction.prompts.members",
-    "extraction.prompts.nonmembers",
-    "extraction.temperatures",
-    "lora.alpha",
-    "lora.dropout",
-    "lora.rank",
-    "training.epochs",
-    "training.learning_rate",
-    "training.max_grad_norm",
-    "training.warmup_steps",
-    "training.weight_decay",
-}
+@pytest.mark.parametrize("name", sorted(dotted_names()))
+def test_every_setting_has_a_meaning(name: str):
+    assert len(dotted_names()[name].meaning) > 3
 
 
-def test_every_setting_has_a_meaning_or_an_obvious_name():
-    names = dotted_names()
-    assert {"training.epochs", "corpus.size", "corpus.path", "canaries.inclusion", "machine.device"} <= set(names)
-    assert {name for name, (_, _, meaning) in names.items() if not meaning} <= OBVIOUS <= set(names)
-    assert names["training.learning_rate"][1] == 1e-3
-    assert not any(name.startswith("provenance") for name in names)
+def test_settings_say_their_defaults_by_variant():
+    settings = dotted_names()
+    words = {
+        "training.learning_rate": "0.001",
+        "lora.matrices": "[v]",
+        "model.revision": "null",
+        "controls.null_trial": "none",
+        "corpus.source": "required",
+        "corpus.members": "train (phee, hub, adverse_events); required (files)",
+        "corpus.path": "null (phee, files); required (hub)",
+        "canaries.design": "none",
+        "canaries.copies": "1 (single); [1, 2, 4, 8, 16, 32, 64, 128] (many)",
+    }
+    assert {name: settings[name].default_words for name in words} == words
+    assert {name for name, s in settings.items() if "required" in s.default_words} == {
+        "corpus.source", "corpus.members", "corpus.nonmembers", "corpus.path",
+    }  # fmt: skip
+    assert not any(name.startswith("provenance") for name in settings)
+
+
+def test_the_published_figures_that_a_study_may_name_are_those_there_are():
+    for name in PUBLISHED:
+        assert invented({"report": {"compare_to": name}}).report.compare_to == name
+    assert dotted_names()["report.compare_to"].meaning.endswith(" or ".join(PUBLISHED))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("corpus: {source: phee}\nlora: {rnk: 1}\n", "demo: unknown key 'lora.rnk'"),
+        ("lora: [\n", "demo, line 2: not valid YAML"),
+    ],
+)
+def test_a_packaged_study_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str):
+    (tmp_path / "demo.yaml").write_text(text)
+    monkeypatch.setattr("byrote.study.load.packaged_studies", lambda: {"demo": tmp_path / "demo.yaml"})
+    with pytest.raises(StudyError) as error:
+        load_study("demo")
+    assert str(error.value).startswith(words)
+
+
+def test_studies_of_the_paper_warm_up_as_it_did_and_the_default_is_a_tenth():
+    assert dotted_names()["training.warmup_steps"].default == 0.1
+    paper = [load_study(name).training.warmup_steps for name in packaged_studies() if name.startswith("paper/")]
+    assert paper == [100] * 5
 
 
 def test_a_study_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
-        Study().seed = 3  # type: ignore[misc]
+        invented().seed = 3  # type: ignore[misc]

@@ -80,8 +80,15 @@ def test_models_roles_copies_and_temperatures_are_apart():
 
 def test_draws_count_the_suffixes_that_come_in_time():
     log_p = {"a": math.log(0.6), "b": math.log(0.01), "c": -math.inf}
-    rows = [{**row(record, None), "log_probability": value} for record, value in log_p.items()]
-    rates = {r["threshold"]: (r["hits"], r["of"]) for r in draw_rates(rows, (1, 100, 10_000), 0.5, 0.95)}
+    rows = [
+        {**row(record, None), "log_probability": value, "chance": chance}
+        for chance in (0.5, 0.9)
+        for record, value in log_p.items()
+    ]
+    found = list(draw_rates(rows, (1, 100, 10_000), 0.95))
+    surer = {r["threshold"]: r["hits"] for r in found if r["chance"] == 0.9}
+    assert surer == {n: sum(1 - (1 - p) ** n >= 0.9 for p in (0.6, 0.01, 0)) for n in (1, 100, 10_000)}
+    rates = {r["threshold"]: (r["hits"], r["of"]) for r in found if r["chance"] == 0.5}
     by_hand = {n: sum(1 - (1 - p) ** n >= 0.5 for p in (0.6, 0.01, 0)) for n in (1, 100, 10_000)}
     assert rates == {n: (hits, 3) for n, hits in by_hand.items()} == {1: (1, 3), 100: (2, 3), 10_000: (2, 3)}
-    assert next(iter(draw_rates(rows, (7,), 0.5, 0.95)))["metric"] == "draws<=7"
+    assert next(iter(draw_rates(rows, (7,), 0.95)))["metric"] == "draws<=7"

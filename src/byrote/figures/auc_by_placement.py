@@ -49,7 +49,11 @@ def auc_by_placement(tables: "Tables", options: Options) -> Drawing:
         handles.append(handle(label, linestyle="", **look))
     finish(axes, [plain(name) for name in names[:MOST]])
     outside_legend(figure, [*handles, *extra_handles(cells, options)])
-    print_small = [not_shown(len(series), "series", SERIES), not_shown(len(names), "placements"), bars_note(cells)]
+    print_small = [
+        not_shown(len(series), "series", SERIES),
+        not_shown(len(names), "placements"),
+        bars_note(cells, tables.level),
+    ]
     note(figure, "  ".join(text for text in print_small if text))
     return figure
 
@@ -100,11 +104,11 @@ def _matches(cells: pd.DataFrame, published: pd.DataFrame) -> bool:
     )
 
 
-def bars_note(cells: pd.DataFrame) -> str:
+def bars_note(cells: pd.DataFrame, level: float) -> str:
     """What the bars stand for, in this data."""
     meanings = {
-        "records": "Bars: 95% interval over records, one trained model each.",
-        "seeds": "Bars on means: 95% t interval over seeds.",
+        "records": f"Bars: {100 * level:.3g}% interval over records, one trained model each.",
+        "seeds": f"Bars on means: {100 * level:.3g}% t interval over seeds.",
         "": "No bar where two to four seeds were run, or no interval could be computed.",
     }
     return " ".join(text for basis, text in meanings.items() if (cells["basis"] == basis).any())

@@ -57,5 +57,5 @@ def auc_by_rank(tables: "Tables", options: Options) -> Drawing:
     axes.set_ylabel("AUC (dashed: guessing)")
     axes.grid(axis="y")
     outside_legend(figure, [*handles, *extra_handles(cells, options)])
-    note(figure, "  ".join(filter(None, [not_shown(len(series), "lines"), bars_note(cells)])))
+    note(figure, "  ".join(filter(None, [not_shown(len(series), "lines"), bars_note(cells, tables.level)])))
     return figure

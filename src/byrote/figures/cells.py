@@ -30,7 +30,7 @@ def variants(trials: pd.DataFrame) -> dict[str, str]:
     return words
 
 
-def seeds_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+def seeds_interval(values: np.ndarray, level: float) -> tuple[float, float]:
     """Student's t interval of a mean over S seeds, float (S,); (NaN, NaN) of fewer than `SEEDS_FOR_INTERVAL`."""
     if len(values) < SEEDS_FOR_INTERVAL:
         return math.nan, math.nan
@@ -41,9 +41,9 @@ def seeds_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, floa
 def auc_cells(tables: "Tables", attack: str, stratum: str = "records") -> pd.DataFrame:
     """One row a cell, columns CELL_COLUMNS, matrices in the study's order and ranks rising.
 
-    auc: mean over the cell's seeds · low, high: 95%, over records where `basis` is 'records' (one seed), over seeds
-    where it is 'seeds' (five or more), else NaN · aucs, trials: lists, one entry a seed. Rows without an AUC are left
-    out here; the report counts them.
+    auc: mean over the cell's seeds · low, high: at the level of the tables, over records where `basis` is 'records'
+    (one seed), over seeds where it is 'seeds' (five or more), else NaN · aucs, trials: lists, one entry a seed. Rows
+    without an AUC are left out here; the report counts them.
     """
     rows = tables.membership
     rows = rows[(rows["attack"] == attack) & (rows["stratum"] == stratum) & rows["auc"].notna()]
@@ -52,17 +52,19 @@ def auc_cells(tables: "Tables", attack: str, stratum: str = "records") -> pd.Dat
     words = variants(tables.trials)
     rows = rows.assign(variant=[words.get(trial, "") for trial in rows["trial"]])
     order = {name: i for i, name in enumerate(dict.fromkeys([*tables.trials["matrices"], *rows["matrices"]]))}
-    cells = [_cell(key, group) for key, group in rows.groupby(["matrices", "rank", "variant"], sort=False)]
+    cells = [
+        _cell(key, group, tables.level) for key, group in rows.groupby(["matrices", "rank", "variant"], sort=False)
+    ]
     cells.sort(key=lambda cell: (order[cell["matrices"]], cell["rank"], cell["variant"]))
     return pd.DataFrame(cells, columns=CELL_COLUMNS)
 
 
-def _cell(key: tuple, group: pd.DataFrame) -> dict:
+def _cell(key: tuple, group: pd.DataFrame, level: float) -> dict:
     aucs = group["auc"].to_numpy(float)
     if len(group) == 1:
         basis, (low, high) = "records", group[["auc_low", "auc_high"]].to_numpy(float)[0]
     else:
-        low, high = seeds_interval(aucs)
+        low, high = seeds_interval(aucs, level)
         basis = "" if math.isnan(low) else "seeds"
     return {
         **dict(zip(("matrices", "rank", "variant"), key, strict=True)),

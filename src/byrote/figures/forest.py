@@ -45,7 +45,7 @@ def forest(tables: "Tables", options: Options) -> Drawing:
     for axes in places[len(shown) :]:
         axes.remove()
     _finish(places[: len(shown)], names, rows, min(len(shown), ACROSS))
-    under_legend(figure, _handles(rows, options.primary), 3)
+    under_legend(figure, _handles(rows, options.primary, tables.level), 3)
     note(figure, not_shown(len(trials), "trials", MOST_TRIALS))
     return figure
 
@@ -89,8 +89,8 @@ def _finish(places: list[Axes], names: list[str], rows: pd.DataFrame, across: in
         axes.tick_params(axis="y", length=0)
 
 
-def _handles(rows: pd.DataFrame, primary: str) -> list:
-    handles = [handle("attack, 95% interval by document", OTHER, marker="o")]
+def _handles(rows: pd.DataFrame, primary: str, level: float) -> list:
+    handles = [handle(f"attack, {100 * level:.3g}% interval by document", OTHER, marker="o")]
     if primary in set(rows["attack"]):
         handles.append(handle(f"the primary attack, {primary}", OWN, marker="o"))
     hollow = {"linestyle": "", "markerfacecolor": "white"}

@@ -24,6 +24,8 @@ def share_by_draws(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG0
         raise NotDrawnError("no suffix has a probability of being drawn (extraction.temperatures above 0)")
     temperature = min(set(rows["temperature"]), key=lambda value: (abs(value - 1), value))
     rows = rows[rows["temperature"] == temperature]
+    chance = min(set(rows["chance"]), key=lambda value: (abs(value - 0.5), value))
+    others, rows = set(rows["chance"]) - {chance}, rows[rows["chance"] == chance]
     canary = rows["role"].str.startswith("canary")
     parts = {"records": rows[~canary], "canaries": rows[canary]}
     parts = {title: part for title, part in parts.items() if len(part)}
@@ -34,9 +36,10 @@ def share_by_draws(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG0
             _step(axes, of["draws_for_chance"].to_numpy(float), look)
             handles.append(handle(words, **look))
         axes.set_title(title)
-    _finish(places, float(rows["chance"].iloc[0]))
+    _finish(places, chance)
     under_legend(figure, handles, 3)
-    note(figure, _small_print(rows, temperature))
+    elsewhere = " Other chances stand in the table draws." if others else ""
+    note(figure, _small_print(rows, temperature) + elsewhere)
     return figure
 
 

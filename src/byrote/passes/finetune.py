@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from byrote.errors import StageError, StudyError
+from byrote.errors import StageError
 from byrote.lm import (
     Adapted,
     generator_states,
@@ -29,6 +29,7 @@ from byrote.lm import (
 )
 from byrote.passes.batches import by_length
 from byrote.study import Training
+from byrote.study.schedule import settle_warmup, steps_of
 
 
 @dataclass(frozen=True)
@@ -71,28 +72,9 @@ class Position:
     arrays: Mapping[str, np.ndarray]
 
 
-def steps_of(records: int, training: Training) -> int:
-    """Optimizer steps of a training. Raises StudyError where its epochs do not make so many steps as it is to stop
-    after, and where the warm-up is longer: it would train next to nothing."""
-    steps = training.epochs * math.ceil(records / training.effective_batch)
-    if training.steps is not None:
-        if training.steps > steps:
-            raise StudyError(
-                f"training.steps is {training.steps}, but {records} records in batches of {training.effective_batch} "
-                f"for {training.epochs} epochs make {steps} steps; raise training.epochs, or set training.steps to null"
-            )
-        steps = training.steps
-    if training.warmup_steps > steps:
-        raise StudyError(
-            f"training.warmup_steps is {training.warmup_steps}, but {records} records in batches of "
-            f"{training.effective_batch} for {training.epochs} epochs make {steps} steps; "
-            f"set --training.warmup_steps to {steps // 10} or train longer"
-        )
-    return steps
-
-
 def learning_rate_at(step: int, steps: int, training: Training) -> float:
-    """Learning rate of a step counted from 0: linear from 0 over the warm-up, then linear to 0 at the end."""
+    """Learning rate of a step counted from 0: linear from 0 over the warm-up (a whole number of steps),
+    then linear to 0 at the end."""
     if step < training.warmup_steps:
         return training.learning_rate * step / training.warmup_steps
     return training.learning_rate * (steps - step) / max(1, steps - training.warmup_steps)
@@ -115,8 +97,10 @@ def finetune(
     dropout. `on_step` hears each step, one Step an adapter; returned is the list of steps of each adapter.
     `on_position` is called after each step with a function that takes down where the training stands; given as `resume`
     to fresh adapters of the same kind, training goes on from there. ValueError where it is of other adapters.
-    Raises StudyError for a warm-up longer than the training, StageError where the loss stops being a number.
+    Raises StudyError for a warm-up that is not shorter than the training, StageError where the loss stops being a
+    number.
     """
+    training = settle_warmup(len(token_ids), training)
     steps, seed = steps_of(len(token_ids), training), training.seed
     if seed is None:
         raise ValueError("training.seed must be a number")

@@ -83,7 +83,7 @@ def recipe_of(trials: Sequence[Trial], records: Sequence[Record], base: str) -> 
     return Recipe(first, members, frozenset(r.text for r in records), canaries_key(base, made_of, settings))
 
 
-def stand_ins(recipe: Recipe, _precision: str) -> Invented:
+def stand_ins(recipe: Recipe, _precision: str = "") -> Invented:
     """Members' texts in the place of what would be written: as long, which is all that a forecast needs."""
     texts = [r.text for r in recipe.members]
     return Invented(tuple(texts[i % len(texts)] for i in range(recipe.wanted)), 0)

@@ -8,6 +8,7 @@ from jinja2 import Environment, StrictUndefined
 
 from byrote.figures import Drawn
 from byrote.report.sections import sections_of
+from byrote.study import Study
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -17,7 +18,7 @@ TEMPLATE = "report.html.j2"
 
 def report_page(
     *,
-    study: Mapping[str, Any],
+    study: Study,
     tables: "Tables",
     drawn: Sequence[Drawn],
     findings: Sequence[Mapping[str, Any]],
@@ -33,7 +34,7 @@ def report_page(
     `study.report.compare_to` names nothing published. With texts the file is readable by its owner alone.
     """
     sections = sections_of(study, tables, drawn, findings, failures, texts, versions)
-    return _template().render(name=study["name"], created=created, sections=sections)
+    return _template().render(name=study.name, created=created, sections=sections)
 
 
 def _template():

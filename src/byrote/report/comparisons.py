@@ -13,7 +13,20 @@ import pandas as pd
 from byrote.figures.cells import SEEDS_FOR_INTERVAL, auc_cells
 from byrote.report.conditions import trials_of
 from byrote.report.page import Grid, capped, labels_of, records_of, stratum_words, text_or_dash, without_empty
-from byrote.report.words import MISSING, count, interval, listing, missing, number, p_value, plain, rate, spread
+from byrote.report.words import (
+    MISSING,
+    at_level,
+    count,
+    interval,
+    listing,
+    missing,
+    number,
+    p_value,
+    plain,
+    rate,
+    spread,
+)
+from byrote.study import Study
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -32,7 +45,7 @@ def placement_sentences(tables: "Tables", primary: str) -> list[str]:
     broken = set(trials_of(tables, "collapsed")["trial"])
     cells = cells[cells["trials"].map(broken.isdisjoint).astype(bool)]
     groups = [group for _, group in cells.groupby(["rank", "variant"], sort=True) if len(group) > 1]
-    told = [_leader(group) for group in groups[:MOST_COMPARED]]
+    told = [_leader(group, tables.level) for group in groups[:MOST_COMPARED]]
     if any((group["seeds"] == 1).all() for group in groups):
         told.append(ONE_SEED)
     if len(groups) > MOST_COMPARED:
@@ -40,13 +53,13 @@ def placement_sentences(tables: "Tables", primary: str) -> list[str]:
     return told
 
 
-def _leader(group: pd.DataFrame) -> str:
+def _leader(group: pd.DataFrame, level: float) -> str:
     first, second = (row for _, row in group.sort_values("auc", ascending=False, kind="stable").head(2).iterrows())
     where = f"At rank {first['rank']}" + (f" ({first['variant']})" if first["variant"] else "")
     head = f"{where}, {first['matrices']} leaks most (AUC {number(first['auc'])})"
     head += f", then {second['matrices']} ({number(second['auc'])})"
     if first["seeds"] == 1 and second["seeds"] == 1:
-        return f"{head}; {_overlap(first, second)}."
+        return f"{head}; {_overlap(first, second, level)}."
     fewest = min(first["seeds"], second["seeds"])
     needed = f", where a claim about matrices needs {SEEDS_FOR_INTERVAL}" if fewest < SEEDS_FOR_INTERVAL else ""
     return f"{head}; means over {_seeds(first, second)}{needed}."
@@ -58,22 +71,22 @@ def _seeds(first: pd.Series, second: pd.Series) -> str:
     return f"{count(first['seeds'], 'seed')} and {count(second['seeds'], 'seed')}"
 
 
-def _overlap(first: pd.Series, second: pd.Series) -> str:
+def _overlap(first: pd.Series, second: pd.Series, level: float) -> str:
     if any(math.isnan(value) for value in (first["low"], second["high"])):
         return "no interval tells whether they differ"
-    return f"their 95% intervals {'overlap' if first['low'] <= second['high'] else 'do not overlap'}"
+    return f"their {at_level(level)}s {'overlap' if first['low'] <= second['high'] else 'do not overlap'}"
 
 
-def claim_sentences(tables: "Tables", study: Mapping[str, Any]) -> list[str]:
+def claim_sentences(tables: "Tables", study: Study) -> list[str]:
     """What may be claimed about configurations: the rule, the verdicts, and why pairs are undecided."""
     rows = tables.configurations
     rows = rows[rows["verdict"].notna()]
     if rows.empty:
         return []
-    claims = study.get("claims", {})
+    claims = study.claims
     told = [
-        f"Claims about configurations rest on the attack {study['membership']['primary']}, the stratum "
-        f"{stratum_words(claims.get('stratum', 'records'))}, a margin of {claims.get('margin', 0.02):g} AUC, and the "
+        f"Claims about configurations rest on the attack {study.membership.primary}, the stratum "
+        f"{stratum_words(claims.stratum)}, a margin of {claims.margin:g} AUC, and the "
         f"seed as unit, at least {SEEDS_FOR_INTERVAL} of them; all were fixed in the study, none chosen by results."
         + _together(rows["family"].dropna())
     ]
@@ -179,7 +192,15 @@ def means_grid(tables: "Tables") -> Grid:
         ]
         for row in records_of(rows[rows["verdict"].isna()])
     ]
-    headers = ["configuration", "seeds", "mean AUC", "95% interval", "spread of seeds", "sampling error", "remark"]
+    headers = [
+        "configuration",
+        "seeds",
+        "mean AUC",
+        at_level(tables.level),
+        "spread of seeds",
+        "sampling error",
+        "remark",
+    ]
     note = (
         "The interval holds both what seeds do and what another sample of records would, so it is wider than one over "
         "seeds alone. Spread of seeds: standard deviation with the sampling error taken out."
@@ -200,7 +221,7 @@ def claims_grid(tables: "Tables") -> Grid:
         ]
         for row in records_of(rows[rows["verdict"].notna()])
     ]
-    headers = ["configuration", "against", "leaks", "why", "seeds", "difference", "interval", "family"]
+    headers = ["configuration", "against", "leaks", "why", "seeds", "difference", at_level(tables.level), "family"]
     note = (
         "Difference: mean AUC of the first less that of the second, seed by seed. More, less: the whole interval "
         "lies beyond the margin; equivalent: inside it. The claims are one family: their intervals are widened "
@@ -219,7 +240,7 @@ def attack_tests_grid(tables: "Tables") -> Grid:
         ]
         for row in records_of(rows[rows["kind"] == "attacks"])
     ]
-    headers = ["trial", "stratum", "highest AUC", "against", *_TEST_HEADERS]
+    headers = ["trial", "stratum", "highest AUC", "against", *_test_headers(tables.level)]
     return _tests("The strongest attack against each other one", headers, body)
 
 
@@ -233,11 +254,12 @@ def trial_tests_grid(tables: "Tables") -> Grid:
         ]
         for row in records_of(rows[rows["kind"] == "trials"])
     ]
-    headers = ["trial", "against", "stratum", "attack", *_TEST_HEADERS]
+    headers = ["trial", "against", "stratum", "attack", *_test_headers(tables.level)]
     return _tests("Trials against each other, by the primary attack", headers, body)
 
 
-_TEST_HEADERS = ("difference", "95% interval", "p", "p, Holm", "family", "why none")
+def _test_headers(level: float) -> tuple[str, ...]:
+    return "difference", at_level(level), "p", "p, Holm", "family", "why none"
 
 
 def _test_cells(row: Mapping[str, Any]) -> list[str]:

@@ -55,7 +55,7 @@ def strongest_sentences(tables: "Tables", primary: str) -> list[str]:
         return [f"Membership inference by the primary attack ({primary}) has no result."]
     top = rows.iloc[int(rows["auc"].to_numpy(float).argmax())]
     label = labels_of(tables).get(top["trial"], top["trial"])
-    value = with_interval(top["auc"], top["auc_low"], top["auc_high"])
+    value = with_interval(top["auc"], top["auc_low"], top["auc_high"], tables.level)
     head = "The AUC" if len(rows) == 1 else "The largest AUC"
     told = [
         f"{head} of the primary attack ({primary}) is {value}, of {label}: shown one member and one non-member, the "
@@ -76,7 +76,10 @@ def any_attack_sentences(tables: "Tables", primary: str) -> list[str]:
     told = []
     if len(outsiders) and not outsiders["auc"].max() <= ours:
         top = outsiders.iloc[int(outsiders["auc"].to_numpy(float).argmax())]
-        value, label = with_interval(top["auc"], top["auc_low"], top["auc_high"]), labels_of(tables).get(top["trial"])
+        value, label = (
+            with_interval(top["auc"], top["auc_low"], top["auc_high"], tables.level),
+            labels_of(tables).get(top["trial"]),
+        )
         attacks = outsiders["attack"].nunique()
         told.append(
             f"Of all {attacks} attacks the strongest, {top['attack']}, reaches {value} after {label}; it was found "
@@ -108,24 +111,24 @@ def membership_sentences(tables: "Tables", primary: str) -> list[str]:
     records, canaries = rows[rows["stratum"] == "records"], rows[rows["stratum"] != "records"]
     told = []
     if len(records):
-        told.append(f"Members against non-members: AUC {_auc_of(records)}.")
+        told.append(f"Members against non-members: AUC {_auc_of(records, tables.level)}.")
     if len(records) > 1:
         clear = int((records["auc_low"] > 0.5).sum())
         told.append(f"In {clear} of {len(records)} trials the interval lies above 0.5.")
     if len(canaries):
         parts = canaries.groupby("copies", sort=True)
-        each = [f"{copies_words(copies)}: {_auc_of(part)}" for copies, part in parts]
+        each = [f"{copies_words(copies)}: {_auc_of(part, tables.level)}" for copies, part in parts]
         told.append(f"Canaries planted against canaries left out, by number of copies: {'; '.join(each)}.")
     return told
 
 
-def _auc_of(part: pd.DataFrame) -> str:
+def _auc_of(part: pd.DataFrame, level: float) -> str:
     """`0.65 to 0.82 (2898 against 968, 14 trials)`, or one trial's AUC with its interval."""
     sizes = " against ".join(spread(part[side], 0) for side in ("n_members", "n_nonmembers"))
     if len(part) > 1:
         return f"{spread(part['auc'])} ({sizes}, {count(len(part), 'trial')})"
     only = part.iloc[0]
-    return f"{with_interval(only['auc'], only['auc_low'], only['auc_high'])}, {sizes}"
+    return f"{with_interval(only['auc'], only['auc_low'], only['auc_high'], level)}, {sizes}"
 
 
 def operating_sentences(tables: "Tables", primary: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from byrote.report.page import Grid
-from byrote.report.words import MISSING, count, listing, missing, number, percent, plain
+from byrote.report.words import MISSING, at_level, count, listing, missing, number, percent, plain
 from byrote.statistics.intervals import clopper_pearson
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def grid(tables: "Tables") -> Grid:
     for trial, texts in tables.untargeted.groupby("trial", sort=False):
         ranked = rates[rates["trial"] == trial]
         firsts = [_first(ranked[ranked["attack"] == attack]) for attack in attacks]
-        body.append([str(labels.get(trial, trial)), *_overall(texts), *firsts])
-    headers = ["trial", "texts with a match", "95% interval", "with a non-member", "base model", "longest run"]
+        body.append([str(labels.get(trial, trial)), *_overall(texts, tables.level), *firsts])
+    headers = ["trial", "texts with a match", at_level(tables.level), "with a non-member", "base model", "longest run"]
     headers += [f"first by {attack}" for attack in attacks]
     note = (
         "Match: a run of tokens shared with a record trained on. First by: matches among the texts that the attack "
@@ -70,11 +70,11 @@ def grid(tables: "Tables") -> Grid:
     return Grid("Texts written from an empty prompt", headers, body, 1, note)
 
 
-def _overall(texts: pd.DataFrame) -> list[str]:
+def _overall(texts: pd.DataFrame, level: float) -> list[str]:
     """Matches of all texts of a trial, their interval, matches with non-members, those of the base model, longest."""
     tuned, base = (texts[texts["model"] == model] for model in ("tuned", "base"))
     hits, of = int(tuned["matched"].count()), len(tuned)
-    low, high = clopper_pearson(hits, of)
+    low, high = clopper_pearson(hits, of, level)
     cells = [f"{hits} of {plain(of)}", f"{percent(low, 0)} to {percent(high, 0)}"]
     cells += [plain(int(tuned["nonmember"].count())), f"{int(base['matched'].count())} of {plain(len(base))}"]
     return [*cells, plain(tuned["matched_tokens"].max())]

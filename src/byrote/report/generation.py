@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from byrote.report.page import Grid, records_of, without_empty
-from byrote.report.words import MISSING, listing, missing, percent, plain
+from byrote.report.words import MISSING, at_level, listing, missing, percent, plain
 from byrote.statistics.intervals import clopper_pearson
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ KINDS = {
 MOST_TEXTS = 10
 
 
-def generation_summary(extraction: pd.DataFrame, by_copies: bool = False) -> pd.DataFrame:
+def generation_summary(extraction: pd.DataFrame, level: float, by_copies: bool = False) -> pd.DataFrame:
     """One row a role and temperature, and copies if asked: what tuned and base model wrote.
 
     Columns role, copies (NaN where not asked for), temperature, trials, and for each model completions_*, share_*
@@ -43,7 +43,7 @@ def generation_summary(extraction: pd.DataFrame, by_copies: bool = False) -> pd.
         row: dict[str, Any] = {"role": role, "copies": many, "temperature": temperature}
         row["trials"] = part["trial"].nunique()
         for model in ("tuned", "base"):
-            row |= _of_model(part[part["model"] == model], model)
+            row |= _of_model(part[part["model"] == model], model, level)
         rows.append(row)
     models = [f"{name}_{m}" for m in ("tuned", "base") for name in ("completions", "share", "verbatim", "low", "high")]
     order = {role: i for i, role in enumerate(KINDS)}
@@ -51,11 +51,11 @@ def generation_summary(extraction: pd.DataFrame, by_copies: bool = False) -> pd.
     return pd.DataFrame(rows, columns=["role", "copies", "temperature", "trials", *models])
 
 
-def _of_model(part: pd.DataFrame, model: str) -> dict[str, Any]:
+def _of_model(part: pd.DataFrame, model: str, level: float) -> dict[str, Any]:
     known = part["verbatim"].dropna().astype(bool)
     hits, of = int(known.sum()), len(known)
     alone = of > 0 and not part.duplicated("record").any()
-    low, high = clopper_pearson(hits, of) if alone else (math.nan, math.nan)
+    low, high = clopper_pearson(hits, of, level) if alone else (math.nan, math.nan)
     share = float(part["ngram_share"].mean()) if len(part) else math.nan
     values = {"completions": of, "share": share, "verbatim": hits, "low": low, "high": high}
     return {f"{name}_{model}": value for name, value in values.items()}
@@ -63,7 +63,7 @@ def _of_model(part: pd.DataFrame, model: str) -> dict[str, Any]:
 
 def generation_sentences(tables: "Tables") -> list[str]:
     """Paragraphs: how completions were judged, then each temperature with base model and non-members beside."""
-    summary = generation_summary(tables.extraction)
+    summary = generation_summary(tables.extraction, tables.level)
     if summary.empty:
         return ["No record was prompted, so nothing is known about what the models write."]
     lead = (
@@ -95,7 +95,7 @@ def _kind(row: Any) -> str:
 def generation_grid(tables: "Tables") -> Grid:
     """What tuned and base models wrote, by kind of record, copies and temperature."""
     body = []
-    for row in records_of(generation_summary(tables.extraction, by_copies=True)):
+    for row in records_of(generation_summary(tables.extraction, tables.level, by_copies=True)):
         cells = [KINDS.get(row["role"], row["role"]), plain(row["copies"]), f"{row['temperature']:g}"]
         for model in ("tuned", "base"):
             hits, of = row[f"verbatim_{model}"], row[f"completions_{model}"]
@@ -106,8 +106,8 @@ def generation_grid(tables: "Tables") -> Grid:
     headers = ["prompted records", "copies", "temperature", "verbatim, tuned", "share, tuned"]
     headers += ["verbatim, base", "share, base", "trials"]
     note = (
-        "Verbatim: completions equal to the rest of the record, token by token, with a 95% interval where every record "
-        "stands once. Share: longest common run of tokens over the tokens to reproduce, on average."
+        f"Verbatim: completions equal to the rest of the record, token by token, with the {at_level(tables.level)} "
+        "where every record stands once. Share: longest common run of tokens over the tokens to reproduce, on average."
     )
     grid = Grid("What the models write after the first part of a record, all trials together", headers, body, 1, note)
     return without_empty(grid, "copies")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from byrote.report.page import Grid, capped, labels_of, records_of, stratum_words
-from byrote.report.words import MISSING, draws, listing, missing, percent, plain, rate
+from byrote.report.words import MISSING, at_level, draws, listing, missing, percent, plain, rate
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -46,7 +46,7 @@ def paired(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any]
     for row in records_of(rows[rows["role"].isin([*IN, *OUT])]):
         canary = row["role"].startswith("canary")
         stratum = f"canaries@{int(row['copies'])}" if canary else "records"
-        key = (row["trial"], stratum, *(row[name] for name in keys))
+        key = (row["trial"], stratum, *(None if missing(row[name]) else row[name] for name in keys))
         found.setdefault(key, {})[row["model"], "in" if row["role"] in IN else "out"] = row
     names = ("trial", "stratum", *keys)
     return [(dict(zip(names, key, strict=True)), cells) for key, cells in found.items()]
@@ -74,10 +74,8 @@ def rate_sentences(tables: "Tables") -> list[str]:
             f"{percent(row['high'], 0)} of the members possible."
         ]
     label = labels_of(tables).get(head["trial"], head["trial"])
-    told = (
-        f"{asked}{label} writes at least {least} for {_hits(row)} prompted members{_most(trials)}; {_controls(cells)}."
-    )
-    return [told]
+    told = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
+    return [f"{told}; {_controls(cells)}."]
 
 
 def draw_sentences(tables: "Tables") -> list[str]:
@@ -89,7 +87,9 @@ def draw_sentences(tables: "Tables") -> list[str]:
         return []
     first = records_of(members.sort_values("median", kind="stable"))[0]
     same = medians[(medians["trial"] == first["trial"]) & (medians["temperature"] == first["temperature"])]
-    same = same[same["prefix"] == first["prefix"]].set_index(["role", "model"])["median"]
+    same = same[(same["prefix"] == first["prefix"]) & (same["chance"] == first["chance"])].set_index(["role", "model"])[
+        "median"
+    ]
     others = [
         f"{words} {draws(same[key])}"
         for key, words in (
@@ -112,6 +112,7 @@ def draw_sentences(tables: "Tables") -> list[str]:
 def _within(tables: "Tables", first: Mapping[str, Any]) -> list[str]:
     rows = tables.extraction_rates
     rows = rows[rows["metric"].str.startswith("draws<=") & (rows["temperature"] == first["temperature"])]
+    rows = rows[rows["chance"] == first["chance"]]
     rows = rows[(rows["role"].isin(["member", "nonmember"])) & rows["rate"].notna()]
     top = _top(rows[rows["threshold"] == rows["threshold"].max()])
     if top is None:
@@ -119,14 +120,14 @@ def _within(tables: "Tables", first: Mapping[str, Any]) -> list[str]:
     head, cells, trials = top
     label, row = labels_of(tables).get(head["trial"], head["trial"]), cells["tuned", "in"]
     return [
-        f"Within {count_draws(row['threshold'])}, {_hits(row)} members' suffixes come after {label}{_most(trials)}; "
-        f"{_controls(cells)}."
+        f"Within {count_draws(row['threshold'])}, {_hits(row, tables.level)} members' suffixes come after {label}"
+        f"{_most(trials)}; {_controls(cells)}."
     ]
 
 
 def _top(rows: pd.DataFrame) -> tuple[dict[str, Any], Cells, int] | None:
     """The measurement with the highest rate of the tuned model on what is in, and of how many trials."""
-    found = [(head, cells) for head, cells in paired(rows, ("prefix", "temperature", "metric", "threshold"))]
+    found = [(head, cells) for head, cells in paired(rows, ("prefix", "temperature", "metric", "threshold", "chance"))]
     found = [(head, cells) for head, cells in found if ("tuned", "in") in cells]
     if not found:
         return None
@@ -134,9 +135,9 @@ def _top(rows: pd.DataFrame) -> tuple[dict[str, Any], Cells, int] | None:
     return head, cells, len({head["trial"] for head, _ in found})
 
 
-def _hits(row: Mapping[str, Any]) -> str:
+def _hits(row: Mapping[str, Any], level: float) -> str:
     share, low, high = (f"{100 * row[name]:.0f}%" for name in ("rate", "low", "high"))
-    return f"{plain(row['hits'])} of {plain(row['of'])} ({share}, 95% interval {low} to {high})"
+    return f"{plain(row['hits'])} of {plain(row['of'])} ({share}, {at_level(level)} {low} to {high})"
 
 
 def _controls(cells: Cells) -> str:
@@ -187,19 +188,21 @@ def all_rates_grid(tables: "Tables") -> Grid:
 
 def _rates_grid(tables: "Tables", rows: pd.DataFrame, canaries: bool, caption: str) -> Grid:
     labels, body = labels_of(tables), []
-    found = paired(rows, ("metric", "threshold", "temperature", "prefix"))
+    found = paired(rows, ("metric", "threshold", "temperature", "prefix", "chance"))
     found = [(head, cells) for head, cells in found if is_canary(head["stratum"]) == canaries]
+    chances = rows["chance"].nunique()
     several, order = rows["prefix"].nunique() > 1, {trial: i for i, trial in enumerate(labels)}
     found.sort(key=lambda one: (order.get(one[0]["trial"], len(order)), _copies(one[0]["stratum"])))
     for head, cells in found:
         words = [labels.get(head["trial"], head["trial"]), kind_words(head["stratum"]), _criterion(head)]
         words[2] += f", prefix {head['prefix']:g}" * several
+        words[2] += f" with chance {rate(head['chance'])}" if head["chance"] is not None and chances > 1 else ""
         body.append([*words, f"{head['temperature']:g}", *(_cell(cells.get(side)) for side in SIDES)])
     headers = ["trial", "records", "comes back", "temperature", *SIDE_HEADERS]
     note = (
         "In: members, or canaries planted; out: non-members, or canaries left out, which the model never saw. "
-        "Brackets: 95% interval, Clopper and Pearson. A record counts once, by its best completion. A dash: none "
-        "was prompted."
+        f"Brackets: {at_level(tables.level)}, Clopper and Pearson. A record counts once, by its best completion. A "
+        "dash: none was prompted."
     )
     return Grid(caption, headers, body, 3, note)
 
@@ -238,7 +241,7 @@ def draws_grid(tables: "Tables") -> Grid:
     """Half of the suffixes come within so many draws; and the one that comes first."""
     labels, medians = labels_of(tables), _medians(tables.draws)
     body = []
-    for head, cells in paired(medians, ("temperature", "prefix")):
+    for head, cells in paired(medians, ("temperature", "prefix", "chance")):
         words = [labels.get(head["trial"], head["trial"]), kind_words(head["stratum"]), f"{head['temperature']:g}"]
         first = cells.get(("tuned", "in")) or next(iter(cells.values()))
         words += [rate(first["chance"]), plain(first["records"])]

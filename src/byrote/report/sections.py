@@ -20,6 +20,7 @@ from byrote.report import (
 )
 from byrote.report import findings as found
 from byrote.report.page import Grid, Section, filled, joined, labels_of, pictures
+from byrote.study import Study
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -31,7 +32,7 @@ MOST_OPEN = 12  # rows of an overview that is not folded away
 
 
 def sections_of(
-    study: Mapping[str, Any],
+    study: Study,
     tables: "Tables",
     drawn: Sequence[Drawn],
     findings: Sequence[Mapping[str, Any]],
@@ -40,11 +41,11 @@ def sections_of(
     versions: Mapping[str, str],
 ) -> list[Section]:
     """Every section that the run has something for. Arguments as of `report_page`."""
-    primary, many = study["membership"]["primary"], study["canaries"]["design"] == "many"
+    primary, many = study.membership.primary, study.canaries.design == "many"
     settings, utility = setting.setting_grid(study), joined(found.utility_sentences(tables))
     summary = found.summary_sentences(tables, primary, many)
     return [
-        Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables)]),
+        Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables, findings)]),
         Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
         _membership(study, tables, drawn),
         _generation(tables, drawn, texts, many),
@@ -62,20 +63,26 @@ def sections_of(
     ]
 
 
-def _warnings(tables: "Tables") -> list[str]:
+def _warnings(tables: "Tables", findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    few = [_sentence(str(finding["message"])) for finding in findings if finding["kind"] == "few_records"]
     return [
         *conditions.collapsed_warnings(tables),
+        *few,
         *controls.warning_sentences(tables),
         *canaries.audit_warnings(tables),
     ]
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}."
 
 
 def _named(drawn: Sequence[Drawn], names: Sequence[str]) -> list[Drawn]:
     return [one for one in drawn if one.name in names]
 
 
-def _membership(study: Mapping[str, Any], tables: "Tables", drawn: Sequence[Drawn]) -> Section:
-    primary, compare_to = study["membership"]["primary"], study["report"]["compare_to"]
+def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Section:
+    primary, compare_to = study.membership.primary, study.report.compare_to
     published = None if compare_to is None else find_published(compare_to)
     over_seeds = filled(comparisons.means_grid(tables), comparisons.claims_grid(tables))
     several = bool((tables.configurations["seeds"] > 1).any())
@@ -175,7 +182,7 @@ def _stage(path: str) -> str:
 
 
 def _machine(
-    study: Mapping[str, Any], tables: "Tables", findings: Sequence[Mapping[str, Any]], versions: Mapping[str, str]
+    study: Study, tables: "Tables", findings: Sequence[Mapping[str, Any]], versions: Mapping[str, str]
 ) -> Section:
     seeds = setting.seed_words(study, sorted(set(tables.trials["seed"])))
     remarks = [str(finding["message"]) for finding in findings]

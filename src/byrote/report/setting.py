@@ -5,20 +5,20 @@ from typing import Any
 
 from byrote.report.page import Grid
 from byrote.report.words import count, listing, percent
+from byrote.study import Canaries, NoCanaries, SingleCanary, Study
 
 
-def setting_sentences(study: Mapping[str, Any]) -> list[str]:
-    """The study's purpose and its parts; `study` is the resolved study as plain values."""
-    model, corpus = study["model"], study["corpus"]
-    axes = [f"{_axis(name)} ({listing([_value(v) for v in values])})" for name, values in study["grid"].items()]
+def setting_sentences(study: Study) -> list[str]:
+    """The study's purpose and its parts."""
+    axes = [f"{_axis(name)} ({listing([_value(v) for v in values])})" for name, values in study.grid.items()]
     varied = f"What varies between trials: {listing(axes)}." if axes else "One configuration was trained."
     return [
-        f"The base model {model['source']} was fine-tuned with LoRA on the members of the corpus {corpus['source']}, "
-        "then attacked: membership inference asks whether a record was among the members; prompted "
-        "generation asks whether the model completes a record from its first part; untargeted extraction asks whether "
-        "it writes records by itself.",
+        f"The base model {study.model.source} was fine-tuned with LoRA on the members of the corpus "
+        f"{study.corpus.source}, then attacked: membership inference asks whether a record was among the members; "
+        "prompted generation asks whether the model completes a record from its first part; untargeted extraction asks "
+        "whether it writes records by itself.",
         varied,
-        _canaries(study["canaries"]),
+        _canaries(study.canaries),
     ]
 
 
@@ -30,26 +30,24 @@ def _value(value: Any) -> str:
     return "+".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
 
 
-def _canaries(plan: Mapping[str, Any]) -> str:
-    if plan["design"] == "none":
+def _canaries(plan: Canaries) -> str:
+    if isinstance(plan, NoCanaries):
         return "No canary was planted."
-    if plan["design"] == "single":
+    if isinstance(plan, SingleCanary):
         return "In each trial one record, the canary, overwrote others as often as its copies say."
-    copies = listing([str(c) for c in sorted(set(plan["copies"]))], "or")
-    share = percent(plan["inclusion"], 0)
-    return (
-        f"{count(plan['count'], 'canary', 'canaries')} of {copies} copies took part, each planted with chance {share}."
-    )
+    copies = listing([str(c) for c in sorted(set(plan.copies))], "or")
+    share = percent(plan.inclusion, 0)
+    return f"{count(plan.count, 'canary', 'canaries')} of {copies} copies took part, each planted with chance {share}."
 
 
-def setting_grid(study: Mapping[str, Any]) -> Grid:
+def setting_grid(study: Study) -> Grid:
     """Every setting of the study that has a value, under its dotted name."""
     rooms = ("model", "corpus", "canaries", "lora", "training", "membership", "extraction")
     rooms += ("statistics", "claims", "controls", "audit")
-    rows = [[name, text] for room in rooms for name, text in _flat(room, study.get(room, {}))]
-    rows += [[f"grid.{name}", listing([_value(v) for v in values])] for name, values in study["grid"].items()]
+    rows = [[name, text] for room in rooms for name, text in _flat(room, getattr(study, room).model_dump())]
+    rows += [[f"grid.{name}", listing([_value(v) for v in values])] for name, values in study.grid.items()]
     note = "An axis of the grid overrides the setting of the same name in each trial."
-    return Grid("Settings of the study", ["setting", "value"], [["seed", str(study["seed"])], *rows], 2, note)
+    return Grid("Settings of the study", ["setting", "value"], [["seed", str(study.seed)], *rows], 2, note)
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:
@@ -62,9 +60,9 @@ def _flat(name: str, value: Any) -> list[tuple[str, str]]:
     return [(name, str(value))]
 
 
-def seed_words(study: Mapping[str, Any], seeds: Sequence[Any]) -> str:
+def seed_words(study: Study, seeds: Sequence[Any]) -> str:
     """Which seeds fixed what."""
-    told = f"Study seed {study['seed']}"
+    told = f"Study seed {study.seed}"
     if len(seeds):
         told += f"; seeds of the trials (initialisation, order, dropout): {listing([str(seed) for seed in seeds])}"
-    return f"{told}; seed of prompts and sampling: {study['extraction']['seed']}."
+    return f"{told}; seed of prompts and sampling: {study.extraction.seed}."

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Any
 from byrote.figures.cells import same_matrices, variants
 from byrote.figures.published import Published
 from byrote.report.page import Grid, labels_of, reasons_note, records_of, stratum_words, text_or_dash, without_empty
-from byrote.report.words import MISSING, duration, interval, memory, missing, number, p_value, percent, plain, rate
+from byrote.report.words import (
+    MISSING,
+    at_level,
+    duration,
+    interval,
+    memory,
+    missing,
+    number,
+    p_value,
+    percent,
+    plain,
+    rate,
+)
 from byrote.statistics.operating_point import FEWEST_ABOVE
 
 if TYPE_CHECKING:
@@ -26,8 +38,8 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
         cells += [number(row["auc_control"], 3), _control_interval(row), _control(row)]
         cells += [number(row["auc_blind"], 3), strongest.get(row["trial"], MISSING)]
         body.append([*cells, plain(row["n_members"]), plain(row["n_nonmembers"]), _published(row, published)])
-    headers = ["matrices", "also varied", "rank", "seed", "AUC", "95% interval", "control"]
-    headers += ["95% interval of the control", "control on", "blind", "strongest attack"]
+    headers = ["matrices", "also varied", "rank", "seed", "AUC", at_level(tables.level), "control"]
+    headers += [f"{at_level(tables.level)} of the control", "control on", "blind", "strongest attack"]
     headers += ["members", "non-members", "published"]
     note = (
         "Interval: by document (Obuchowski 1997), on the logit scale. Control: the same attack where nothing was "
@@ -73,8 +85,9 @@ def attacks_grid(tables: "Tables") -> Grid:
         ]
         for row in records_of(tables.membership)
     ]
-    headers = ["trial", "stratum", "attack", "AUC", "95% interval", "control"]
-    headers += ["95% interval of the control", "above the control", "95% interval of the difference", "p"]
+    at = at_level(tables.level)
+    headers = ["trial", "stratum", "attack", "AUC", at, "control"]
+    headers += [f"{at} of the control", "above the control", f"{at} of the difference", "p"]
     headers += ["control on", "blind"]
     headers += ["like length", "like perplexity", "smallest told", "in", "out", "left out"]
     note = (
@@ -134,7 +147,7 @@ def intervals_grid(tables: "Tables") -> Grid:
         "Hanley–McNeil and DeLong take records as independent and are too narrow where those of one document are "
         "alike; published figures mostly have them."
     )
-    return Grid("The same AUCs under other 95% intervals", headers, body, 3, note)
+    return Grid(f"The same AUCs under other {at_level(tables.level)}s", headers, body, 3, note)
 
 
 def operating_grid(tables: "Tables") -> Grid:
@@ -154,8 +167,8 @@ def operating_grid(tables: "Tables") -> Grid:
         ]
         for row in records_of(points)
     ]
-    headers = ["trial", "stratum", "attack", "threshold from", "at most", "members found", "95% interval"]
-    headers += ["non-members named", "95% interval"]
+    headers = ["trial", "stratum", "attack", "threshold from", "at most", "members found", at_level(tables.level)]
+    headers += ["non-members named", at_level(tables.level)]
     note = (
         "A threshold from calibration is fixed before evaluation, as an attacker's must be. The interval of members "
         "found is that of their share at the score which the stated share of all non-members reaches: it takes into "

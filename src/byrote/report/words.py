@@ -64,11 +64,16 @@ def draws(value: Any) -> str:
     return f"10{str(math.floor(math.log10(float(value)))).translate(_RAISED)}"
 
 
-def with_interval(value: Any, low: Any, high: Any, digits: int = 2) -> str:
+def at_level(level: float) -> str:
+    """`95% interval`, at the study's statistics.level."""
+    return f"{rate(level)} interval"
+
+
+def with_interval(value: Any, low: Any, high: Any, level: float, digits: int = 2) -> str:
     """`0.80 (95% interval 0.79 to 0.81)`, or the number alone, and says so."""
     if missing(low) or missing(high):
         return f"{number(value, digits)} (no interval)"
-    return f"{number(value, digits)} (95% interval {interval(low, high, digits)})"
+    return f"{number(value, digits)} ({at_level(level)} {interval(low, high, digits)})"
 
 
 def count(amount: int, one: str, many: str | None = None) -> str:

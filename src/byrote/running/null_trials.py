@@ -38,14 +38,9 @@ def null_training(trial: Training, trial_records: int, records: int) -> Training
     in_epoch = math.ceil(records / batch)
     epochs = min(math.ceil(wanted / in_epoch), most)
     steps = min(wanted, epochs * in_epoch)
-    warmup = round(_count(trial.warmup_steps, wanted) * steps / wanted)
+    warmup = min(round(trial.warmup_steps * steps / wanted), steps - 1)
     cap = steps if steps < epochs * in_epoch else None
     return trial.model_copy(update={"epochs": epochs, "steps": cap, "warmup_steps": warmup})
-
-
-def _count(warmup: float, steps: int) -> int:
-    """Warm-up steps from their number, or from a share of the steps below 1."""
-    return math.ceil(warmup * steps) if 0 < warmup < 1 else int(warmup)
 
 
 def plan_null_trials(

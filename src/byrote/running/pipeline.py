@@ -14,6 +14,7 @@ from byrote.errors import StageError
 from byrote.listener import Listener, Silent
 from byrote.planting.written import Invented, Maker, Recipe
 from byrote.render import render
+from byrote.running.checks import Checked, checked_study
 from byrote.running.cost import costs
 from byrote.running.layout import layout, tasks_of
 from byrote.running.planning import Prepared, prepare
@@ -21,7 +22,7 @@ from byrote.running.replacing import refuse_other_canaries, refuse_replacing
 from byrote.running.stages import Worker, write_canaries
 from byrote.running.workers import run_tasks
 from byrote.store import Run
-from byrote.study import Study, dump_study, load_study
+from byrote.study import Study, dump_study
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Outcome:
 
 
 def run(
-    study: Study | str | Path | Mapping[str, Any],
+    study: Study | Checked | str | Path | Mapping[str, Any],
     out: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
@@ -47,10 +48,10 @@ def run(
     trial that fails is kept as a failure and the others go on.
     """
     listener = listener or Silent()
-    if not isinstance(study, Study):
-        study = load_study(study, overrides)
+    checked = study if isinstance(study, Checked) else checked_study(study, overrides)
+    study = checked.study
     store = Run(out or Path("runs") / study.name)
-    prepared = prepare(study, listener, _maker(store, study, listener, replace), _precision_of(store, replace))
+    prepared = prepare(checked, listener, _maker(store, study, listener, replace), _precision_of(store, replace))
     with store.locked():
         if not replace:
             refuse_replacing(store, prepared, listener)
@@ -68,7 +69,7 @@ def _precision_of(store: Run, replace: bool) -> str | None:
     """The number format that a run began with; None where nothing was begun, or what was begun is replaced."""
     if replace or not (store.path / "study.yaml").exists():
         return None
-    return (store.study().get("provenance") or {}).get("precision")
+    return (store.study().provenance or {}).get("precision")
 
 
 def _maker(store: Run, study: Study, listener: Listener, replace: bool) -> Maker:

@@ -12,16 +12,15 @@ from typing import Any
 import torch
 
 from byrote import lm
-from byrote.attacks import find_attacks
-from byrote.corpora import Finding, load_corpus
+from byrote.corpora import Finding
 from byrote.corpora.checks import cut_long
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
-from byrote.passes.finetune import steps_of
 from byrote.passes.generation import Prompt
 from byrote.planting.roles import assign, training_records
 from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
 from byrote.records import Assignment, Record
+from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
 from byrote.running.prompts import all_prompts, prompts_digest, prompts_of, unprompted
 from byrote.store import STAGES
@@ -36,7 +35,6 @@ from byrote.study.grid import (
     scores_key,
     sequences_digest,
     trial_key,
-    trials_of,
     untargeted_key,
 )
 
@@ -154,9 +152,12 @@ class Prepared:
 
 
 def prepare(
-    study: Study, listener: Listener | None = None, make: Maker = stand_ins, kept: str | None = None
+    study: Study | Checked, listener: Listener | None = None, make: Maker = stand_ins, kept: str | None = None
 ) -> Prepared:
     """Read, tokenise and check everything; train nothing.
+
+    In this order, the cheap first: the study by itself, its corpus, the base model's configuration and tokenizer, and
+    last the canaries that the base model writes.
 
     make: has the base model write canaries where the study wants that; without it, texts of like length stand in for
     them, enough for a forecast. kept: the precision of the run that this study goes on with, which `auto` stands for.
@@ -164,13 +165,10 @@ def prepare(
     Raises StudyError, CorpusError or ModelError for what would fail later.
     """
     listener = listener or Silent()
-    find_attacks([*study.membership.attacks, study.membership.primary])
-    find_attacks(study.extraction.untargeted.attacks, "extraction.untargeted.attacks")
-    trials = trials_of(study)
+    checked = study if isinstance(study, Checked) else check_study(study)
+    study, trials, corpus = checked.study, checked.trials, checked.corpus
     device = lm.pick_device(study.machine.device)
     lm.check_quantization(study.model.quantization, "fp32", device)
-    listener.say(f"reading the records of corpus.source {study.corpus.source}")
-    corpus = load_corpus(study.corpus)
     listener.say(f"opening the base model {study.model.source}")
     files = lm.resolve_base(study.model.source, study.model.revision)
     tokenizer = lm.load_tokenizer(files)
@@ -282,7 +280,6 @@ def _plan_trial(
     roles = tuple(assign(records, trial.canaries))
     rkey = roles_key(records_digest, trial.canaries)
     training = training_records(records, roles, trial.canaries)
-    steps_of(len(training), trial.training)
     digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
     key = trial_key(base, rkey, digest, trial.lora, trial.training)
     prompts = prompts_of(study, records, roles)

@@ -1,7 +1,7 @@
 """A run folder keeps its study: what would drop a planned trial, or change what all trials rest on, has to be asked
 for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from byrote.errors import StoreError
@@ -9,6 +9,7 @@ from byrote.listener import Listener
 from byrote.planting.written import Recipe
 from byrote.running.planning import Prepared
 from byrote.store import Run
+from byrote.study import Study
 
 _CONTENTS = {"corpus_sha256": "the corpus", "base_model_sha256": "the base model", "tokenizer_sha256": "the tokenizer"}
 _MOST = 20  # trials that an error lists
@@ -58,13 +59,13 @@ def _plan(store: Run, listener: Listener) -> dict[str, Any] | None:
         return None
 
 
-def _changes(before: Mapping[str, Any], prepared: Prepared) -> Iterator[str]:
+def _changes(before: Study, prepared: Prepared) -> Iterator[str]:
     """What all trials rest on and the new study has otherwise, in words; what an older run did not keep is not
     compared."""
-    old, new = before.get("provenance") or {}, prepared.provenance()
+    old, new = before.provenance or {}, prepared.provenance()
     yield from (f"{what} is another" for name, what in _CONTENTS.items() if old.get(name, new[name]) != new[name])
     if old.get("precision", new["precision"]) != new["precision"]:
         yield f"model.precision is {new['precision']}, was {old['precision']}"
-    was, now = before["model"]["quantization"], prepared.study.model.quantization
+    was, now = before.model.quantization, prepared.study.model.quantization
     if was != now:
         yield f"model.quantization is {now}, was {was}"

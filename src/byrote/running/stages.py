@@ -17,7 +17,7 @@ from byrote import lm
 from byrote.errors import ByroteError, StageError, StoreError
 from byrote.listener import Listener
 from byrote.passes.canaries import invent
-from byrote.passes.finetune import Position, Step, finetune, steps_of
+from byrote.passes.finetune import Position, Step, finetune
 from byrote.passes.generation import Prompt, complete, complete_freely, suffix_chances
 from byrote.passes.scoring import score
 from byrote.planting.written import Recipe
@@ -27,6 +27,7 @@ from byrote.running.planning import Planned, Prepared
 from byrote.running.resuming import Checkpoints
 from byrote.store import STAGES, Run, no_room, write_private
 from byrote.study import Study
+from byrote.study.schedule import steps_of
 
 
 class Worker:

@@ -1,28 +1,74 @@
 """Dotted names of settings: which there are, and setting one in a raw mapping."""
 
 import types
-from collections.abc import Iterator
-from typing import Annotated, Any, Union, get_args, get_origin
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from byrote.study.settings import AXIS_SHORT, Part, Study
 
 
-def dotted_names(part: type[BaseModel] = Study, prefix: str = "") -> dict[str, tuple[Any, Any, str]]:
-    """Every field that can be set, by dotted name: its type, default and description. Variants are merged."""
-    names: dict[str, tuple[Any, Any, str]] = {}
+class Setting(NamedTuple):
+    """What a dotted name stands for. Where it belongs to variants (corpus sources, canary designs) that differ in it,
+    `kind` and `default` are those of the first, and the words tell them apart."""
+
+    kind: Any
+    default: Any
+    default_words: str
+    meaning: str
+
+
+def dotted_names() -> dict[str, Setting]:
+    """Every setting, by dotted name. Variants are merged; the seed of the study and the axes of its grid are in it."""
+    places: dict[str, list[tuple[str, FieldInfo]]] = {}
+    for name, variant, field in _fields(Study, "", ""):
+        places.setdefault(name, []).append((variant, field))
+    return {name: _setting(fields) for name, fields in places.items()}
+
+
+def _fields(part: type[BaseModel], prefix: str, variant: str) -> Iterator[tuple[str, str, FieldInfo]]:
+    """Dotted name, variant ('' where there are none) and field of every setting of a part, rooms after plain ones."""
     for field_name, field in part.model_fields.items():
         if field_name == "provenance":
             continue
         inner = [kind for kind in _flat_union(field.annotation) if isinstance(kind, type) and issubclass(kind, Part)]
-        if inner:
-            for kind in inner:
-                names = {**dotted_names(kind, f"{prefix}{field_name}."), **names}
-        else:
-            default = None if field.is_required() else field.get_default(call_default_factory=True)
-            names[prefix + field_name] = (field.annotation, default, field.description or "")
-    return names
+        for kind in inner:
+            tag = next((k for k, v in variants_of(field_name).items() if v is kind), variant)
+            yield from _fields(kind, f"{prefix}{field_name}.", tag)
+        if not inner:
+            yield prefix + field_name, variant, field
+
+
+def _setting(fields: Sequence[tuple[str, FieldInfo]]) -> Setting:
+    first = fields[0][1]
+    default = None if first.is_required() else first.get_default(call_default_factory=True)
+    words = _by_variant([(variant, _default_words(variant, field)) for variant, field in fields])
+    return Setting(
+        first.annotation, default, words, _by_variant([(variant, field.description or "") for variant, field in fields])
+    )
+
+
+def _default_words(variant: str, field: FieldInfo) -> str:
+    if get_args(field.annotation) == ("none",) or (variant in ("single", "many") and field.is_required()):
+        return "none"  # canaries.design, where nothing is said of canaries
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, tuple | list):
+        return f"[{', '.join(map(str, default))}]"
+    return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _by_variant(told: Sequence[tuple[str, str]]) -> str:
+    """`train`, or `train (phee, hub); required (files)` where variants differ."""
+    by_words: dict[str, list[str]] = {}
+    for variant, words in told:
+        by_words.setdefault(words, []).append(variant)
+    if len(by_words) == 1:
+        return told[0][1]
+    return "; ".join(f"{words} ({', '.join(variants)})" for words, variants in by_words.items())
 
 
 def set_dotted(raw: dict[str, Any], name: str, value: Any) -> None:

@@ -66,17 +66,41 @@ class Trial:
 
 
 def trials_of(study: Study) -> tuple[Trial, ...]:
-    """The trials of a study: the product of the grid's axes, in order, each distinct trial once.
+    """The trials of a study: the product of the grid's axes, in order.
 
-    Raises StudyError where a value of an axis does not fit.
+    Raises StudyError where a value of an axis does not fit, stands twice, or makes the same trial as another.
     """
     axes = list(study.grid.items())
+    _refuse_repeats(axes)
     trials: dict[str, Trial] = {}
     for values in itertools.product(*(values for _, values in axes)):
         point = tuple(zip((name for name, _ in axes), values, strict=True))
         trial = _trial(study, point)
-        trials.setdefault(key_of(trial.lora, trial.training, trial.canaries), trial)
+        key = same_trial(trial)
+        if key in trials:
+            raise StudyError(repeated(trials[key], trial))
+        trials[key] = trial
     return tuple(trials.values())
+
+
+def same_trial(trial: Trial) -> str:
+    """Equal for trials that train alike; the order in which matrices are named is no difference."""
+    lora = trial.lora.model_copy(update={"matrices": tuple(sorted(trial.lora.matrices))})
+    return key_of(lora, trial.training, trial.canaries)
+
+
+def repeated(first: Trial, second: Trial) -> str:
+    """What is wrong with a grid of which two points are one trial: the axes and their values."""
+    pairs = [(name, a, b) for (name, a), (_, b) in zip(first.axes, second.axes, strict=True)]
+    told = "; ".join(f"grid.{name}: {a!r} and {b!r}" for name, a, b in pairs if a != b)
+    return f"{told} make the same trial ({first.label}); leave one out"
+
+
+def _refuse_repeats(axes: Sequence[tuple[str, Sequence[Any]]]) -> None:
+    for name, values in axes:
+        for place, value in enumerate(values):
+            if value in values[:place]:
+                raise StudyError(f"grid.{name}: {value!r} stands twice; leave one out")
 
 
 def _trial(study: Study, point: Sequence[tuple[str, Any]]) -> Trial:
@@ -152,7 +176,12 @@ def base_key(base_content: str, tokenizer_content: str, precision: str, quantiza
 
 
 def trial_key(base: str, roles: str, training_digest: str, lora: Lora, training: Training) -> str:
-    """Key of a trained adapter: its base, roles, the sequences it trains on, LoRA, training and seed."""
+    """Key of a trained adapter: its base, roles, the sequences it trains on, LoRA, training and seed.
+
+    The warm-up stands in it as a whole number of steps, so a share and the number that it comes to are one trial.
+    """
+    if isinstance(training.warmup_steps, float):
+        raise ValueError(f"the warm-up of a trial is settled before its key is made, got {training.warmup_steps}")
     how = training.model_dump(mode="json", exclude={"steps"} if training.steps is None else None)
     return key_of("finetune", METHOD_VERSION["finetune"], base, roles, training_digest, lora, how)
 

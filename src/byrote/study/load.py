@@ -23,11 +23,13 @@ def load_study(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
         raw, where, folder = _copy(source), "study", None
     else:
         path = study_path(source)
-        raw, where, folder = parse_yaml(_read(path), str(path)), str(path), path.parent
+        # A study that comes with byrote is called by its name: its path lies inside the package.
+        where, folder = str(source if packaged_studies().get(str(source)) == path else path), path.parent
+        raw = parse_yaml(_read(path), where)
         if raw is None:
             raw = {}
         if not isinstance(raw, dict):
-            raise StudyError(f"{path}: a study is a mapping of names to values, got {type(raw).__name__}")
+            raise StudyError(f"{where}: a study is a mapping of names to values, got {type(raw).__name__}")
         raw.setdefault("name", path.stem)
     for name, value in (overrides or {}).items():
         set_dotted(raw, name, value)

@@ -1,6 +1,7 @@
 """Mistakes of a study as plain lines: the key, the value, what is right, and the nearest right name."""
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -20,9 +21,31 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 def explain_all(error: ValidationError, where: str) -> str:
     """Every mistake of a study, one a line. A list that is called empty because its items failed is not repeated."""
-    errors = error.errors()
+    errors = _one_a_union(error.errors())
     inner = {e["loc"][:-1] for e in errors}
     return "\n".join(explain(e, where) for e in errors if not (e["type"] == "too_short" and e["loc"] in inner))
+
+
+_UNION = re.compile(r"int|float|str|constrained-\w+|literal\[.*\]")
+
+
+def _one_a_union(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """pydantic names each kind of value that a setting may have in an error of its own: one for all of them."""
+    joined: dict[tuple[int | str, ...], ErrorDetails] = {}
+    for error in errors:
+        *place, last = error["loc"] or ("",)
+        if not (isinstance(last, str) and len(place) > 1 and _UNION.fullmatch(last)):
+            joined[error["loc"]] = error
+            continue
+        may = error["msg"].split(",")[0].removeprefix("Input should be ")
+        before = joined.get(tuple(place))
+        words = f"{before['msg']} or {may}" if before else f"Input should be {may}"
+        joined[tuple(place)] = {**error, "loc": tuple(place), "type": "union", "msg": words}
+    return list(joined.values())
+
+
+_TAGS = {"corpus": "source", "canaries": "design"}
+_NO_MAPPING = ("model_attributes_type", "model_type", "dict_type")
 
 
 def explain(error: ErrorDetails, where: str) -> str:
@@ -40,15 +63,19 @@ def explain(error: ErrorDetails, where: str) -> str:
         tops = list(Study.model_fields)
         near = nearest(name, parts if "." in name else tops) or nearest(name, known)
         return f"{where}: unknown key {name!r}{near}"
+    if kind == "missing" and name in _TAGS:
+        return f"{where}: {name}.{_TAGS[name]} is required; it is one of {', '.join(variants_of(name))}"
     if kind == "missing":
         return f"{where}: {name} is required"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind.startswith("union_tag"):
-        tag = "source" if name == "corpus" else "design"
+        choices, tag = list(variants_of(name)), _TAGS[name]
         got = value.get(tag) if isinstance(value, dict) else value
-        choices = list(variants_of(name))
-        near = nearest(str(got), choices)
-        return f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {got!r}{near}"
+        if isinstance(value, dict) and tag not in value:
+            return f"{where}: {name}.{tag} is required; it is one of {', '.join(choices)}"
+        return f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {got!r}{nearest(str(got), choices)}"
+    if kind in _NO_MAPPING:
+        return f"{where}: {name} must be a mapping of names to values, got {value!r}"
     got = "" if kind == "value_error" else f", got {value!r}"
     near = (
         nearest(value, error.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", "))

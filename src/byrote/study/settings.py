@@ -4,11 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, field_validator, model_validator
 
+SMOLLM2 = "smollm2-135m"
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear")
 Matrix = Literal["q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear"]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 AXIS_SHORT = {"matrices": "lora.matrices", "rank": "lora.rank", "copies": "canaries.copies"}
 AXIS_ROOMS = ("lora", "training", "canaries")
+
+
+_SOURCE = "where the records come from: phee, files, hub, or adverse_events (invented ones)"
+_DESIGN = "none; single: one record overwrites others; many: planted or left out by a coin"
+_PUBLISHED = Literal["table-3.1", "figure-3.6"]
 
 
 class Part(BaseModel):
@@ -20,7 +26,7 @@ class Part(BaseModel):
 class Model(Part):
     """The base model."""
 
-    source: str = Field(default="smollm2-135m", description="smollm2-135m, a hub id, a local directory or a .gguf file")
+    source: str = Field(default=SMOLLM2, description="smollm2-135m, a hub id, a local directory or a .gguf file")
     revision: str | None = Field(default=None, description="branch, tag or commit of a hub id")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
@@ -52,7 +58,7 @@ class CorpusPart(Part):
 class PheeCorpus(CorpusPart):
     """PHEE: a local folder, else the published files."""
 
-    source: Literal["phee"]
+    source: Literal["phee"] = Field(description=_SOURCE)
     path: str | None = Field(default=None, description="folder with train.json, dev.json, test.json; else $BYROTE_PHEE")
 
 
@@ -60,7 +66,7 @@ class FilesCorpus(CorpusPart):
     """JSONL, JSON, CSV, Parquet or plain text, also .gz or .zip; `members` and so on are file names, or values of the
     column `split` of one `file`."""
 
-    source: Literal["files"]
+    source: Literal["files"] = Field(description=_SOURCE)
     path: str | None = Field(default=None, description="folder that the file names start from; else the study file's")
     text: str = Field(default="text", description="the column that holds a record's text")
     members: str = Field(description="file to fine-tune on")
@@ -85,7 +91,7 @@ class FilesCorpus(CorpusPart):
 class HubCorpus(CorpusPart):
     """Any data set of the Hugging Face hub, or a local folder in its layout."""
 
-    source: Literal["hub"]
+    source: Literal["hub"] = Field(description=_SOURCE)
     path: str = Field(description="id of the data set, such as sarus-tech/phee")
     subset: str | None = Field(default=None, description="configuration of the data set")
     revision: str | None = Field(default=None, description="branch, tag or commit")
@@ -97,7 +103,11 @@ class HubCorpus(CorpusPart):
 class AdverseEventsCorpus(CorpusPart):
     """Synthetic case-report sentences in PHEE's manner."""
 
-    source: Literal["adverse_events"]
+    source: Literal["adverse_events"] = Field(description=_SOURCE)
+    text: Literal["context"] = Field(default="context", description="always context")
+    members: Literal["train"] = Field(default="train", description="always train")
+    nonmembers: Literal["test"] = Field(default="test", description="always test")
+    calibration: Literal["dev"] | None = Field(default="dev", description="dev; null for none")
     size: int = Field(default=300, ge=2, description="number of members; as many non-members and calibration records")
     seed: int = Field(default=0, ge=0, description="of the generator")
 
@@ -108,13 +118,13 @@ Corpus = Annotated[PheeCorpus | FilesCorpus | HubCorpus | AdverseEventsCorpus, D
 class NoCanaries(Part):
     """Nothing is planted."""
 
-    design: Literal["none"]
+    design: Literal["none"] = Field(description=_DESIGN)
 
 
 class SingleCanary(Part):
     """The reference study's design: one record overwrites `copies` − 1 others."""
 
-    design: Literal["single"]
+    design: Literal["single"] = Field(description=_DESIGN)
     copies: int = Field(default=1, ge=1, description="how often the canary stands in the training records")
     seed: int | None = Field(default=None, ge=0, description="of Python's random; null for the study's seed")
 
@@ -123,9 +133,13 @@ class ManyCanaries(Part):
     """Several canaries in one trial: records of documents reserved out of the members' split, or texts that the base
     model writes."""
 
-    design: Literal["many"]
+    design: Literal["many"] = Field(description=_DESIGN)
     count: int = Field(default=100, ge=1, description="canaries, in and out together")
-    copies: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1, 2, 4, 8, 16, 32, 64, 128), min_length=1)
+    copies: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(1, 2, 4, 8, 16, 32, 64, 128),
+        min_length=1,
+        description="how often a planted canary is repeated, dealt to the canaries in turn; a list",
+    )
     inclusion: float = Field(default=0.5, gt=0, le=1, description="chance that a canary is planted")
     references: int = Field(default=100, ge=0, description="records of the reserve that are never planted")
     texts: Literal["reserve", "synthetic", "reformulated"] = Field(
@@ -154,12 +168,12 @@ class Lora(Part):
     matrices: tuple[Matrix, ...] = Field(
         default=("v",), min_length=1, description="q k v o gate up down, qkv, all-linear"
     )
-    rank: int = Field(default=1, ge=1)
-    alpha: float = Field(default=16, gt=0)
+    rank: int = Field(default=1, ge=1, description="r, the inner dimension of the update")
+    alpha: float = Field(default=16, gt=0, description="numerator of the update's scale")
     scaling: Literal["fixed", "proportional", "rslora"] = Field(
         default="fixed", description="update's scale: fixed alpha/r, proportional alpha, rslora alpha/sqrt(r)"
     )
-    dropout: float = Field(default=0.05, ge=0, lt=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="chance that an input of the update is dropped")
 
     @field_validator("matrices", mode="before")
     @classmethod
@@ -177,18 +191,32 @@ class Lora(Part):
 class Training(Part):
     """AdamW with linear warm-up and linear decay to 0."""
 
-    epochs: int = Field(default=3, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    epochs: int = Field(default=3, ge=1, description="passes over the training records")
+    learning_rate: float = Field(default=1e-3, gt=0, description="the highest, at the end of the warm-up")
     effective_batch: int = Field(default=64, ge=1, description="records an optimizer step, whatever the micro-batch")
-    warmup_steps: int = Field(default=100, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
+    warmup_steps: int | float = Field(
+        default=0.1, description="a whole number of steps (0 for none), or a share of all steps between 0 and 1"
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description="of AdamW, on all weights of the adapter")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="a longer gradient is scaled down to this norm")
     steps: int | None = Field(
         default=None, ge=1, description="stop after so many optimizer steps of the epochs; null for all of them"
     )
     seed: int | None = Field(
         default=None, ge=0, description="of initialisation, order and dropout; null for the study's seed"
     )
+
+    @field_validator("warmup_steps")
+    @classmethod
+    def _steps_or_share(cls, value: int | float) -> int | float:
+        if isinstance(value, float) and not 0 < value < 1:
+            raise ValueError(
+                f"{value} is neither a whole number of steps (such as {max(0, round(value))}) nor a share of them "
+                "strictly between 0 and 1"
+            )
+        if value < 0:
+            raise ValueError(f"{value} is below 0; set 0 for no warm-up")
+        return value
 
 
 class Membership(Part):
@@ -198,19 +226,15 @@ class Membership(Part):
     false_positive_rates: tuple[Rate, ...] = Field(default=(0.1, 0.01), min_length=1, description="each met as at most")
     primary: str = Field(default="ratio", description="the attack that claims are made with")
 
-    @model_validator(mode="after")
-    def _primary_is_run(self) -> "Membership":
-        if self.primary not in self.attacks and "all" not in self.attacks:
-            raise ValueError(f"primary is {self.primary!r}, not one of the attacks {', '.join(self.attacks)}")
-        return self
-
 
 class Prompts(Part):
     """How many records of each kind are prompted."""
 
-    canaries: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
-    members: int = Field(default=100, ge=0)
-    nonmembers: int = Field(default=100, ge=0)
+    canaries: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
+        default="all", description="canaries prompted, in and out together: a number, or all"
+    )
+    members: int = Field(default=100, ge=0, description="members prompted, at most")
+    nonmembers: int = Field(default=100, ge=0, description="non-members prompted, at most")
 
 
 class Untargeted(Part):
@@ -235,7 +259,9 @@ class Extraction(Part):
         min_length=1,
         description="the prompt: a share of the token ids below 1, tokens from 1 on; a list",
     )
-    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(0.0, 0.5, 1.0), min_length=1)
+    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(0.0, 0.5, 1.0), min_length=1, description="at which completions are drawn; 0 takes the likeliest token"
+    )
     samples: int = Field(default=1, ge=1, description="completions a prompt at each temperature above 0")
     top_k: int = Field(default=0, ge=0, description="0 for all tokens")
     top_p: float = Field(default=1.0, gt=0, le=1, description="1 for all tokens")
@@ -244,9 +270,11 @@ class Extraction(Part):
         default=(0.5, 1.0), description="a metric at or above this counts as extracted"
     )
     draws: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(1, 100, 10_000), description="within how many draws a suffix must come"
+        default=(1, 100, 10_000), description="within how many draws a suffix must come to count"
     )
-    chances: tuple[Rate, ...] = Field(default=(0.5,), description="with which chance it must come")
+    chances: tuple[Rate, ...] = Field(
+        default=(0.5,), description="with which chance a suffix must come within the draws; each is tabulated"
+    )
 
     @field_validator("prefix", mode="before")
     @classmethod
@@ -265,7 +293,7 @@ class Extraction(Part):
 class Statistics(Part):
     """Intervals and tests."""
 
-    level: float = Field(default=0.95, gt=0.5, lt=1, description="of intervals")
+    level: float = Field(default=0.95, gt=0.5, lt=1, description="of every interval in tables, figures and report")
     bootstrap: int = Field(default=1000, ge=100, description="resamples of documents")
     seed: int = Field(default=0, ge=0, description="of resampling and of the auditor's folds")
 
@@ -296,7 +324,7 @@ class Audit(Part):
     """The lower bound on epsilon from one run (Steinke et al. 2023), for canaries of `many`."""
 
     guesses: int | None = Field(default=None, ge=2, description="fixed beforehand; null for all canaries of one copy")
-    delta: float = Field(default=1e-5, ge=0, lt=1)
+    delta: float = Field(default=1e-5, ge=0, lt=1, description="δ of the (ε, δ) that is bounded")
     level: float = Field(default=0.05, gt=0, lt=0.25, description="chance that any bound of the run is above the truth")
     attack: str | None = Field(default=None, description="null for membership.primary")
 
@@ -305,7 +333,9 @@ class Report(Part):
     """What the report shows."""
 
     include_text: bool = Field(default=False, description="show the text of records")
-    compare_to: str | None = Field(default=None, description="published figures to set beside: table-3.1 or figure-3.6")
+    compare_to: _PUBLISHED | None = Field(
+        default=None, description="published figures to set beside: table-3.1 or figure-3.6"
+    )
 
 
 class Machine(Part):
@@ -333,7 +363,7 @@ class Study(Part):
     name: str = Field(default="study", pattern=r"^[\w.\-]+$", description="letters, digits, dot, dash")
     seed: int = Field(default=13, ge=0, description="training.seed and canaries.seed where these are null")
     model: Model = Model()
-    corpus: Corpus = AdverseEventsCorpus(source="adverse_events")
+    corpus: Corpus
     canaries: Canaries = NoCanaries(design="none")
     grid: dict[str, list[Any]] = Field(
         default_factory=dict,

@@ -5,7 +5,7 @@ Columns and types: columns.py. A number that cannot be computed is missing, and 
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,6 +15,7 @@ from byrote.attacks import Attack, find_attacks
 from byrote.records import Assignment, Record, TokenScores
 from byrote.statistics.blind import blind_auc
 from byrote.store import Run
+from byrote.study import Extraction, Statistics, Study
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows
 from byrote.tables.columns import COLUMNS
 from byrote.tables.compared import (
@@ -70,12 +71,18 @@ class Tables:
     counterfactual: pd.DataFrame
     timings: pd.DataFrame
     roc: pd.DataFrame
+    level: float = Statistics().level
+    """Of every interval in the tables: the study's statistics.level."""
 
 
 def build(run: Run) -> Tables:
     """All tables of a run, from its stages. StoreError where a file is broken."""
-    arrow = build_arrow(run)
-    return Tables(**{name: table.to_pandas() for name, table in arrow.items()})
+    return _frames(run, build_arrow(run))
+
+
+def _frames(run: Run, arrow: Mapping[str, pa.Table]) -> Tables:
+    frames = {name: table.to_pandas() for name, table in arrow.items()}
+    return Tables(**frames, level=run.study().statistics.level)
 
 
 def write(run: Run) -> Tables:
@@ -83,20 +90,21 @@ def write(run: Run) -> Tables:
     arrow = build_arrow(run)
     for name, table in arrow.items():
         run.write_table(name, table)
-    return Tables(**{name: table.to_pandas() for name, table in arrow.items()})
+    return _frames(run, arrow)
 
 
 def build_arrow(run: Run) -> dict[str, pa.Table]:
     """All tables as Arrow, by name, with the types of COLUMNS."""
     plan, study = run.plan(), run.study()
     records = {r.record: r for r in run.records()}
-    attacks, settings = find_attacks(study["membership"]["attacks"]), _settings(study)
+    attacks, settings = find_attacks(study.membership.attacks), _settings(study)
     base_scores = _scores(run, plan["base"]["scores"])
     null_trials = NullTrials.of(run, plan["nulls"])
     base_completions, judged = completions_of(run, plan["base"]["completions"]), Judged(records)
-    rows: dict[str, list[dict[str, Any]]] = {f.name: [] for f in fields(Tables)}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
     rows["timings"] += timing_rows(run, "base", plan["base"])
-    rows["timings"] += timing_rows(run, "null", plan["null"]) if plan.get("null") else []
+    for null in plan["nulls"]:
+        rows["timings"] += timing_rows(run, null["trial"], null)
     blind: dict[str, float] = {}
     seen: list[Seen] = []
     failed = {failure["stage"] for failure in run.failures()}
@@ -124,29 +132,25 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
         written = extraction_rows(trial.roles, judged, models, base_completions, tuned_completions)
         rows["extraction"] += ({**head, **row} for row in written)
         stages = {"tuned": planned.get("completions"), "base": plan["base"]["completions"]}
-        rows["draws"] += ({**head, **row} for row in draw_rows(run, trial.roles, stages, _chance(study)))
+        rows["draws"] += ({**head, **row} for row in draw_rows(run, trial.roles, stages, study.extraction.chances))
         for name, more in _untargeted(run, plan["base"], trial, records, study).items():
             rows[name] += ({**head, **row} for row in more)
     _over_trials(rows, seen, settings, study)
-    _over_completions(rows, study, settings.level)
+    _over_completions(rows, study.extraction, settings.level)
     return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
 
 
-def _over_trials(
-    rows: dict[str, list[dict[str, Any]]], seen: list[Seen], settings: Settings, study: Mapping[str, Any]
-) -> None:
+def _over_trials(rows: dict[str, list[dict[str, Any]]], seen: list[Seen], settings: Settings, study: Study) -> None:
     """Append what takes several trials or several strata: tests between trials, claims, samples, single records."""
-    claims, primary = study.get("claims", {}), settings.primary
+    claims, primary = study.claims, settings.primary
     collapsed = {row["trial"] for row in rows["trials"] if row["condition"] == "collapsed"}
     for name in dict.fromkeys(one.this.stratum.name for one in seen):
         same = [one for one in seen if one.this.stratum.name == name]
         several = [(one.trial, one.this, one.found[primary]) for one in same]
         rows["comparisons"] += trial_comparisons(several, settings.level)
         rows["detectable"] += detectable_rows(same, primary, settings.rates)
-        if name == claims.get("stratum", "records"):
-            rows["configurations"] += configuration_rows(
-                same, primary, claims.get("margin", 0.02), settings.level, collapsed
-            )
+        if name == claims.stratum:
+            rows["configurations"] += configuration_rows(same, primary, claims.margin, settings.level, collapsed)
     by_trial = {one.trial: [other for other in seen if other.trial == one.trial] for one in seen}
     for group in together([strata[0] for strata in by_trial.values()]):
         siblings = [by_trial[one.trial] for one in group]
@@ -156,12 +160,10 @@ def _over_trials(
     rows["counterfactual"] += counterfactual_rows(seen)
 
 
-def _over_completions(rows: dict[str, list[dict[str, Any]]], study: Mapping[str, Any], level: float) -> None:
+def _over_completions(rows: dict[str, list[dict[str, Any]]], extraction: Extraction, level: float) -> None:
     """Append rates of extraction, and to each canary the best share of its suffix that the tuned model wrote."""
-    extraction = study["extraction"]
-    rows["extraction_rates"] += extraction_rates(rows["extraction"], extraction.get("thresholds", [0.5, 1.0]), level)
-    draws = extraction.get("draws", [1, 100, 10_000])
-    rows["extraction_rates"] += draw_rates(rows["draws"], draws, _chance(study), level)
+    rows["extraction_rates"] += extraction_rates(rows["extraction"], extraction.thresholds, level)
+    rows["extraction_rates"] += draw_rates(rows["draws"], extraction.draws, level)
     best: dict[tuple[str, str], float] = {}
     for row in rows["extraction"]:
         if row["model"] == "tuned" and row["ngram_share"] is not None:
@@ -171,14 +173,10 @@ def _over_completions(rows: dict[str, list[dict[str, Any]]], study: Mapping[str,
         row["ngram_share"] = best.get((row["trial"], row["record"]))
 
 
-def _settings(study: Mapping[str, Any]) -> Settings:
-    statistics, membership = study.get("statistics", {}), study["membership"]
+def _settings(study: Study) -> Settings:
+    statistics, membership = study.statistics, study.membership
     return Settings(
-        statistics.get("level", 0.95),
-        statistics.get("bootstrap", 1000),
-        statistics.get("seed", 0),
-        tuple(membership["false_positive_rates"]),
-        membership["primary"],
+        statistics.level, statistics.bootstrap, statistics.seed, membership.false_positive_rates, membership.primary
     )
 
 
@@ -193,35 +191,22 @@ def _audited(canaries: Mapping[str, Any]) -> bool:
     return canaries["design"] == "many"
 
 
-def _audits(
-    trial: Measured, records: Mapping[str, Record], study: Mapping[str, Any], family: int
-) -> Iterator[dict[str, Any]]:
-    plan, asked = trial.row["settings"]["canaries"], study.get("audit", {})
+def _audits(trial: Measured, records: Mapping[str, Record], study: Study, family: int) -> Iterator[dict[str, Any]]:
+    plan, asked = trial.row["settings"]["canaries"], study.audit
     if not _audited(plan) or trial.tuned is None or trial.base is None:
         return
-    name = asked.get("attack") or study["membership"]["primary"]
-    settings = AuditSettings(
-        asked.get("guesses"),
-        asked.get("delta", 1e-5),
-        asked.get("level", 0.05),
-        name,
-        study.get("statistics", {}).get("seed", 0),
-        max(family, 1),
-    )
+    name, seed = asked.attack or study.membership.primary, study.statistics.seed
+    settings = AuditSettings(asked.guesses, asked.delta, asked.level, name, seed, max(family, 1))
     attack = find_attacks([name])[name]
     yield from audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, plan["inclusion"])
 
 
 def _untargeted(
-    run: Run, base: Mapping[str, Any], trial: Measured, records: Mapping[str, Record], study: Mapping[str, Any]
+    run: Run, base: Mapping[str, Any], trial: Measured, records: Mapping[str, Record], study: Study
 ) -> dict[str, list[dict[str, Any]]]:
     stages = {"base": base.get("untargeted"), "tuned": trial.row.get("untargeted")}
     population = population_of(trial.roles, trial.tuned, trial.base)
     return untargeted_tables(run, stages, trial.roles, records, population, study)
-
-
-def _chance(study: Mapping[str, Any]) -> float:
-    return (study["extraction"].get("chances") or [0.5])[0]
 
 
 def _roles(run: Run, key: str) -> list[Assignment]:

@@ -112,7 +112,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "copies": _WHOLE,
         **dict.fromkeys(("prefix", "temperature"), _REAL),
         "metric": _TEXT,
-        "threshold": _REAL,
+        **dict.fromkeys(("threshold", "chance"), _REAL),
         **dict.fromkeys(("hits", "of"), _WHOLE),
         **dict.fromkeys(("rate", "low", "high"), _REAL),
     },

@@ -95,8 +95,10 @@ def record_perplexities(scores: TokenScores | None, records: Sequence[str]) -> d
     return {record: value for record, value in each if not math.isnan(value)}
 
 
-def draw_rows(run: Run, roles: Sequence[Assignment], stages: Mapping[str, str | None], chance: float) -> Iterator[Row]:
-    """How likely each true suffix is drawn, and in how many draws it comes with `chance`, without sampling.
+def draw_rows(
+    run: Run, roles: Sequence[Assignment], stages: Mapping[str, str | None], chances: Sequence[float]
+) -> Iterator[Row]:
+    """How likely each true suffix is drawn, and in how many draws it comes with each of `chances`, without sampling.
 
     stages: the completions of the tuned model, then of the base model, which is asked more where trials differ.
     """
@@ -104,14 +106,15 @@ def draw_rows(run: Run, roles: Sequence[Assignment], stages: Mapping[str, str | 
     prompted = {row["record"] for row in found["tuned"]}
     for model, suffixes in found.items():
         kept = [row for row in suffixes if row["record"] in prompted]
-        needed = draws_needed(np.array([row["log_probability"] for row in kept], dtype=float), chance)
-        for row, draws in zip(kept, needed.tolist(), strict=True):
-            told = ("record", "prefix", "temperature", "suffix_tokens", "log_probability")
-            yield {
-                **{"model": model, "role": of[row["record"]].role.value, "copies": of[row["record"]].copies},
-                **{name: row[name] for name in told},
-                **{"chance": chance, "draws_for_chance": draws},
-            }
+        log_p = np.array([row["log_probability"] for row in kept], dtype=float)
+        for chance in chances:
+            for row, draws in zip(kept, draws_needed(log_p, chance).tolist(), strict=True):
+                told = ("record", "prefix", "temperature", "suffix_tokens", "log_probability")
+                yield {
+                    **{"model": model, "role": of[row["record"]].role.value, "copies": of[row["record"]].copies},
+                    **{name: row[name] for name in told},
+                    **{"chance": chance, "draws_for_chance": draws},
+                }
 
 
 def _suffixes(run: Run, stage: str | None) -> list[Row]:
@@ -142,24 +145,24 @@ def extraction_rates(rows: Sequence[Row], thresholds: Sequence[float], level: fl
                 yield {**head, "metric": metric, "threshold": float(threshold), **_rate(hits, len(best), level)}
 
 
-def draw_rates(rows: Sequence[Row], draws: Sequence[int], chance: float, level: float) -> Iterator[Row]:
-    """Records whose suffix comes within so many draws with at least `chance` (Hayes et al. 2024).
+def draw_rates(rows: Sequence[Row], draws: Sequence[int], level: float) -> Iterator[Row]:
+    """Records whose suffix comes within so many draws with at least each chance of the rows (Hayes et al. 2024).
 
     rows: of the table draws. The metric is `draws<=n`, its threshold n.
     """
-    for head, group in _grouped(rows):
+    for head, group in _grouped(rows, (*_HEAD, "chance")):
         log_p = np.array([row["log_probability"] for row in group], dtype=float)
         for most in draws:
-            found = _rate(*extraction_rate(log_p, most, chance), level)
+            found = _rate(*extraction_rate(log_p, most, head["chance"]), level)
             yield {**head, "metric": f"draws<={most}", "threshold": float(most), **found}
 
 
-def _grouped(rows: Sequence[Row]) -> Iterator[tuple[Row, list[Row]]]:
+def _grouped(rows: Sequence[Row], names: Sequence[str] = _HEAD) -> Iterator[tuple[Row, list[Row]]]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[name] for name in _HEAD), []).append(row)
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
     for key, group in groups.items():
-        yield dict(zip(_HEAD, key, strict=True)), group
+        yield dict(zip(names, key, strict=True)), group
 
 
 def _rate(hits: int, of: int, level: float) -> Row:

@@ -15,6 +15,7 @@ from byrote.extraction.matching import Match, match, ranked_precision
 from byrote.records import Assignment, FreeCompletion, Record, Role, TokenScores
 from byrote.statistics.intervals import clopper_pearson
 from byrote.store import Run
+from byrote.study import Study
 from byrote.tables.compared import Population, present
 from byrote.tables.perplexity import perplexity
 
@@ -48,7 +49,7 @@ def untargeted_tables(
     roles: Sequence[Assignment],
     records: Mapping[str, Record],
     population: Population,
-    study: Mapping[str, Any],
+    study: Study,
 ) -> dict[str, list[Row]]:
     """Rows of the tables `untargeted` and `untargeted_rates` of one trial, the base model's first.
 
@@ -58,9 +59,9 @@ def untargeted_tables(
     found = {model: read_free(run, stage) for model, stage in stages.items() if stage and run.has(stage)}
     if set(found) != {"base", "tuned"}:
         return {}
-    wanted, level = study["extraction"]["untargeted"], study["statistics"]["level"]
-    attacks = find_attacks(wanted["attacks"])
-    models = look_up(found, roles, records, wanted["least"])
+    wanted, level = study.extraction.untargeted, study.statistics.level
+    attacks = find_attacks(wanted.attacks)
+    models = look_up(found, roles, records, wanted.least)
     rates = (
         {"model": model, **row}
         for model, one in models.items()

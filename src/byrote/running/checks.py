@@ -1,0 +1,103 @@
+"""What can be wrong with a study, found before torch is imported, a model is loaded or a canary is written."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from byrote.corpora import Finding, LoadedCorpus, load_corpus
+from byrote.errors import CorpusError, StudyError
+from byrote.planting.roles import assign, training_records
+from byrote.planting.written import recipe_of, stand_ins
+from byrote.records import MEMBERS, NONMEMBERS, Assignment, Record, Role
+from byrote.study import ManyCanaries, Study, load_study
+from byrote.study.checks import check_names
+from byrote.study.grid import Trial, repeated, same_trial
+from byrote.study.schedule import settle_warmup
+
+FEW_RECORDS = 10
+"""With fewer on a side, an interval of the AUC spans most of the scale and says little."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A study that holds, its trials with the warm-up in steps, and its corpus."""
+
+    study: Study
+    trials: tuple[Trial, ...]
+    corpus: LoadedCorpus
+
+
+def checked_study(study: Study | str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Checked:
+    """`check_study` of a study as `load_study` takes it; `overrides` are for what is not a Study yet."""
+    return check_study(study if isinstance(study, Study) else load_study(study, overrides))
+
+
+def check_study(study: Study) -> Checked:
+    """Judge a study by itself, then read its corpus and judge both together; needs no torch.
+
+    Raises StudyError, ModelError or CorpusError for what the user must mend first.
+    """
+    trials = check_names(study)
+    corpus = load_corpus(study.corpus)
+    _refuse_lone_records(study, corpus.records)
+    records = _with_stand_ins(trials, corpus.records)
+    roles = [assign(records, trial.canaries) for trial in trials]
+    settled = tuple(_settled(trial, records, assigned) for trial, assigned in zip(trials, roles, strict=True))
+    _refuse_equal(settled)
+    findings = (*_few_records(study, roles), *_copies_unused(trials), *corpus.findings)
+    return Checked(study, settled, LoadedCorpus(corpus.records, findings, corpus.content))
+
+
+def _settled(trial: Trial, records: Sequence[Record], roles: Sequence[Assignment]) -> Trial:
+    """The trial with its warm-up as a whole number of steps."""
+    training = training_records(records, roles, trial.canaries)
+    return replace(trial, training=settle_warmup(len(training), trial.training))
+
+
+def _with_stand_ins(trials: Sequence[Trial], records: Sequence[Record]) -> tuple[Record, ...]:
+    """Records with texts in the place of the canaries that the base model has yet to write."""
+    recipe = recipe_of(trials, records, "")
+    return (*records, *(stand_ins(recipe).records() if recipe else ()))
+
+
+def _refuse_lone_records(study: Study, records: Sequence[Record]) -> None:
+    named = {MEMBERS: study.corpus.members, NONMEMBERS: study.corpus.nonmembers}
+    for split, name in named.items():
+        count = sum(r.split == split for r in records)
+        if count < 2:
+            raise CorpusError(
+                f"corpus.{split} ({name!r}) has {count} record; a comparison takes at least 2 on each side, and "
+                f"{FEW_RECORDS} to say anything: name a split that has more, or raise corpus.limit"
+            )
+
+
+def _refuse_equal(trials: Sequence[Trial]) -> None:
+    """StudyError where a warm-up as a share comes to the whole number that another trial has."""
+    first: dict[str, Trial] = {}
+    for trial in trials:
+        if (key := same_trial(trial)) in first:
+            raise StudyError(repeated(first[key], trial))
+        first[key] = trial
+
+
+def _few_records(study: Study, of_trials: Sequence[Sequence[Assignment]]) -> Iterator[Finding]:
+    """Sides with too few records in some trial; canaries leave fewer members than the corpus has."""
+    words = {Role.MEMBER: "members", Role.NONMEMBER: "non-members"}
+    words |= {Role.CALIBRATION: "calibration records"} if study.corpus.calibration is not None else {}
+    for role, name in words.items():
+        count = min(sum(a.role is role for a in roles) for roles in of_trials)
+        if count < FEW_RECORDS:
+            message = (
+                f"there are only {count} {name}, fewer than {FEW_RECORDS}: AUCs, rates and their intervals say next to "
+                "nothing; give more records"
+            )
+            yield Finding("few_records", count, message)
+
+
+def _copies_unused(trials: Sequence[Trial]) -> Iterator[Finding]:
+    plans = [trial.canaries for trial in trials if isinstance(trial.canaries, ManyCanaries)]
+    unused = max((len(plan.copies) - plan.count for plan in plans), default=0)
+    if unused > 0:
+        message = f"the last {unused} of canaries.copies are dealt to no canary: canaries.count is too low for them"
+        yield Finding("copies_unused", unused, message)

@@ -1,0 +1,134 @@
+"""Names and combinations of settings that can be judged by reading the study alone: no corpus, no model, no torch."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from byrote.attacks import ATTACKS
+from byrote.errors import ModelError, StudyError
+from byrote.study.grid import Trial, trials_of
+from byrote.study.mistakes import nearest
+from byrote.study.settings import SMOLLM2, Canaries, ManyCanaries, Model, Study
+
+STRATUM = re.compile(r"records|canaries@[1-9]\d*")
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+def check_names(study: Study) -> tuple[Trial, ...]:
+    """The trials of a study whose names and combinations all hold.
+
+    Raises StudyError with every mistake, one a line, each with the setting, the value and the way out; ModelError where
+    `model.source` is a path at which there is nothing.
+    """
+    mistakes = [*_attacks(study), *_repeats(study), *_device(study), *_guesses(study)]
+    try:
+        trials = trials_of(study)
+    except StudyError as error:
+        raise StudyError("\n".join([*mistakes, str(error)])) from None
+    mistakes += _stratum(study, trials)
+    if mistakes:
+        raise StudyError("\n".join(mistakes))
+    local_base(study.model)
+    return trials
+
+
+def local_base(model: Model) -> Path | None:
+    """The file or folder that `model.source` names; None for the embedded model and for an id of the hub.
+
+    Raises ModelError where there is nothing at the path, and for a revision of what is no hub id.
+    """
+    source, path = model.source, Path(model.source).expanduser()
+    local = source != SMOLLM2 and (path.exists() or _looks_like_path(source))
+    if model.revision is not None and (local or source == SMOLLM2):
+        raise ModelError(
+            f"model.revision {model.revision!r} is for hub ids, but {source!r} is on this machine; set it to null"
+        )
+    if not local:
+        return None
+    if not path.exists():
+        raise ModelError(f"no such {'file' if path.suffix == '.gguf' else 'folder'}: {source!r} (model.source)")
+    return path
+
+
+def _looks_like_path(source: str) -> bool:
+    return source in (".", "..") or source.startswith(("/", "./", "../", "~")) or source.endswith(".gguf")
+
+
+def strata_planned(trials: Sequence[Trial]) -> list[str]:
+    """The strata that can have two sides in these trials: `records`, and canaries of each number of copies dealt."""
+    plans = [trial.canaries for trial in trials if isinstance(trial.canaries, ManyCanaries)]
+    return ["records", *(f"canaries@{copies}" for copies in sorted({c for plan in plans for c in dealt(plan)}))]
+
+
+def dealt(plan: Canaries) -> Counter[int]:
+    """Copies → how many canaries of `many` get so many, planted and left out together."""
+    if not isinstance(plan, ManyCanaries):
+        return Counter()
+    return Counter(plan.copies[i % len(plan.copies)] for i in range(plan.count))
+
+
+def _attacks(study: Study) -> Iterator[str]:
+    membership, ranking = study.membership, study.extraction.untargeted.attacks
+    for setting, names in (("membership.attacks", membership.attacks), ("extraction.untargeted.attacks", ranking)):
+        yield from (message for name in names for message in _unknown(setting, name, ["all", *ATTACKS]))
+    yield from _unknown("membership.primary", membership.primary, list(ATTACKS))
+    if study.audit.attack is not None:
+        yield from _unknown("audit.attack", study.audit.attack, list(ATTACKS))
+    if membership.primary in ATTACKS and not {membership.primary, "all"} & set(membership.attacks):
+        yield (
+            f"membership.primary is {membership.primary!r}, not one of membership.attacks "
+            f"({', '.join(membership.attacks)}); add it there, or name one of them"
+        )
+
+
+def _unknown(setting: str, name: str, known: Sequence[str]) -> Iterator[str]:
+    if name not in known:
+        yield f"{setting}: no attack {name!r}{nearest(name, known)}; there are {', '.join(known)}"
+
+
+def _repeats(study: Study) -> Iterator[str]:
+    """Lists of which an item that stands twice would be measured and tabulated twice."""
+    membership, extraction = study.membership, study.extraction
+    lists: dict[str, Sequence[Any]] = {
+        "membership.attacks": membership.attacks,
+        "membership.false_positive_rates": membership.false_positive_rates,
+        "extraction.untargeted.attacks": extraction.untargeted.attacks,
+        **{f"extraction.{name}": getattr(extraction, name) for name in ("prefix", "temperatures")},
+        **{f"extraction.{name}": getattr(extraction, name) for name in ("thresholds", "draws", "chances")},
+    }
+    for setting, values in lists.items():
+        for value, times in Counter(values).items():
+            if times > 1:
+                yield f"{setting}: {value!r} stands {times} times; once is enough"
+
+
+def _device(study: Study) -> Iterator[str]:
+    if not DEVICE.fullmatch(study.machine.device):
+        known = ("auto", "cpu", "cuda")
+        yield (
+            f"machine.device must be auto, cpu, cuda or cuda:N, got {study.machine.device!r}"
+            f"{nearest(study.machine.device, known)}"
+        )
+
+
+def _guesses(study: Study) -> Iterator[str]:
+    guesses, most = study.audit.guesses, max(dealt(study.canaries).values(), default=0)
+    if guesses is not None and most and guesses > most:
+        yield (
+            f"audit.guesses is {guesses}, but at most {most} canaries have the same number of copies; lower it, or "
+            "raise canaries.count"
+        )
+
+
+def _stratum(study: Study, trials: Sequence[Trial]) -> Iterator[str]:
+    stratum, there = study.claims.stratum, strata_planned(trials)
+    if stratum in there:
+        return
+    known = STRATUM.fullmatch(stratum)
+    what = "is not in this study" if known else "is no stratum"
+    yield (
+        f"claims.stratum {stratum!r} {what}; strata are written records or canaries@COPIES, and this study has "
+        f"{', '.join(there)}{'' if known else nearest(stratum, there)}"
+    )
