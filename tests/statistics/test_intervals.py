@@ -73,10 +73,15 @@ def test_the_threshold_is_a_score_that_keeps_the_rate_as_no_lower_score_would(no
         with pytest.raises(ValueError, match="cannot resolve"):
             threshold_at_most(nonmembers, rate)
         return
+    at_the_top = int((nonmembers == nonmembers.max()).sum())
+    if at_the_top > rate * len(nonmembers) + 1e-6:
+        with pytest.raises(ValueError, match=f"{at_the_top} of {len(nonmembers)} non-members share the highest score"):
+            threshold_at_most(nonmembers, rate)
+        return
     threshold = threshold_at_most(nonmembers, rate)
     called, of = rate_at(nonmembers, threshold)
-    assert called <= rate * of + 1e-6
-    assert threshold in nonmembers or (called == 0 and threshold == np.nextafter(nonmembers.max(), math.inf))
+    assert 0 < called <= rate * of + 1e-6
+    assert threshold in nonmembers
     lower = nonmembers[nonmembers < threshold]
     assert rate_at(nonmembers, lower.max())[0] > rate * of
 
@@ -95,7 +100,7 @@ def test_infinite_scores_keep_the_rate_or_are_refused():
     assert threshold_at_most(few, 0.1) == math.inf
     assert rate_at(few, math.inf) == (1, 11)
     assert threshold_at_most(many, 0.3) == math.inf
-    with pytest.raises(ValueError, match="3 of 10 non-members have the highest score there is"):
+    with pytest.raises(ValueError, match="3 of 10 non-members share the highest score"):
         threshold_at_most(many, 0.2)
     assert threshold_at_most(np.array([-math.inf] * 9 + [2.0]), 0.2) == 2.0
 
@@ -105,14 +110,11 @@ def test_the_threshold_lies_on_the_score_not_just_above_the_next():
     assert threshold_at_most(np.array([1.0, 2.0, 9.0, 10.0]), 0.5) == 9.0
 
 
-def test_at_most_with_ties_calls_none_rather_than_too_many():
-    threshold = threshold_at_most(np.array([1.0] * 10), 0.5)
-    assert rate_at(np.array([1.0] * 10), threshold) == (0, 10)
-
-
-def test_no_threshold_keeps_a_rate_that_infinite_scores_exceed():
-    scores = np.array([math.inf] * 3 + [1.0] * 17)
-    with pytest.raises(ValueError, match=r"3 of 20 non-members have the highest score there is: no threshold .* 0\.1$"):
+@pytest.mark.parametrize("top", [1.0, math.inf])
+def test_more_ties_at_the_top_than_the_rate_allows_are_refused_finite_or_not(top: float):
+    """A threshold above them would call nobody: a TPR of 0 that says nothing of the attack."""
+    scores = np.array([top] * 3 + [0.0] * 17)
+    with pytest.raises(ValueError, match=r"3 of 20 non-members share the highest score: no threshold .* 0\.1$"):
         threshold_at_most(scores, 0.1)
     assert rate_at(scores, threshold_at_most(scores, 0.15)) == (3, 20)
 
