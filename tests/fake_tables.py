@@ -74,7 +74,7 @@ def _membership(rows, key, attack, area, members, nonmembers, rng):
                 **{"trial": trial, "matrices": name, "rank": rank, "seed": seed, "stratum": stratum},
                 **{"copies": 8 if shift else 1, "attack": attack, "n_members": n_in, "n_nonmembers": n_out},
                 **{"left_out": 2 if stratum == "records" else 0, "auc": area + shift, "auc_low": low, "auc_high": high},
-                **{"interval": "by document (Obuchowski)", "auc_base": 0.503 if attack == "loss" else None},
+                **{"interval": "by document (Obuchowski)", "auc_control": 0.503 if attack == "loss" else None},
                 **{
                     "control": "base model" if attack == "loss" else "none: needs a null trial",
                     "knowledge": "outsider",

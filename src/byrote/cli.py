@@ -127,8 +127,7 @@ def status(run_folder: Path, /) -> None:
     table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
     base = [stage_state(store, plan["base"].get(name), failures) for name in STAGES[1:]]
     table.add_row("base model", "", *base)
-    null = [{**plan["null"], "label": "null trial"}] if plan.get("null") else []
-    for planned in [*plan["trials"], *null]:
+    for planned in [*plan["trials"], *plan["nulls"]]:
         states = (stage_state(store, planned.get(name), failures) for name in STAGES)
         table.add_row(planned["label"], *states)
     out_console.print(table)
@@ -223,7 +222,7 @@ def _print_auc(run_folder: Path) -> None:
     for row in shown.to_dict("records"):
         interval = "" if pd.isna(row["auc_low"]) else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
         sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
-        numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_base"]), _number(row["auc_blind"])]
+        numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_control"]), _number(row["auc_blind"])]
         table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)
     out_console.print(table)
 

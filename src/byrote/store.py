@@ -148,7 +148,7 @@ class Run:
         if not (self.path / "plan.json").is_file():
             return kept
         plan = self.plan()
-        rows = [plan["base"], *plan["trials"], plan.get("null") or {}]
+        rows = [plan["base"], *plan["trials"], *plan["nulls"]]
         planned = {row.get(name) for row in rows for name in STAGES}
         return [failure for failure in kept if failure["stage"] in planned]
 
@@ -207,8 +207,9 @@ class Run:
         self._write("study.yaml", lambda part: part.write_text(text))
 
     def plan(self) -> dict[str, Any]:
-        """The trials of the study and where their stages are."""
-        return self._json("plan.json")
+        """The trials of the study and where their stages are: `base`, `trials`, `nulls` (the null trials)."""
+        plan = self._json("plan.json")
+        return plan if "nulls" in plan else _with_nulls(plan)
 
     def write_json(self, name: str, value: Any) -> None:
         """A small JSON file of the run, whole or not there."""
@@ -278,3 +279,21 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _with_nulls(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan of earlier versions, which had at most one null trial, with the settings of the first trial."""
+    null = plan.get("null")
+    if not null:
+        return {**plan, "nulls": []}
+    own = _like(plan["trials"][0])
+    served = [
+        {**row, "null": null["trial"], "null_of_another_configuration": _like(row) != own} for row in plan["trials"]
+    ]
+    return {**plan, "trials": served, "nulls": [{**null, "label": "null trial"}]}
+
+
+def _like(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a null trial takes over from a trial: LoRA and training, without the seed."""
+    lora, training = row["settings"]["lora"], row["settings"]["training"]
+    return lora, {name: value for name, value in training.items() if name != "seed"}

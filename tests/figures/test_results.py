@@ -41,7 +41,7 @@ def test_the_forest_holds_every_attack_of_every_trial_with_intervals_and_control
 
 
 def test_the_forest_tells_a_null_trial_from_the_base_model():
-    rows = TABLES.membership.assign(auc_base=0.51, control="null trial", auc_blind=math.nan)
+    rows = TABLES.membership.assign(auc_control=0.51, control="null trial", auc_blind=math.nan)
     figure = drawn("forest", dataclasses.replace(TABLES, membership=rows))
     assert {line.get_marker() for line in figure.axes[0].lines} >= {"o", "^"}
     assert "the same under the null trial" in words(figure)

@@ -43,6 +43,6 @@ def test_a_small_study_sees_what_was_learned(tmp_path: Path):
     found = byrote.load(outcome.path).tables
     membership = found.membership.set_index("attack")
     assert membership.loc["ratio", "auc"] > 0.75
-    assert abs(membership.loc["loss", "auc_base"] - 0.5) < 0.2
+    assert abs(membership.loc["loss", "auc_control"] - 0.5) < 0.2
     assert (found.trials.perplexity_tuned < found.trials.perplexity_base).all()
     assert len(found.extraction) == 2 * 6 * 2

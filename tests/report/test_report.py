@@ -351,7 +351,7 @@ def test_numbers_in_words(printed, expected):
 def test_a_control_under_the_null_trial_is_not_called_the_base_models():
     tables = fake_tables()
     rows = tables.membership
-    rows.loc[rows.attack == "ratio", ["auc_base", "control"]] = [0.51, "null trial"]
+    rows.loc[rows.attack == "ratio", ["auc_control", "control"]] = [0.51, "null trial"]
     told = " ".join(controls.control_sentences(tables, "ratio"))
     assert "Under the null trial, tuned on other documents, the attack ratio reaches 0.51, close to guessing." in told
     assert "On the base model, which never saw the members, the attack loss reaches 0.50" in told

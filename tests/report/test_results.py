@@ -219,13 +219,13 @@ def test_a_control_is_judged_by_the_size_of_its_sample(auc, sides, end):
     assert end in controls.near_half(auc, controls.chance_width(sides, sides))
 
 
-@pytest.mark.parametrize("column", ["auc_base", "auc_blind"])
+@pytest.mark.parametrize("column", ["auc_control", "auc_blind"])
 @pytest.mark.parametrize(("value", "warns"), [(0.5, 0), (0.62, 1), (0.38, 1), (math.nan, 0)])
 def test_a_control_far_from_half_heads_the_page_with_a_warning(column, value, warns, tmp_path):
     tables = fake_tables(("v",), (1,), canaries=0)
     rows = tables.membership
     rows.loc[rows["stratum"] == "records", column] = value
-    rows.loc[rows["stratum"] != "records", ["auc_base", "auc_blind"]] = math.nan
+    rows.loc[rows["stratum"] != "records", ["auc_control", "auc_blind"]] = math.nan
     told = controls.warning_sentences(tables)
     assert len(told) == warns
     page = report(tables, tmp_path)
@@ -235,7 +235,7 @@ def test_a_control_far_from_half_heads_the_page_with_a_warning(column, value, wa
 
 def test_a_null_trial_is_named_in_its_warning():
     tables = fake_tables(("v",), (1,), canaries=0)
-    tables.membership[["auc_base", "control"]] = [0.7, "null trial"]
+    tables.membership[["auc_control", "control"]] = [0.7, "null trial"]
     assert all(
         "on the null trial, which never saw the members, reach AUC 0.70" in w for w in told_of(tables, "records")
     )

@@ -28,7 +28,7 @@ CONTRACT = {
     "trials": "trial matrices rank seed trainable_parameters total_parameters trainable_share members steps loss "
     "perplexity_base perplexity_tuned state",
     "membership": "trial matrices rank seed stratum copies attack n_members n_nonmembers auc auc_low auc_high interval "
-    "auc_base auc_blind",
+    "auc_control auc_blind",
     "operating_points": "trial stratum attack target_fpr threshold_source threshold tpr tpr_low tpr_high realised_fpr "
     "realised_fpr_low realised_fpr_high refused_because",
     "untargeted": "trial model sample tokens output_perplexity matched matched_tokens nonmember nonmember_tokens",
@@ -112,8 +112,8 @@ def test_strata_are_apart_and_overwritten_records_are_nowhere(finished: Path):
 def test_the_base_control_exists_for_single_model_attacks_only(finished: Path):
     found = byrote.load(finished).tables.membership
     found = found[found.stratum == "records"].set_index("attack")
-    assert found.loc["loss", "auc_base"].between(0, 1).all()
-    assert found.loc[["ratio", "difference"], "auc_base"].isna().all()
+    assert found.loc["loss", "auc_control"].between(0, 1).all()
+    assert found.loc[["ratio", "difference"], "auc_control"].isna().all()
     assert found.auc_blind.between(0, 1).all()
 
 
@@ -425,7 +425,7 @@ def test_a_null_trial_is_tuned_on_the_calibration_records(study: byrote.Study, t
     assert store.has(prepared.null.scores)
     found = byrote.load(tmp_path / "run").tables.membership.query("stratum == 'records' and attack == 'ratio'")
     assert (found.control == "null trial").all()
-    assert found.auc_base.between(0, 1).all()
+    assert found.auc_control.between(0, 1).all()
     assert pipeline.prepare(study).null_missing == "controls.null_trial is false"
 
 

@@ -96,13 +96,14 @@ def test_everything_that_changes_the_result_changes_the_key():
                 "warmup_steps": 1,
                 "weight_decay": 0.1,
                 "max_grad_norm": 2.0,
+                "steps": 5,
                 "seed": 2,
             }.items()
         ),
     ]
     assert len({base, *others}) == len(others) + 1
     assert set(Lora.model_fields) == {"matrices", "rank", "alpha", "scaling", "dropout"}
-    assert len(Training.model_fields) == 7
+    assert len(Training.model_fields) == 8
 
 
 def test_how_many_records_are_prompted_is_in_the_prompts_not_in_the_decoding():

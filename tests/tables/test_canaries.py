@@ -6,7 +6,8 @@ import pytest
 from byrote.attacks import ATTACKS
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.one_run import epsilon_lower_bound
-from byrote.tables.canaries import AuditSettings, _bound, audit_rows, canary_rows, perplexities
+from byrote.tables.canaries import AuditSettings, _bound, audit_rows, canary_rows
+from byrote.tables.perplexity import perplexity_of_each
 
 CANARIES, REFERENCES, TOKENS = 240, 120, 10
 
@@ -38,7 +39,7 @@ def audits(lift: float, inclusion: float = 0.5, guesses: int | None = None) -> l
 def test_exposure_counts_the_references_that_are_likelier():
     tuned = scores(1.0)
     rows = list(canary_rows(roles(), tuned, scores(0)))
-    references = perplexities(tuned, [a.record for a in roles() if a.role is Role.REFERENCE])
+    references = perplexity_of_each(tuned, [a.record for a in roles() if a.role is Role.REFERENCE])
     assert len(rows) == CANARIES
     for row in rows:
         rank = 1 + sum(r <= row["perplexity_tuned"] for r in references)

@@ -88,15 +88,15 @@ def test_sides_that_do_not_overlap_have_no_interval_and_say_why():
 
 
 def test_single_model_attacks_are_controlled_by_the_base_model_and_others_by_the_null_trial():
-    assert (row_of("loss", compared())["control"], row_of("ratio", compared())["auc_base"]) == ("base model", None)
+    assert (row_of("loss", compared())["control"], row_of("ratio", compared())["auc_control"]) == ("base model", None)
     assert row_of("ratio", compared())["control"] == "none: needs a null trial (controls.null_trial)"
     null = scores(9)
     row = row_of("ratio", compared(null))
     this = compare_stratum(next(strata_of(roles())), roles(), records(), null, scores(2), None)
     under_null = score_with(this, {"ratio": ATTACKS["ratio"]})["ratio"]
     assert row["control"] == "null trial"
-    assert row["auc_base"] == auc(under_null.members, under_null.nonmembers)
-    assert abs(row["auc_base"] - 0.5) < 0.15 < row["auc"] - 0.5
+    assert row["auc_control"] == auc(under_null.members, under_null.nonmembers)
+    assert abs(row["auc_control"] - 0.5) < 0.15 < row["auc"] - 0.5
     assert row_of("rmia", compared(null))["control"].startswith("none: a null trial is tuned on the very population")
 
 

@@ -57,9 +57,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str], primary: str) -> No
         if np.isfinite(ends).all():
             axes.plot(ends, [y, y], color=colour, linewidth=1.1, zorder=2)
         axes.plot(row["auc"], y, "o", color=colour, markersize=4, zorder=4)
-        if not pd.isna(row["auc_base"]):
+        if not pd.isna(row["auc_control"]):
             marker = CONTROLS["null trial" if row["control"] == "null trial" else "base model"]
-            axes.plot(row["auc_base"], y, marker, color="#333333", markerfacecolor="white", markersize=4, zorder=3)
+            axes.plot(row["auc_control"], y, marker, color="#333333", markerfacecolor="white", markersize=4, zorder=3)
     blind = rows["auc_blind"].dropna()
     if len(blind):
         axes.axvline(blind.iloc[0], color=GREY, linewidth=1.1, linestyle=":", zorder=1)
@@ -78,7 +78,7 @@ def _title(label: str) -> str:
 
 
 def _finish(places: list[Axes], names: list[str], rows: pd.DataFrame, across: int) -> None:
-    ends = rows[["auc", "auc_low", "auc_high", "auc_base", "auc_blind"]].to_numpy(float)
+    ends = rows[["auc", "auc_low", "auc_high", "auc_control", "auc_blind"]].to_numpy(float)
     low, high = min(0.45, float(np.nanmin(ends)) - 0.02), max(0.55, float(np.nanmax(ends)) + 0.02)
     for i, axes in enumerate(places):
         axes.set(xlim=(low, high), ylim=(-0.6, len(names) - 0.4))
@@ -94,7 +94,7 @@ def _handles(rows: pd.DataFrame, primary: str) -> list:
     if primary in set(rows["attack"]):
         handles.append(handle(f"the primary attack, {primary}", OWN, marker="o"))
     hollow = {"linestyle": "", "markerfacecolor": "white"}
-    controlled = rows[rows["auc_base"].notna()]["control"] == "null trial"
+    controlled = rows[rows["auc_control"].notna()]["control"] == "null trial"
     if (~controlled).any():
         handles.append(handle("the same on the base model", "#333333", marker="s", **hollow))
     if controlled.any():

@@ -48,8 +48,16 @@ class Step:
 
 
 def steps_of(records: int, training: Training) -> int:
-    """Optimizer steps of a training. Raises StudyError where the warm-up is longer: it would train next to nothing."""
+    """Optimizer steps of a training. Raises StudyError where its epochs do not make so many steps as it is to stop
+    after, and where the warm-up is longer: it would train next to nothing."""
     steps = training.epochs * math.ceil(records / training.effective_batch)
+    if training.steps is not None:
+        if training.steps > steps:
+            raise StudyError(
+                f"training.steps is {training.steps}, but {records} records in batches of {training.effective_batch} "
+                f"for {training.epochs} epochs make {steps} steps; raise training.epochs, or set training.steps to null"
+            )
+        steps = training.steps
     if training.warmup_steps > steps:
         raise StudyError(
             f"training.warmup_steps is {training.warmup_steps}, but {records} records in batches of "
@@ -95,6 +103,8 @@ def finetune(
         for epoch in range(training.epochs):
             order = np.random.default_rng([seed, epoch]).permutation(len(token_ids))
             for first in range(0, len(order), training.effective_batch):
+                if len(done) == steps:
+                    break
                 started = time.perf_counter()
                 sequences = [token_ids[i] for i in order[first : first + training.effective_batch]]
                 targets = sum(max(len(s) - 1, 0) for s in sequences)

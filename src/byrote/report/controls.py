@@ -56,10 +56,10 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     if rows.empty:
         return []
     width = chance_width(rows["n_members"].min(), rows["n_nonmembers"].min())
-    controlled = rows.dropna(subset=["auc_base"])
+    controlled = rows.dropna(subset=["auc_control"])
     under_null = controlled["control"] == "null trial"
     told = [
-        f"{CONTROLS[name]} {_attacks(part)}{near_half(_furthest(part['auc_base']), width)}."
+        f"{CONTROLS[name]} {_attacks(part)}{near_half(_furthest(part['auc_control']), width)}."
         for name, part in (("base model", controlled[~under_null]), ("null trial", controlled[under_null]))
         if len(part)
     ]
@@ -75,7 +75,7 @@ def _attacks(part: pd.DataFrame) -> str:
     names = list(dict.fromkeys(part["attack"]))
     verb = "reaches" if len(names) == 1 else "reach"
     said = f"the attack {names[0]}" if len(names) == 1 else f"{count(len(names), 'attack')} ({listing(names)})"
-    return f"{said} {verb} {spread(part['auc_base'])}"
+    return f"{said} {verb} {spread(part['auc_control'])}"
 
 
 def _furthest(values: pd.Series) -> float:
@@ -100,7 +100,7 @@ def warning_sentences(tables: "Tables") -> list[str]:
     The chance is shared over all controls that are looked at, so that a large grid does not warn by itself.
     """
     told = []
-    kinds = (("base model", "auc_base"), ("null trial", "auc_base"), ("blind", "auc_blind"))
+    kinds = (("base model", "auc_control"), ("null trial", "auc_control"), ("blind", "auc_blind"))
     for stratum, rows in tables.membership.groupby("stratum", sort=False):
         for kind, column in kinds:
             part = rows[rows[column].notna()]
@@ -113,7 +113,7 @@ def warning_sentences(tables: "Tables") -> list[str]:
 
 
 def _bad(rows: pd.DataFrame, column: str) -> Iterator[dict[Any, Any]]:
-    tests = int(rows[["trial", "attack"]].drop_duplicates().shape[0]) if column == "auc_base" else 1
+    tests = int(rows[["trial", "attack"]].drop_duplicates().shape[0]) if column == "auc_control" else 1
     for row in rows.to_dict("records"):
         away = abs(row[column] - 0.5)
         if away >= FAR and away > chance_width(row["n_members"], row["n_nonmembers"], tests):

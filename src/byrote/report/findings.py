@@ -184,7 +184,7 @@ def missing_sentences(tables: "Tables", undrawn: int, failures: int) -> list[str
     """How much of what was asked for is missing."""
     refused = tables.operating_points["refused_because"].notna().sum()
     left_out = tables.membership["left_out"].fillna(0).astype(int)
-    uncontrolled = sorted(set(tables.membership.loc[tables.membership["auc_base"].isna(), "attack"]))
+    uncontrolled = sorted(set(tables.membership.loc[tables.membership["auc_control"].isna(), "attack"]))
     told = []
     if refused:
         points = count(int(refused), "operating point")

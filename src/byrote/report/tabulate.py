@@ -22,7 +22,7 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
     for row in records_of(rows[rows["attack"] == primary]):
         cells = [row["matrices"], words.get(row["trial"], "") or MISSING, plain(row["rank"]), str(row["seed"])]
         cells += [number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3)]
-        cells += [number(row["auc_base"], 3), number(row["auc_blind"], 3), strongest.get(row["trial"], MISSING)]
+        cells += [number(row["auc_control"], 3), number(row["auc_blind"], 3), strongest.get(row["trial"], MISSING)]
         body.append([*cells, plain(row["n_members"]), plain(row["n_nonmembers"]), _published(row, published)])
     headers = ["matrices", "also varied", "rank", "seed", "AUC", "95% interval", "control", "blind", "strongest attack"]
     headers += ["members", "non-members", "published"]
@@ -61,7 +61,7 @@ def attacks_grid(tables: "Tables") -> Grid:
     body = [
         [
             *(labels.get(row["trial"], row["trial"]), stratum_words(row["stratum"]), row["attack"]),
-            *(number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3), number(row["auc_base"], 3)),
+            *(number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3), number(row["auc_control"], 3)),
             *(_control(row), number(row["auc_blind"], 3)),
             *(number(row[name], 3) for name in ("auc_length_matched", "auc_perplexity_matched", "smallest_auc")),
             *(plain(row[name]) for name in ("n_members", "n_nonmembers", "left_out")),
@@ -81,12 +81,12 @@ def attacks_grid(tables: "Tables") -> Grid:
 
 
 def _control(row: Mapping[str, Any]) -> str:
-    return MISSING if missing(row["auc_base"]) or missing(row["control"]) else str(row["control"])
+    return MISSING if missing(row["auc_control"]) or missing(row["control"]) else str(row["control"])
 
 
 def _why_missing(tables: "Tables") -> str:
     told = []
-    for what, column, value in (("No control", "control", "auc_base"), ("No interval", "interval", "auc_low")):
+    for what, column, value in (("No control", "control", "auc_control"), ("No interval", "interval", "auc_low")):
         rows = tables.membership[tables.membership[value].isna() & tables.membership[column].notna()]
         reasons = {
             str(why).removeprefix("none: "): [str(name) for name in part["attack"]]

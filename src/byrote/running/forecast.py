@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from byrote import lm
+from byrote.passes.finetune import steps_of
 from byrote.records import Role
 from byrote.running.layout import layout
 from byrote.running.planning import Planned, Prepared
@@ -69,9 +70,13 @@ def forecast(prepared: Prepared) -> Forecast:
     scored, free = sum(len(r.token_ids) for r in prepared.records), _free(prepared)
     written = _written(prepared, prepared.base_prompts) + free
     base = (2 * weights * ((scored + free) / _SCORING + written / _WRITING)) / speed
-    work = tuple(_work(prepared, planned, weights, speed, scored) for planned in prepared.planned)
+    nulls = {null.key: prepared.null_label(null) for null in prepared.null_trials.planned}
+    work = tuple(
+        _work(prepared, planned, nulls.get(planned.key, planned.trial.label), weights, speed, scored)
+        for planned in prepared.trained.values()
+    )
     total = base + sum(w.seconds for w in work)
-    trials = len(prepared.planned) + 1
+    trials = len(work) + 1
     return Forecast(
         work,
         total / workers,
@@ -83,14 +88,15 @@ def forecast(prepared: Prepared) -> Forecast:
     )
 
 
-def _work(prepared: Prepared, planned: Planned, weights: int, speed: float, scored: int) -> Work:
+def _work(prepared: Prepared, planned: Planned, label: str, weights: int, speed: float, scored: int) -> Work:
     training = planned.trial.training
-    tokens = training.epochs * sum(map(len, planned.training_ids))
+    steps = steps_of(len(planned.training_ids), training)
+    in_epoch = math.ceil(len(planned.training_ids) / training.effective_batch)
+    tokens = round(steps / in_epoch * sum(map(len, planned.training_ids)))
     free = _free(prepared) if planned.untargeted else 0
     flop = 4 * weights * tokens / _TRAINING + 2 * weights * (scored + 2 * free) / _SCORING
     flop += 2 * weights * (_written(prepared, planned.prompts) + free) / _WRITING
-    steps = training.epochs * math.ceil(len(planned.training_ids) / training.effective_batch)
-    return Work(planned.trial.label, len(planned.training_ids), tokens, steps, flop / speed)
+    return Work(label, len(planned.training_ids), tokens, steps, flop / speed)
 
 
 def _written(prepared: Prepared, prompts: Sequence[object]) -> int:

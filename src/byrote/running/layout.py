@@ -20,17 +20,16 @@ def layout(prepared: Prepared) -> tuple[int, int]:
 
 
 def tasks_of(prepared: Prepared) -> list[str]:
-    """`base`, then trials by number, a stack of them joined by commas; the null trial last."""
-    groups: list[list[int]] = []
-    for number, planned in enumerate(prepared.planned):
-        like = [g for g in groups if planned.trains_like(prepared.planned[g[0]]) and len(g) < prepared.stack]
-        like[0].append(number) if like else groups.append([number])
-    tasks = ["base", *(",".join(map(str, group)) for group in groups)]
-    return [*tasks, "null"] if prepared.null else tasks
+    """`base`, then trials by name, a stack of them joined by commas; the null trials last."""
+    trained, groups = prepared.trained, list[list[str]]()
+    for name, planned in trained.items():
+        like = [g for g in groups if planned.trains_like(trained[g[0]]) and len(g) < prepared.stack]
+        like[0].append(name) if like else groups.append([name])
+    return ["base", *(",".join(group) for group in groups)]
 
 
 def stages_of(prepared: Prepared) -> Iterator[str]:
     """Every stage of a study that is asked for, the base model's first."""
     yield from filter(None, (prepared.base_scores, prepared.base_completions, prepared.base_untargeted))
-    for p in (*prepared.planned, *((prepared.null,) if prepared.null else ())):
+    for p in prepared.trained.values():
         yield from filter(None, (getattr(p, name) for name in STAGES))

@@ -5,7 +5,7 @@
 
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -21,7 +21,8 @@ from byrote.passes.finetune import steps_of
 from byrote.passes.generation import Prompt
 from byrote.planting.roles import assign, training_records
 from byrote.planting.written import Maker, recipe_of, stand_ins
-from byrote.records import CALIBRATION, Assignment, Record
+from byrote.records import Assignment, Record
+from byrote.running.null_trials import NullTrials, plan_null_trials
 from byrote.running.prompts import all_prompts, prompts_digest, prompts_of, unprompted
 from byrote.store import STAGES
 from byrote.study import Study
@@ -30,6 +31,7 @@ from byrote.study.grid import (
     Trial,
     base_key,
     completions_key,
+    label_without_seed,
     roles_key,
     scores_key,
     sequences_digest,
@@ -61,14 +63,13 @@ class Planned:
     def row(self) -> dict[str, Any]:
         """What plan.json says of this trial."""
         trial = self.trial
-        settings = {name: getattr(trial, name).model_dump(mode="json") for name in ("lora", "training", "canaries")}
         return {
             "trial": self.key,
             "label": trial.label,
             "matrices": trial.matrices,
             "rank": trial.lora.rank,
             "seed": trial.seed,
-            "settings": settings,
+            "settings": trial.settings,
             "roles": self.roles_key,
             **{name: getattr(self, name) for name in STAGES},
         }
@@ -87,8 +88,7 @@ class Prepared:
     device: torch.device
     precision: str
     planned: tuple[Planned, ...]
-    null: Planned | None
-    null_missing: str
+    null_trials: NullTrials
     base_prompts: tuple[Prompt, ...]
     base_scores: str
     base_completions: str | None
@@ -100,12 +100,11 @@ class Prepared:
         """The most adapters that are trained in one pass."""
         return self.study.machine.stack
 
-    def trial(self, number: str) -> Planned:
-        """A trial by its number in a task, or the null trial."""
-        if number == "null":
-            assert self.null
-            return self.null
-        return self.planned[int(number)]
+    @property
+    def trained(self) -> dict[str, Planned]:
+        """Everything that is trained, by its name in a task: trials by number, then null trials as `null:0`."""
+        nulls = {f"null:{number}": null for number, null in enumerate(self.null_trials.planned)}
+        return {str(number): planned for number, planned in enumerate(self.planned)} | nulls
 
     def plan(self) -> dict[str, Any]:
         """The content of plan.json."""
@@ -115,11 +114,20 @@ class Prepared:
                 "completions": self.base_completions,
                 "untargeted": self.base_untargeted,
             },
-            "trials": [planned.row() for planned in self.planned],
-            "null": self.null.row() if self.null else None,
-            "null_missing": self.null_missing,
+            "trials": [{**planned.row(), **self._null_of(planned)} for planned in self.planned],
+            "nulls": [{**null.row(), "label": self.null_label(null)} for null in self.null_trials.planned],
+            "null_missing": self.null_trials.missing,
             "findings": [asdict(finding) for finding in self.findings],
         }
+
+    def _null_of(self, planned: Planned) -> dict[str, Any]:
+        null, of_another = (self.null_trials.of or {}).get(planned.key, (None, False))
+        return {"null": null, "null_of_another_configuration": of_another}
+
+    def null_label(self, null: Planned) -> str:
+        """What a reader calls a null trial: the configuration it is like, where there are several."""
+        several = len(self.null_trials.planned) > 1
+        return f"null trial of {label_without_seed(null.trial.label)}" if several else "null trial"
 
     def provenance(self) -> dict[str, Any]:
         """Versions and hashes for the run's copy of the study."""
@@ -163,11 +171,9 @@ def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_
     records, findings = (*records, *written[0]), (*findings, *written[1])
     records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
     planned = tuple(_plan_trial(study, trial, records, records_digest, base, start_id) for trial in trials)
-    null, null_missing = _plan_null(study, planned[0], records, records_digest, base)
+    null_trials = plan_null_trials(study, planned, records, records_digest, base)
     base_prompts = all_prompts(records, [p.prompts for p in planned])
-    left_out = unprompted([p.roles for p in planned], base_prompts)
-    if study.controls.null_trial and null_missing:
-        left_out = (*left_out, Finding("null_trial", 1, f"there is no null trial: {null_missing}"))
+    left_out = (*unprompted([p.roles for p in planned], base_prompts), *null_trials.findings)
     for finding in (*findings, *left_out):
         listener.say(finding.message)
     return Prepared(
@@ -180,8 +186,7 @@ def prepare(study: Study, listener: Listener | None = None, make: Maker = stand_
         device,
         precision,
         planned,
-        null,
-        null_missing,
+        null_trials,
         base_prompts,
         f"base/{scores_key(base, records_digest)}",
         f"base/{completions_key(base, prompts_digest(base_prompts), study.extraction)}" if base_prompts else None,
@@ -277,26 +282,3 @@ def _plan_trial(
         f"trials/{key}/completions/{ckey}" if prompts else None,
         _untargeted(study, f"trials/{key}/untargeted", key, start_id),
     )
-
-
-def _plan_null(
-    study: Study, first: Planned, records: Sequence[Record], records_digest: str, base: str
-) -> tuple[Planned | None, str]:
-    """An adapter with the first trial's settings, tuned on the calibration records: groups outside both sets.
-
-    Its warm-up is the same share of its steps as the first trial's is of that one's.
-    """
-    if not study.controls.null_trial:
-        return None, "controls.null_trial is false"
-    training = [r for r in records if r.split == CALIBRATION]
-    if not training:
-        return None, "there are no calibration records to tune a null trial on"
-    plain = first.trial.training.model_copy(update={"warmup_steps": 0})
-    steps, theirs = (steps_of(count, plain) for count in (len(training), len(first.training_ids)))
-    settings = plain.model_copy(update={"warmup_steps": round(first.trial.training.warmup_steps * steps / theirs)})
-    trial = replace(first.trial, training=settings)
-    digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
-    key = trial_key(base, first.roles_key, digest, trial.lora, trial.training)
-    ids = tuple(r.token_ids for r in training)
-    stages = (f"trials/{key}", f"trials/{key}/scores/{scores_key(key, records_digest)}", None, None)
-    return Planned(trial, key, first.roles, first.roles_key, ids, (), *stages), ""

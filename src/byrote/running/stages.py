@@ -44,15 +44,15 @@ class Worker:
         if task == "base":
             self._base_stages()
             return
-        trials = [self.prepared.trial(number) for number in task.split(",")]
+        trials = [self.prepared.trained[name] for name in task.split(",")]
         if len(trials) > 1:
             self._stack([p for p in trials if not self.store.has(p.finetune)])
         for planned in trials:
             self._trial(planned, self._label(planned))
 
     def _label(self, planned: Planned) -> str:
-        if planned is self.prepared.null:
-            return "null trial"
+        if planned.key in {null.key for null in self.prepared.null_trials.planned}:
+            return self.prepared.null_label(planned)
         number = next(i for i, p in enumerate(self.prepared.planned) if p is planned)
         return f"{planned.trial.label} ({number + 1}/{len(self.prepared.planned)})"
 

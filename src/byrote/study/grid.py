@@ -50,6 +50,11 @@ class Trial:
         return ",".join(self.lora.matrices)
 
     @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """What this trial is made with, as plain values."""
+        return {name: getattr(self, name).model_dump(mode="json") for name in ("lora", "training", "canaries")}
+
+    @property
     def label(self) -> str:
         """What a reader calls this trial: matrices, rank, seed, and what else varies in the grid."""
         parts = [self.matrices, f"rank {self.lora.rank}"]
@@ -118,6 +123,17 @@ def sequences_digest(ids: Sequence[str], token_ids: Sequence[Sequence[int]]) -> 
     return digest.hexdigest()
 
 
+def configuration_key(settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """What makes two trials one configuration: all its settings but the seeds of training and canaries."""
+    plain = {part: {k: v for k, v in settings[part].items() if k != "seed"} for part in sorted(settings)}
+    return json.dumps(plain, sort_keys=True)
+
+
+def label_without_seed(label: str) -> str:
+    """A trial's label without its seeds: what a reader calls the configuration."""
+    return " · ".join(part for part in label.split(" · ") if not part.startswith("seed "))
+
+
 def roles_key(members_digest: str, canaries: Canaries) -> str:
     """Key of a role file: the records it assigns, written canaries too, and the canary plan with its seeds."""
     how_written = {"temperature", "changed"}  # what came of it is in the records
@@ -137,7 +153,8 @@ def base_key(base_content: str, tokenizer_content: str, precision: str, quantiza
 
 def trial_key(base: str, roles: str, training_digest: str, lora: Lora, training: Training) -> str:
     """Key of a trained adapter: its base, roles, the sequences it trains on, LoRA, training and seed."""
-    return key_of("finetune", METHOD_VERSION["finetune"], base, roles, training_digest, lora, training)
+    how = training.model_dump(mode="json", exclude={"steps"} if training.steps is None else None)
+    return key_of("finetune", METHOD_VERSION["finetune"], base, roles, training_digest, lora, how)
 
 
 def scores_key(parent: str, records_digest: str) -> str:

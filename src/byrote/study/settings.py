@@ -169,6 +169,9 @@ class Training(Part):
     warmup_steps: int = Field(default=100, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
+    steps: int | None = Field(
+        default=None, ge=1, description="stop after so many optimizer steps of the epochs; null for all of them"
+    )
     seed: int | None = Field(
         default=None, ge=0, description="of initialisation, order and dropout; null for the study's seed"
     )
@@ -263,9 +266,16 @@ class Claims(Part):
 class Controls(Part):
     """What decides whether a figure means anything."""
 
-    null_trial: bool = Field(
-        default=False, description="tune one adapter on the calibration records, as control for reference attacks"
+    null_trial: Literal["none", "first", "each"] = Field(
+        default="none",
+        description="tune an adapter on the calibration records, as control for attacks that compare with the base "
+        "model: one with the first trial's settings, or one for each configuration",
     )
+
+    @field_validator("null_trial", mode="before")
+    @classmethod
+    def _true_is_first(cls, value: Any) -> Any:
+        return {True: "first", False: "none"}[value] if isinstance(value, bool) else value
 
 
 class Audit(Part):

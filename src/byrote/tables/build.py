@@ -41,6 +41,7 @@ from byrote.tables.completions import (
 from byrote.tables.configurations import configuration_rows, detectable_rows, together
 from byrote.tables.free_completions import untargeted_tables
 from byrote.tables.membership import Settings, bootstraps, membership_row, operating_rows, roc_rows
+from byrote.tables.null_trials import NullTrials, null_trial_row, with_null_trial
 from byrote.tables.single_records import agreement_rows, counterfactual_rows, record_rows
 from byrote.tables.trials import Measured, timing_rows, trial_row
 
@@ -52,6 +53,7 @@ class Tables:
 
     trials: pd.DataFrame
     membership: pd.DataFrame
+    null_trials: pd.DataFrame
     comparisons: pd.DataFrame
     configurations: pd.DataFrame
     detectable: pd.DataFrame
@@ -90,7 +92,7 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
     records = {r.record: r for r in run.records()}
     attacks, settings = find_attacks(study["membership"]["attacks"]), _settings(study)
     base_scores = _scores(run, plan["base"]["scores"])
-    null = _scores(run, (plan.get("null") or {}).get("scores"))
+    null_trials = NullTrials.of(run, plan["nulls"])
     base_completions, judged = completions_of(run, plan["base"]["completions"]), Judged(records)
     rows: dict[str, list[dict[str, Any]]] = {f.name: [] for f in fields(Tables)}
     rows["timings"] += timing_rows(run, "", plan["base"])
@@ -101,12 +103,15 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
         trial = Measured(planned, run.roles(planned["roles"]), _scores(run, planned["scores"]), base_scores)
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
+        null = null_trials.beside(planned)
+        beside = null and null_trial_row(run, trial, null, failed)
+        rows["null_trials"] += [beside] if beside else []
         rows["timings"] += timing_rows(run, planned["trial"], planned)
         if trial.tuned is not None and base_scores is not None:
             for stratum in strata_of(trial.roles):
-                this = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, null)
+                this = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, null and null.scores)
                 alone = _blind(this, records, planned["roles"], blind)
-                found = _membership(trial, this, attacks, settings, alone, rows)
+                found = _membership(trial, this, attacks, settings, alone, beside, rows)
                 seen.append(Seen(planned, this, found))
             rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, base_scores))
             rows["audits"] += ({**head, **row} for row in _audits(trial, records, study))
@@ -211,6 +216,7 @@ def _membership(
     attacks: Mapping[str, Attack],
     settings: Settings,
     blind: float,
+    beside: dict[str, Any] | None,
     rows: dict[str, list[dict[str, Any]]],
 ) -> dict[str, Scored]:
     """Append all rows of one stratum of a trial; returns the scores by attack."""
@@ -224,7 +230,7 @@ def _membership(
     resampled = bootstraps(this, every, settings)
     for name, one in every.items():
         row = membership_row(this, one, wanted.get(name), settings, resampled[name])
-        rows["membership"].append({**trial.head, **row, **present(auc_blind=blind)})
+        rows["membership"].append({**trial.head, **with_null_trial(row, beside), **present(auc_blind=blind)})
         rows["roc"] += ({**head, **point} for point in roc_rows(this, one))
         rows["operating_points"] += ({**head, **point} for point in operating_rows(this, one, settings))
     same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}

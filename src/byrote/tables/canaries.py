@@ -12,6 +12,7 @@ from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.exposure import exposure_by_rank, exposure_extrapolated
 from byrote.statistics.one_run import audit
 from byrote.tables.compared import population_of, present
+from byrote.tables.perplexity import perplexity_of_each
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ def canary_rows(roles: Sequence[Assignment], tuned: TokenScores, base: TokenScor
     asked = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
     if not asked:
         return
-    references = perplexities(tuned, [a.record for a in roles if a.role is Role.REFERENCE])
-    by_model = [perplexities(scores, [a.record for a in asked]) for scores in (base, tuned)]
+    references = perplexity_of_each(tuned, [a.record for a in roles if a.role is Role.REFERENCE])
+    by_model = [perplexity_of_each(scores, [a.record for a in asked]) for scores in (base, tuned)]
     known = references[~np.isnan(references)]
     rank, fit = exposure_by_rank(by_model[1], known), exposure_extrapolated(by_model[1], known)
     for i, a in enumerate(asked):
@@ -112,10 +113,3 @@ def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, twins
 def _even(wanted: int | None, canaries: int) -> int:
     most = canaries if wanted is None else min(wanted, canaries)
     return most - most % 2
-
-
-def perplexities(scores: TokenScores, records: Sequence[str]) -> np.ndarray:
-    """exp of the mean NLL of each record, float64 (N,); NaN without scored tokens."""
-    taken = scores.take(records)
-    means = [taken.logprob[span].mean(dtype=np.float64) if span.stop > span.start else np.nan for span in taken.spans()]
-    return np.exp(-np.array(means, dtype=float))

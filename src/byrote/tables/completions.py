@@ -13,6 +13,8 @@ from byrote.records import Assignment, Completion, Record, Role, TokenScores
 from byrote.statistics.draws import draws_needed, extraction_rate
 from byrote.statistics.intervals import clopper_pearson
 from byrote.store import Run
+from byrote.tables.compared import present
+from byrote.tables.perplexity import perplexity, perplexity_of_each
 
 Row = dict[str, Any]
 SHARES = (*(name for name, metric in METRICS.items() if metric.bounds == (0.0, 1.0)), "tfidf_cosine")
@@ -71,7 +73,7 @@ def extraction_rows(
     """
     prompted = {c.record for c in tuned}
     of = {a.record: a for a in roles if a.record in prompted}
-    perplexity = {name: record_perplexities(scores, sorted(prompted)) for name, scores in models.items()}
+    known = {name: record_perplexities(scores, sorted(prompted)) for name, scores in models.items()}
     background = [judged.records[a.record].text for a in roles if a.role is Role.NONMEMBER]
     for model, completions in (("base", [c for c in base if c.record in prompted]), ("tuned", tuned)):
         for c, metrics in zip(completions, judged.metrics(completions, background), strict=True):
@@ -80,8 +82,8 @@ def extraction_rows(
                 **{"model": model, "role": of[c.record].role.value, "copies": of[c.record].copies},
                 **{name: getattr(c, name) for name in told},
                 **metrics,
-                **{name: values.get(c.record) for name, values in perplexity.items()},
-                "output_perplexity": float(np.exp(-np.mean(c.logprob))) if c.logprob else None,
+                **{name: values.get(c.record) for name, values in known.items()},
+                **present(output_perplexity=perplexity(c.logprob)),
             }
 
 
@@ -89,12 +91,8 @@ def record_perplexities(scores: TokenScores | None, records: Sequence[str]) -> d
     """exp of the mean NLL of each record that has scored tokens."""
     if scores is None:
         return {}
-    taken = scores.take(records)
-    return {
-        record: float(np.exp(-taken.logprob[span].mean(dtype=np.float64)))
-        for record, span in zip(records, taken.spans(), strict=True)
-        if span.stop > span.start
-    }
+    each = zip(records, perplexity_of_each(scores, records).tolist(), strict=True)
+    return {record: value for record, value in each if not math.isnan(value)}
 
 
 def draw_rows(run: Run, roles: Sequence[Assignment], stages: Mapping[str, str | None], chance: float) -> Iterator[Row]:

@@ -3,7 +3,6 @@
 A configuration is a trial's settings without its seeds. Axes: S seeds · K trials.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from byrote.statistics.delong import clustered, delong
 from byrote.statistics.detectable import resolvable, smallest_auc, smallest_difference, smallest_tpr
 from byrote.statistics.roc import auc
 from byrote.statistics.seeds import claim, over_seeds
+from byrote.study.grid import configuration_key, label_without_seed
 from byrote.tables.compared import Seen
 
 ALIKE = 0.9  # curves that share this much of either side are taken as measured on the same records
@@ -49,14 +49,12 @@ def curve_of(seen: Seen, attack: str) -> Curve:
 
 def settings_key(planned: Mapping[str, Any]) -> str:
     """What makes two trials one configuration: all settings but the seeds of training and of canaries."""
-    settings = planned["settings"]
-    plain = {part: {k: v for k, v in settings[part].items() if k != "seed"} for part in sorted(settings)}
-    return json.dumps(plain, sort_keys=True)
+    return configuration_key(planned["settings"])
 
 
 def label_of(planned: Mapping[str, Any]) -> str:
     """A trial's label without its seeds."""
-    return " · ".join(part for part in planned["label"].split(" · ") if not part.startswith("seed "))
+    return label_without_seed(planned["label"])
 
 
 def together(seen: Sequence[Seen]) -> list[list[Seen]]:

@@ -16,6 +16,7 @@ from byrote.records import Assignment, FreeCompletion, Record, Role, TokenScores
 from byrote.statistics.intervals import clopper_pearson
 from byrote.store import Run
 from byrote.tables.compared import Population, present
+from byrote.tables.perplexity import perplexity
 
 Row = dict[str, Any]
 TRAINED_ON = (Role.MEMBER, Role.CANARY_IN)
@@ -100,7 +101,7 @@ def completion_rows(models: Mapping[str, LookedUp]) -> Iterator[Row]:
         for c, ours, theirs in zip(one.free.completions, one.trained_on, one.nonmembers, strict=True):
             yield {
                 **{"model": model, "sample": c.sample, "tokens": len(c.token_ids)},
-                **present(output_perplexity=float(np.exp(-np.mean(c.logprob))) if c.logprob else np.nan),
+                **present(output_perplexity=perplexity(c.logprob)),
                 **{"matched": ours and ours.record, "matched_tokens": ours and ours.tokens},
                 **{"nonmember": theirs and theirs.record, "nonmember_tokens": theirs and theirs.tokens},
             }

@@ -4,13 +4,13 @@ Axes: N records of one side, K attacks.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from byrote.attacks import Attack
+from byrote.attacks import Attack, Evidence
 from byrote.statistics.delong import clustered, delong, interval, why_no_interval
 from byrote.statistics.detectable import smallest_auc
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
@@ -18,6 +18,7 @@ from byrote.statistics.matched import matched_auc
 from byrote.statistics.resampling import auc_intervals
 from byrote.statistics.roc import auc, rate_at, roc_curve, threshold_at_most
 from byrote.tables.compared import Compared, Scored, known_scores, present
+from byrote.tables.comparisons import paired
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,6 @@ def membership_row(
         resampled = bootstraps(this, {one.attack: one}, settings)[one.attack]
     members, nonmembers, groups = known_scores(this, one)
     area = auc(members, nonmembers)
-    control, what = _control(this, attack)
     return {
         "stratum": this.stratum.name,
         "copies": this.stratum.copies,
@@ -59,8 +59,8 @@ def membership_row(
         "n_members": len(members),
         "n_nonmembers": len(nonmembers),
         "left_out": int(np.isnan(one.members).sum() + np.isnan(one.nonmembers).sum()),
-        **present(auc=area, auc_base=control),
-        "control": what,
+        **present(auc=area),
+        **_control(this, one, attack, settings.level),
         **_intervals(members, nonmembers, groups, area, settings, resampled),
         **_matched(this, one),
         **present(smallest_auc=smallest_auc(len(members), len(nonmembers))),
@@ -87,20 +87,39 @@ def operating_rows(this: Compared, one: Scored, settings: Settings) -> Iterator[
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-def _control(this: Compared, attack: Attack | None) -> tuple[float, str]:
-    """The same attack where nothing was learned: on the base model, or under the null trial; or why there is none."""
+def _control(this: Compared, one: Scored, attack: Attack | None, level: float) -> dict[str, Any]:
+    """The same attack where nothing was learned, with its interval by document, and how far above it the attack is:
+    a paired test on the records that both score."""
+    sides, what = _control_sides(this, attack)
+    if attack is None or sides is None:
+        return {"control": what, "control_note": ""}
+    ours, theirs = (attack.score(side) for side in sides)
+    control = Scored(one.attack, ours, theirs, np.empty(0))
+    members, nonmembers, groups = known_scores(this, control)
+    area, variance = (float(part.ravel()[0]) for part in clustered(members[None], nonmembers[None], *groups))
+    low, high = interval(area, variance, level)
+    test = paired(this, one, control, level)
+    names = {"difference": "above_control", "low": "above_control_low", "high": "above_control_high"}
+    notes = {"no interval": why_no_interval(area, variance), "no test": test["reason"]}
+    return {
+        "control": what,
+        **present(auc_control=area, auc_control_low=low, auc_control_high=high),
+        **{column: test[name] for name, column in {**names, "p_value": "above_control_p"}.items()},
+        "control_note": "; ".join(f"{head}: {reason}" for head, reason in notes.items() if reason),
+    }
+
+
+def _control_sides(this: Compared, attack: Attack | None) -> tuple[Sequence[Evidence] | None, str]:
+    """Members and non-members under the base model, or under the null trial; or why there is no control."""
     if attack is None:
-        return math.nan, "none: the auditor's folds are its control"
+        return None, "none: the auditor's folds are its control"
     if not attack.needs_base:
-        sides, what = [side.control() for side in this.sides[:2]], "base model"
-    elif "calibration" in attack.needs:
-        return math.nan, "none: a null trial is tuned on the very population this attack measures against"
-    elif this.null is not None:
-        sides, what = list(this.null), "null trial"
-    else:
-        return math.nan, "none: needs a null trial (controls.null_trial)"
-    scores = [attack.score(side) for side in sides]
-    return auc(*(s[~np.isnan(s)] for s in scores)), what
+        return [side.control() for side in this.sides[:2]], "base model"
+    if "calibration" in attack.needs:
+        return None, "none: a null trial is tuned on the very population this attack measures against"
+    if this.null is None:
+        return None, "none: needs a null trial (controls.null_trial)"
+    return this.null, "null trial"
 
 
 def _intervals(
