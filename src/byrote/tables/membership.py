@@ -4,7 +4,7 @@ Axes: N records of one side, K attacks.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,14 @@ from byrote.statistics.delong import clustered, delong, interval, why_no_interva
 from byrote.statistics.detectable import smallest_auc
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
 from byrote.statistics.matched import matched_auc
-from byrote.statistics.resampling import auc_intervals
 from byrote.statistics.roc import auc, rate_at, roc_curve, threshold_at_most
 from byrote.tables.compared import Compared, Scored, known_scores, present
 from byrote.tables.comparisons import paired
+from byrote.tables.resampled import Resampled
+
+NO_INTERVAL = {
+    "interval": "none: its folds are refitted on other records each time, and intervals for a fixed score are too narrow"
+}
 
 
 @dataclass(frozen=True)
@@ -32,23 +36,14 @@ class Settings:
     primary: str
 
 
-def bootstraps(this: Compared, found: Mapping[str, Scored], settings: Settings) -> dict[str, tuple[float, float]]:
-    """Bootstrap interval of each attack's AUC, from the same resamples of documents for all."""
-    ours, theirs = ([getattr(one, side) for one in found.values()] for side in ("members", "nonmembers"))
-    intervals = auc_intervals(ours, theirs, *this.groups, settings.resamples, settings.seed, settings.level)
-    return dict(zip(found, intervals, strict=True))
-
-
 def membership_row(
     this: Compared,
     one: Scored,
     attack: Attack | None,
     settings: Settings,
-    resampled: tuple[float, float] | None = None,
+    resampled: Resampled,
 ) -> dict[str, Any]:
-    """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: of `bootstraps`."""
-    if resampled is None:
-        resampled = bootstraps(this, {one.attack: one}, settings)[one.attack]
+    """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: all attacks together."""
     members, nonmembers, groups = known_scores(this, one)
     area = auc(members, nonmembers)
     return {
@@ -61,9 +56,8 @@ def membership_row(
         "left_out": int(np.isnan(one.members).sum() + np.isnan(one.nonmembers).sum()),
         **present(auc=area),
         **_control(this, one, attack, settings.level),
-        **_intervals(members, nonmembers, groups, area, settings, resampled),
+        **(NO_INTERVAL if attack is None else _intervals(one, this, area, settings, resampled)),
         **_matched(this, one),
-        **present(smallest_auc=smallest_auc(len(members), len(nonmembers))),
     }
 
 
@@ -123,14 +117,10 @@ def _control_sides(this: Compared, attack: Attack | None) -> tuple[Sequence[Evid
 
 
 def _intervals(
-    members: np.ndarray,
-    nonmembers: np.ndarray,
-    groups: list[list[str]],
-    area: float,
-    settings: Settings,
-    resampled: tuple[float, float],
+    one: Scored, this: Compared, area: float, settings: Settings, resampled: Resampled
 ) -> dict[str, Any]:
     """By document (Obuchowski 1997) as the row's own interval; beside it the others."""
+    members, nonmembers, groups = known_scores(this, one)
     if not len(members) or not len(nonmembers):
         return {"interval": "none: a side is empty"}
     documents, other_documents = groups
@@ -143,14 +133,19 @@ def _intervals(
     )
     pairs = {
         "auc": (low, high),
+        "simultaneous": interval(area, variance, resampled.simultaneous_level),
         "hanley": hanley,
         "delong": interval(area, plain, settings.level),
-        "bootstrap": resampled,
+        "bootstrap": resampled.percentiles(one.attack),
     }
     ends = {
         f"{name}_{end}": float(x) for name, pair in pairs.items() for end, x in zip(("low", "high"), pair, strict=True)
     }
-    return {"interval": f"none: {reason}" if reason else "by document (Obuchowski)", **present(**ends)}
+    return {
+        "interval": f"none: {reason}" if reason else "by document (Obuchowski)",
+        "resamples": len(resampled.areas_BK),
+        **present(**ends, smallest_auc=smallest_auc(len(members), len(nonmembers))),
+    }
 
 
 def _matched(this: Compared, one: Scored) -> dict[str, float | None]:
