@@ -17,6 +17,7 @@ from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
+import validate_attacks
 from scipy.special import expit
 from scipy.stats import binom, norm
 
@@ -47,7 +48,8 @@ class Row(NamedTuple):
 
     def __str__(self) -> str:
         if (self.low, self.high) == (0, 1):
-            required, holds = f"none; {100 * (self.measured - 0.95):+.1f} points from 95%", "–"
+            away = f"; {100 * (self.measured - 0.95):+.1f} points from 95%" if self.measured > 0.5 else ""
+            required, holds = f"none{away}", "–"
         else:
             required = f"{self.low:.1%} to {self.high:.1%}" if self.high > 0.2 else f"at most {self.high:.2%}"
             holds = "yes" if self.holds else "NO"
@@ -271,6 +273,7 @@ CHECKS = (
     several_seeds,
     claims,
     one_run,
+    *(partial(check, at_most=at_most) for check in validate_attacks.CHECKS),
 )
 
 

@@ -220,7 +220,10 @@ def _print_auc(run_folder: Path) -> None:
     best = known.groupby(["trial", "stratum"], sort=False)["auc"].idxmax()
     shown = rows[(rows["attack"] == primary) | rows.index.isin(best)]
     for row in shown.to_dict("records"):
-        interval = "" if pd.isna(row["auc_low"]) else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
+        # An attack picked by its result has an interval over all attacks; the primary one was fixed beforehand.
+        kind = "auc" if row["attack"] == primary else "simultaneous"
+        low, high = row[f"{kind}_low"], row[f"{kind}_high"]
+        interval = "" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]"
         sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
         numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_control"]), _number(row["auc_blind"])]
         table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)

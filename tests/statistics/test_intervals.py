@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
-from byrote.statistics.blind import blind_auc
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil, hanley_mcneil_se
 from byrote.statistics.roc import auc, rate_at, roc_curve, threshold_at_most
 
@@ -128,26 +127,3 @@ def test_clopper_pearson_bounds_have_exactly_the_tail_they_promise(hits: int, tr
     low, high = clopper_pearson(hits, trials)
     assert (low == 0) if hits == 0 else binom.sf(hits - 1, trials, low) == pytest.approx(0.025)
     assert (high == 1) if hits == trials else binom.cdf(hits, trials, high) == pytest.approx(0.025)
-
-
-def test_a_blind_classifier_sees_a_planted_word_and_nothing_else():
-    generator = np.random.default_rng(0)
-    words = ["rash", "fever", "nausea", "cough", "pain", "itch"]
-
-    def texts(count: int, extra: str) -> list[str]:
-        return [" ".join([*generator.choice(words, 6), extra]) for _ in range(count)]
-
-    groups = [f"{i // 3}" for i in range(240)]
-    assert blind_auc(texts(120, "before"), texts(120, "after"), groups) > 0.99
-    assert 0.35 < blind_auc(texts(120, "x"), texts(120, "x"), groups) < 0.65
-
-
-def test_folds_by_document_raise_no_false_alarm():
-    """Each document has a word of its own: random folds would recognise it, folds by document cannot."""
-    texts = [f"word{i // 4} common text {i % 7}" for i in range(400)]
-    groups = [f"d{i // 4}" for i in range(400)]
-    assert 0.35 < blind_auc(texts[:200], texts[200:], groups) < 0.65
-
-
-def test_blind_of_one_document_is_missing():
-    assert math.isnan(blind_auc(["a"], ["b"], ["g", "h"]))

@@ -65,7 +65,9 @@ ATTACKS: dict[str, Attack] = {
     "ez": Attack(ez, _BASE, "arXiv 2601.12104", "Missing under five tokens where both models rank each first."),
     "ez_released": Attack(ez_released, _BASE, "released code of arXiv 2601.12104", "One token: 0."),
     "wbc": Attack(wbc, _BASE, "arXiv 2601.02751", "Only the widths that fit; missing under two tokens."),
-    "wbc_released": Attack(wbc_released, _BASE, "released code of arXiv 2601.02751", "Windows wider than the record are cut to it."),
+    "wbc_released": Attack(
+        wbc_released, _BASE, "released code of arXiv 2601.02751", "Windows wider than the record are cut to it."
+    ),
     "rmia": Attack(rmia, _ALL_BUT_TEXT, "Zarifzadeh et al. 2024", "All missing without calibration records."),
     "rmia_a03": Attack(rmia_a03, _ALL_BUT_TEXT, "Zarifzadeh et al. 2024", "All missing without calibration records."),
 }

@@ -15,7 +15,7 @@ from byrote.statistics.auditor import deal
 
 METHOD_VERSION = 1  # of what `blind_test` computes; a kept result of another version is computed anew
 PERMUTATIONS, FOLDS = 499, 5
-BATCH = 16  # labellings at a time, so that the arrays of a batch stay in the processor's cache
+BATCH = 1 << 16  # numbers in an array of one batch of labellings, so that it stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,11 @@ def permuted(labels_N: np.ndarray, groups_N: np.ndarray, permutations: int, seed
     held_G = np.bincount(of_N, labels_N) / np.bincount(of_N)
     mixed_G = (held_G > 0) & (held_G < 1)
     pure, inside = np.flatnonzero(~mixed_G), [np.flatnonzero(of_N == g) for g in np.flatnonzero(mixed_G)]
-    labels_BN = np.empty((permutations, len(labels_N)), dtype=bool)
-    for row_N in labels_BN:
-        side_G = held_G.copy()
-        side_G[pure] = generator.permutation(held_G[pure])
-        row_N[:] = side_G[of_N] == 1
-        for records in inside:
-            row_N[records] = generator.permutation(labels_N[records])
+    side_BG = np.tile(held_G, (permutations, 1))
+    side_BG[:, pure] = generator.permuted(side_BG[:, pure], axis=1)
+    labels_BN = side_BG[:, of_N] == 1
+    for records in inside:
+        labels_BN[:, records] = generator.permuted(np.tile(labels_N[records], (permutations, 1)), axis=1)
     return labels_BN
 
 
@@ -95,9 +93,9 @@ def cross_validated(counts_NV: Any, labels_BN: np.ndarray, fold_N: np.ndarray) -
     parts = [np.flatnonzero(fold_N == fold) for fold in range(int(fold_N.max()) + 1)]
     counts = [(counts_NV[part], counts_NV[part].T.tocsr()) for part in parts]
     all_V = np.asarray(counts_NV.sum(axis=0), dtype=float).ravel()
-    areas = []
-    for start in range(0, len(labels_BN), BATCH):
-        labels_NB = labels_BN[start : start + BATCH].T.astype(float)
+    areas, size = [], max(1, BATCH // max(counts_NV.shape))
+    for start in range(0, len(labels_BN), size):
+        labels_NB = labels_BN[start : start + size].T.astype(float)
         inside = [transposed @ labels_NB[part] for part, (_, transposed) in zip(parts, counts, strict=True)]
         members_VB, won_B, weight_B = sum(inside), np.zeros(labels_NB.shape[1]), np.zeros(labels_NB.shape[1])
         for part, (own, transposed), own_VB in zip(parts, counts, inside, strict=True):

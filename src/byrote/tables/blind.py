@@ -19,9 +19,10 @@ def blind_of(run: Run, this: Compared, records: Mapping[str, Record], seed: int,
     key = _key(sides, seed)
     kept = run.blind(key)
     if kept is not None:
-        return BlindTest(**{name: math.nan if value is None else value for name, value in kept.items()})
-    texts, groups = [[r.text for r in side] for side in sides], [r.group for side in sides for r in side]
-    result = blind_test(*texts, groups, seed=seed)
+        auc, p_value = (math.nan if kept[name] is None else kept[name] for name in ("auc", "p_value"))
+        return BlindTest(auc, p_value, kept["permutations"], kept["reason"])
+    members, nonmembers = ([r.text for r in side] for side in sides)
+    result = blind_test(members, nonmembers, [r.group for side in sides for r in side], seed=seed)
     if keep:
         row = {**asdict(result), **present(auc=result.auc, p_value=result.p_value)}
         run.write_blind(key, row)

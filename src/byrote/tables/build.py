@@ -3,7 +3,6 @@
 Columns and types: columns.py. A number that cannot be computed is missing, and `left_out` counts the records.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -26,7 +25,6 @@ from byrote.tables.compared import (
     auditor_scores,
     compare_stratum,
     population_of,
-    present,
     score_with,
     strata_of,
 )

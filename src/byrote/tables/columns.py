@@ -40,7 +40,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "interval": _TEXT,
         **dict.fromkeys(("simultaneous_low", "simultaneous_high"), _REAL),
         "resamples": _WHOLE,
-        **dict.fromkeys(("auc_control", "auc_control_low", "auc_control_high"), _REAL),
+        **dict.fromkeys(("auc_control", "auc_control_low", "auc_control_high", "auc_control_se"), _REAL),
         **{"auc_blind": _REAL, "blind_p_value": _REAL, "blind_permutations": _WHOLE, "blind_note": _TEXT},
         "control": _TEXT,
         "control_matched": _FLAG,

@@ -21,7 +21,7 @@ from byrote.tables.comparisons import paired
 from byrote.tables.resampled import Resampled
 
 NO_INTERVAL = {
-    "interval": "none: its folds are refitted on other records each time, and intervals for a fixed score are too narrow"
+    "interval": "none: its folds are refitted on each sample, and intervals for a fixed score are too narrow"
 }
 
 
@@ -44,7 +44,7 @@ def membership_row(
     resampled: Resampled,
 ) -> dict[str, Any]:
     """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: all attacks together."""
-    members, nonmembers, groups = known_scores(this, one)
+    members, nonmembers, _ = known_scores(this, one)
     area = auc(members, nonmembers)
     return {
         "stratum": this.stratum.name,
@@ -97,7 +97,9 @@ def _control(this: Compared, one: Scored, attack: Attack | None, level: float) -
     notes = {"no interval": why_no_interval(area, variance), "no test": test["reason"]}
     return {
         "control": what,
-        **present(auc_control=area, auc_control_low=low, auc_control_high=high),
+        **present(
+            auc_control=area, auc_control_low=low, auc_control_high=high, auc_control_se=math.sqrt(max(variance, 0))
+        ),
         **{column: test[name] for name, column in {**names, "p_value": "above_control_p"}.items()},
         "control_note": "; ".join(f"{head}: {reason}" for head, reason in notes.items() if reason),
     }
@@ -116,9 +118,7 @@ def _control_sides(this: Compared, attack: Attack | None) -> tuple[Sequence[Evid
     return this.null, "null trial"
 
 
-def _intervals(
-    one: Scored, this: Compared, area: float, settings: Settings, resampled: Resampled
-) -> dict[str, Any]:
+def _intervals(one: Scored, this: Compared, area: float, settings: Settings, resampled: Resampled) -> dict[str, Any]:
     """By document (Obuchowski 1997) as the row's own interval; beside it the others."""
     members, nonmembers, groups = known_scores(this, one)
     if not len(members) or not len(nonmembers):
@@ -143,7 +143,7 @@ def _intervals(
     }
     return {
         "interval": f"none: {reason}" if reason else "by document (Obuchowski)",
-        "resamples": len(resampled.areas_BK),
+        "resamples": len(resampled.areas),
         **present(**ends, smallest_auc=smallest_auc(len(members), len(nonmembers))),
     }
 

@@ -9,40 +9,44 @@ import numpy as np
 
 from byrote.statistics.bootstrap import percentile
 from byrote.statistics.resampling import auc_draws
-from byrote.statistics.simultaneous import adjusted_p, critical_difference, critical_value, level_of
+from byrote.statistics.simultaneous import adjusted_p, critical_value, largest, largest_difference, level_of
 from byrote.tables.compared import Compared, Scored
 
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """areas_BK: the AUC of each of the attacks in each resample of documents, attacks in the order of their names."""
+    """areas (B, K): AUCs in B resamples of documents, a column an attack in the order of `attacks`."""
 
     attacks: tuple[str, ...]
-    areas_BK: np.ndarray
+    areas: np.ndarray
     level: float
 
     def percentiles(self, attack: str) -> tuple[float, float]:
         """Bootstrap interval of an attack's AUC alone."""
-        return percentile(self.areas_BK[:, self.attacks.index(attack)], self.level)
+        return percentile(self.areas[:, self.attacks.index(attack)], self.level)
 
     @cached_property
     def simultaneous_level(self) -> float:
         """The level at which one interval must be taken for all of the attacks' to hold together; NaN without draws."""
-        return level_of(critical_value(self.areas_BK, self.level))
+        return level_of(critical_value(largest(self.areas), self.level))
 
     @cached_property
     def difference_level(self) -> float:
         """The same for the differences of all pairs of attacks."""
-        return level_of(critical_difference(self.areas_BK, self.level))
+        return level_of(critical_value(self._differences, self.level))
 
     def adjusted_p(self, statistic: float) -> float:
         """p of a difference between two attacks, corrected over all pairs of them."""
-        return adjusted_p(statistic, self.areas_BK)
+        return adjusted_p(statistic, self._differences)
+
+    @cached_property
+    def _differences(self) -> np.ndarray | None:
+        return largest_difference(self.areas)
 
     @property
     def family(self) -> str:
         """What the corrections cover, in words."""
-        return f"all pairs of {len(self.attacks)} attacks, {len(self.areas_BK)} resamples"
+        return f"all pairs of {len(self.attacks)} attacks, {len(self.areas)} resamples"
 
 
 def resample(this: Compared, found: Mapping[str, Scored], resamples: int, seed: int, level: float) -> Resampled:
