@@ -20,6 +20,7 @@ import numpy as np
 import validate_attacks
 from scipy.special import expit
 from scipy.stats import binom, norm
+from validate_controls import null_controls
 
 from byrote.statistics.bootstrap import auc_interval
 from byrote.statistics.delong import clustered, delong, interval
@@ -274,6 +275,7 @@ CHECKS = (
     claims,
     one_run,
     *(partial(check, at_most=at_most) for check in validate_attacks.CHECKS),
+    null_controls,
 )
 
 

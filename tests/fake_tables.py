@@ -60,6 +60,8 @@ def _trial(trial, name, rank, seed, done, members, rng):
         **{"trainable_share": 46080 * rank / 134_515_008, "members": members, "steps": 138},
         **{"loss": 3.1 if done else None, "perplexity_base": 113.2 if done else None},
         "perplexity_tuned": 41.0 + rng.normal(0, 3) if done else None,
+        **{"perplexity_base_members": 112.0 if done else None, "perplexity_tuned_members": 30.0 if done else None},
+        "condition": "",
         **{"label": f"{name} · rank {rank} · seed {seed}", "scaling": "fixed", "alpha": 16.0, "epochs": 3},
         **{"learning_rate": 1e-3, "copies": ""},
     }
@@ -75,6 +77,7 @@ def _membership(rows, key, attack, area, members, nonmembers, rng):
                 **{"copies": 8 if shift else 1, "attack": attack, "n_members": n_in, "n_nonmembers": n_out},
                 **{"left_out": 2 if stratum == "records" else 0, "auc": area + shift, "auc_low": low, "auc_high": high},
                 **{"interval": "by document (Obuchowski)", "auc_control": 0.503 if attack == "loss" else None},
+                **{"control_note": "", "above_control": area + shift - 0.503 if attack == "loss" else None},
                 **{
                     "control": "base model" if attack == "loss" else "none: needs a null trial",
                     "knowledge": "outsider",

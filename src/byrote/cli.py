@@ -225,9 +225,18 @@ def _print_auc(run_folder: Path) -> None:
         low, high = row[f"{kind}_low"], row[f"{kind}_high"]
         interval = "" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]"
         sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
-        numbers = [_number(row["auc"]) + escape(interval), _number(row["auc_control"]), _number(row["auc_blind"])]
+        numbers = [_number(row["auc"]) + escape(interval), _control(row), _number(row["auc_blind"])]
         table.add_row(labels[row["trial"]], sizes, row["attack"], *numbers)
+    for row in tables["trials"].to_dict("records"):
+        if row["condition"]:
+            out_console.print(f"{row['condition']}: {row['label']}", style="yellow", markup=False)
     out_console.print(table)
+
+
+def _control(row: dict[Any, Any]) -> str:
+    """The control's AUC, and whether it is no likeness of the trial."""
+    unmatched = row["control_matched"] is not None and not row["control_matched"]
+    return _number(row["auc_control"]) + (" unmatched" if unmatched else "")
 
 
 def _duration(seconds: float) -> str:

@@ -263,7 +263,7 @@ def test_what_is_missing_is_counted():
     tables = fake_tables(("v",), (1,), canaries=0)
     told = " ".join(findings.missing_sentences(tables, undrawn=1, failures=2))
     assert "3 operating points were refused" in told
-    assert "No base-model control exists for difference and ratio." in told
+    assert "No control exists for difference and ratio." in told
     assert "up to 2 records were left out" in told
     assert "1 figure was not drawn" in told
     assert "2 stages failed" in told

@@ -28,7 +28,7 @@ CONTRACT = {
     "trials": "trial matrices rank seed trainable_parameters total_parameters trainable_share members steps loss "
     "perplexity_base perplexity_tuned state",
     "membership": "trial matrices rank seed stratum copies attack n_members n_nonmembers auc auc_low auc_high interval "
-    "auc_control auc_blind",
+    "auc_control auc_control_low auc_control_high control auc_blind",
     "operating_points": "trial stratum attack target_fpr threshold_source threshold tpr tpr_low tpr_high realised_fpr "
     "realised_fpr_low realised_fpr_high refused_because",
     "untargeted": "trial model sample tokens output_perplexity matched matched_tokens nonmember nonmember_tokens",
@@ -411,22 +411,6 @@ def test_a_stack_in_one_pass_gives_the_same_tables(finished: Path, study: byrote
     assert [p.name for p in (tmp_path / "run" / "trials").iterdir()]
     pd.testing.assert_frame_equal(got.trials, want.trials, rtol=1e-3)
     pd.testing.assert_series_equal(got.membership.auc, want.membership.auc, atol=0.02)
-
-
-def test_a_null_trial_is_tuned_on_the_calibration_records(study: byrote.Study, tmp_path: Path):
-    nulled = study.model_copy(update={"controls": study.controls.model_copy(update={"null_trial": True})})
-    prepared = pipeline.prepare(nulled)
-    assert prepared.null
-    calibration = [r.token_ids for r in prepared.records if r.split == "calibration"]
-    assert list(prepared.null.training_ids) == calibration
-    assert prepared.null.key not in {p.key for p in prepared.planned}
-    assert pipeline.run(nulled, tmp_path / "run").failures == ()
-    store = Run(tmp_path / "run")
-    assert store.has(prepared.null.scores)
-    found = byrote.load(tmp_path / "run").tables.membership.query("stratum == 'records' and attack == 'ratio'")
-    assert (found.control == "null trial").all()
-    assert found.auc_control.between(0, 1).all()
-    assert pipeline.prepare(study).null_missing == "controls.null_trial is false"
 
 
 def test_prefixes_in_shares_and_tokens_are_each_prompted(study: byrote.Study, tmp_path: Path):

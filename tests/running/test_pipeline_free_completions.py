@@ -190,6 +190,6 @@ def test_a_tokenizer_without_a_start_token_has_no_such_stage_and_says_so(tiny_st
 
 def test_the_null_trial_writes_none(tiny_study: dict):
     prepared = prepare(load_study(tiny_study, {"controls.null_trial": True}))
-    assert prepared.null
-    assert prepared.null.untargeted is None
+    (null,) = prepared.null_trials.planned
+    assert null.untargeted is None
     assert all(p.untargeted for p in prepared.planned)

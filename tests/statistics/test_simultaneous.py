@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from byrote.statistics.simultaneous import adjusted_p, critical_value, largest, largest_difference, level_of
+from byrote.statistics.simultaneous import (
+    adjusted_p,
+    as_normal,
+    as_student,
+    critical_value,
+    largest,
+    largest_difference,
+    level_of,
+)
 
 
 def over_curves(areas: np.ndarray, level: float = 0.95) -> float:
@@ -68,3 +76,12 @@ def test_what_has_no_spread_or_no_draws_takes_no_part():
     assert math.isnan(adjusted_p(math.nan, largest_difference(areas)))
     alike = np.hstack([areas[:, :1], areas[:, :1]])
     assert math.isnan(over_pairs(alike))
+
+
+def test_few_documents_make_a_statistic_less_rare():
+    """P[|t| ≥ 2.000] with 60 degrees of freedom is 5% (any table), as is P[|z| ≥ 1.960]."""
+    assert as_normal(2.0003, 61) == pytest.approx(1.95996, abs=1e-3)
+    assert as_student(1.95996, 61) == pytest.approx(2.0003, abs=1e-3)
+    assert as_normal(-2.0, 61) == as_normal(2.0, 61)
+    assert as_normal(3.0, 100_000) == pytest.approx(3.0, abs=1e-3)
+    assert math.isnan(as_normal(2.0, 1))

@@ -102,7 +102,32 @@ def test_single_model_attacks_are_controlled_by_the_base_model_and_others_by_the
     assert row["control"] == "null trial"
     assert row["auc_control"] == auc(under_null.members, under_null.nonmembers)
     assert abs(row["auc_control"] - 0.5) < 0.15 < row["auc"] - 0.5
+    assert row["control_note"] == ""
     assert row_of("rmia", compared(null))["control"].startswith("none: a null trial is tuned on the very population")
+
+
+@pytest.mark.parametrize("attack", ["loss", "ratio"])
+def test_a_control_has_an_interval_and_a_paired_test_by_document(attack: str):
+    this = compared(scores(9), lift=0.3)
+    tuned = score_with(this, {attack: ATTACKS[attack]})[attack]
+    row, null = row_of(attack, this), compare_stratum(this.stratum, roles(), records(), scores(9), scores(2), None)
+    sides = [side.control() for side in this.sides] if attack == "loss" else null.sides
+    ours, theirs = (ATTACKS[attack].score(side) for side in sides[:2])
+    areas, covariance = clustered(np.stack([tuned.members, ours]), np.stack([tuned.nonmembers, theirs]), *this.groups)
+    assert row["auc_control"] == pytest.approx(areas[1])
+    low, high = interval(areas[1], covariance[1, 1], 0.95)
+    assert (row["auc_control_low"], row["auc_control_high"]) == pytest.approx((low, high))
+    above, half = areas[0] - areas[1], 1.959964 * math.sqrt(np.trace(covariance) - 2 * covariance[0, 1])
+    assert row["above_control"] == pytest.approx(above)
+    assert (row["above_control_low"], row["above_control_high"]) == pytest.approx((above - half, above + half))
+    assert row["above_control_p"] < 0.05
+
+
+def test_a_control_without_an_interval_or_a_test_says_why():
+    row = row_of("difference", compared(scores(9, lift=5.0), lift=5.0))
+    assert (row["auc_control"], row["auc_control_low"], row["above_control_p"]) == (1.0, None, None)
+    assert "no interval: the AUC is 1" in row["control_note"]
+    assert "no test: every record is placed alike under both" in row["control_note"]
 
 
 def test_the_auditor_is_apart_and_has_no_threshold_from_calibration():

@@ -98,7 +98,9 @@ def _handles(rows: pd.DataFrame, primary: str) -> list:
     if (~controlled).any():
         handles.append(handle("the same on the base model", "#333333", marker="s", **hollow))
     if controlled.any():
-        handles.append(handle("the same under the null trial", "#333333", marker="^", **hollow))
+        unmatched = rows["control_matched"].eq(False).fillna(False).any()
+        words = "the same under the null trial" + (", in part unmatched" if unmatched else "")
+        handles.append(handle(words, "#333333", marker="^", **hollow))
     if rows["auc_blind"].notna().any():
         handles.append(handle("blind: without any model", GREY, linestyle=":"))
     return [*handles, handle("guessing", "#555555", linestyle=(0, (4, 3)), linewidth=0.9)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from byrote.figures.cells import SEEDS_FOR_INTERVAL, auc_cells
+from byrote.report.conditions import trials_of
 from byrote.report.page import Grid, capped, labels_of, records_of, stratum_words, text_or_dash, without_empty
 from byrote.report.words import MISSING, count, interval, listing, missing, number, p_value, plain, rate, spread
 
@@ -28,6 +29,8 @@ DIFFERENT = 0.05  # p after Holm below which two AUCs are called different
 def placement_sentences(tables: "Tables", primary: str) -> list[str]:
     """At each rank: which matrices leak most, and whether the data tell them from the next."""
     cells = auc_cells(tables, primary)
+    broken = set(trials_of(tables, "collapsed")["trial"])
+    cells = cells[cells["trials"].map(broken.isdisjoint).astype(bool)]
     groups = [group for _, group in cells.groupby(["rank", "variant"], sort=True) if len(group) > 1]
     told = [_leader(group) for group in groups[:MOST_COMPARED]]
     if any((group["seeds"] == 1).all() for group in groups):
@@ -89,12 +92,14 @@ def _claim(row: Mapping[str, Any]) -> str:
 
 
 def _undecided(rows: pd.DataFrame, pairs: int) -> str:
-    few = rows["seeds"] < SEEDS_FOR_INTERVAL
-    why = []
+    collapsed = rows["reason"].str.contains("collapsed", regex=False)
+    why = [f"in {int(collapsed.sum())} a trial collapsed"] if collapsed.any() else []
+    few = ~collapsed & (rows["seeds"] < SEEDS_FOR_INTERVAL)
+    wide = ~collapsed & ~few
     if few.any():
         why.append(f"too few seeds ({spread(rows.loc[few, 'seeds'], 0)}){'' if few.all() else f' in {int(few.sum())}'}")
-    if (~few).any():
-        why.append(f"in {int((~few).sum())} the interval of the difference reaches over the margin, or is missing")
+    if wide.any():
+        why.append(f"in {int(wide.sum())} the interval of the difference reaches over the margin, or is missing")
     if len(rows) == pairs:
         head = "The one pair is" if pairs == 1 else f"All {pairs} pairs are"
     else:

@@ -60,10 +60,11 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     rows = rows[(rows["stratum"] == "records") & rows["auc"].notna()]
     if rows.empty:
         return []
+    alarmed = blind_alarm(rows)
     controlled = rows.dropna(subset=["auc_control"])
     under_null = controlled["control"] == "null trial"
     told = [
-        f"{CONTROLS[name]} {_attacks(part)}{_judged(part)}."
+        f"{CONTROLS[name]} {_attacks(part)}{_judged(part, alarmed)}."
         for name, part in (("base model", controlled[~under_null]), ("null trial", controlled[under_null]))
         if len(part)
     ]
@@ -75,6 +76,37 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     return told + _blind_sentence(rows)
 
 
+def blind_alarm(rows: pd.DataFrame) -> bool | None:
+    """Whether the classifier that never saw a model tells the sides of a stratum apart; None where none was tried."""
+    blind = rows[rows["auc_blind"].notna()]
+    return None if blind.empty else any(True for _ in _bad(blind, "auc_blind"))
+
+
+def control_end(value: float, beyond: bool, alarmed: bool | None) -> str:
+    """The end of a sentence about a control with a model in it: one far from 0.5 has two readings, unless the blind
+    classifier, which has no model, alarms too."""
+    far = abs(value - 0.5) >= FAR and beyond
+    return f". {readings(alarmed)[:-1]}" if far and not alarmed else near_half(value, beyond)
+
+
+def readings(alarmed: bool | None) -> str:
+    """The two readings of a control with a model that is far from 0.5, and what tells them apart."""
+    two = (
+        "There are two readings: the sides differ as texts, or the base model itself has seen the members, as where a "
+        "model that was already fine-tuned on them is given as the base"
+    )
+    if alarmed is None:
+        return (
+            f"{two}. A classifier that never saw a model would tell them apart, and none was tried here; either way an "
+            "AUC here is no measure of what this fine-tuning memorized."
+        )
+    return (
+        f"{two}. A classifier that never saw a model tells them apart: it alarms where texts differ, and here it does "
+        "not, which speaks for the second. Then records were memorized before this fine-tuning, and an AUC here is no "
+        "measure of what it added: take a base model that cannot have seen the members."
+    )
+
+
 def _attacks(part: pd.DataFrame) -> str:
     names = list(dict.fromkeys(part["attack"]))
     verb = "reaches" if len(names) == 1 else "reach"
@@ -82,11 +114,11 @@ def _attacks(part: pd.DataFrame) -> str:
     return f"{said} {verb} {spread(part['auc_control'])}"
 
 
-def _judged(part: pd.DataFrame) -> str:
+def _judged(part: pd.DataFrame, alarmed: bool | None) -> str:
     """What to make of the control furthest from 0.5."""
     furthest = part.iloc[int(part["auc_control"].sub(0.5).abs().to_numpy().argmax())]
     beyond = beyond_chance(furthest["auc_control"], furthest["auc_control_se"], _tests(part))
-    return near_half(float(furthest["auc_control"]), beyond)
+    return control_end(float(furthest["auc_control"]), beyond, alarmed)
 
 
 def _tests(rows: pd.DataFrame) -> int:
@@ -118,13 +150,14 @@ def warning_sentences(tables: "Tables") -> list[str]:
     told = []
     kinds = (("base model", "auc_control"), ("null trial", "auc_control"), ("blind", "auc_blind"))
     for stratum, rows in tables.membership.groupby("stratum", sort=False):
+        alarmed = blind_alarm(rows)
         for kind, column in kinds:
             part = rows[rows[column].notna()]
             if kind != "blind":
                 part = part[(part["control"] == "null trial") == (kind == "null trial")]
             bad = list(_bad(part, column))
             if bad:
-                told.append(_warning(tables, stratum, kind, bad, column))
+                told.append(_warning(tables, stratum, kind, bad, column, alarmed))
     return told
 
 
@@ -139,7 +172,9 @@ def _bad(rows: pd.DataFrame, column: str) -> Iterator[dict[Any, Any]]:
             yield row
 
 
-def _warning(tables: "Tables", stratum: Any, kind: str, bad: list[dict[Any, Any]], column: str) -> str:
+def _warning(
+    tables: "Tables", stratum: Any, kind: str, bad: list[dict[Any, Any]], column: str, alarmed: bool | None
+) -> str:
     values, where = spread(pd.Series([row[column] for row in bad])), stratum_words(stratum)
     trials = list(dict.fromkeys(row["trial"] for row in bad))
     of = labels_of(tables).get(trials[0], trials[0]) if len(trials) == 1 else count(len(trials), "trial")
@@ -149,6 +184,6 @@ def _warning(tables: "Tables", stratum: Any, kind: str, bad: list[dict[Any, Any]
     )
     if kind == "blind":
         return f"On {where} ({of}), a classifier that never saw a model reaches AUC {values} where 0.5 is due. {end}"
-    attacks = listing(list(dict.fromkeys(row["attack"] for row in bad)))
+    attacks, end = listing(list(dict.fromkeys(row["attack"] for row in bad))), end if alarmed else readings(alarmed)
     name = "the base model" if kind == "base model" else "the null trial, which never saw the members,"
     return f"On {where} ({of}), the same attacks on {name} reach AUC {values} ({attacks}) where 0.5 is due. {end}"

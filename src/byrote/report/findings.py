@@ -11,7 +11,9 @@ import pandas as pd
 
 from byrote.report.canaries import record_bound_sentences
 from byrote.report.comparisons import placement_sentences
+from byrote.report.conditions import overfitted_sentences, trials_of
 from byrote.report.controls import control_sentences
+from byrote.report.null_trials import null_trial_sentences
 from byrote.report.page import copies_words, labels_of
 from byrote.report.rates import rate_sentences
 from byrote.report.words import count, duration, listing, number, percent, rate, spread, with_interval
@@ -59,6 +61,8 @@ def strongest_sentences(tables: "Tables", primary: str) -> list[str]:
     ]
     if len(rows) > 1:
         told.append(f"It is the largest of {len(rows)} trials, so a repetition would tend to give less.")
+    if top["trial"] in set(trials_of(tables, "collapsed")["trial"]):
+        return [*told, "That trial collapsed, so this AUC is a broken model's and says nothing of its settings."]
     return told + _beside_guessing(top)
 
 
@@ -156,6 +160,7 @@ def utility_sentences(tables: "Tables") -> list[str]:
     ]
     if worse:
         told.append(f"In {count(worse, 'trial')} fine-tuning made it worse.")
+    told += overfitted_sentences(tables)
     if len(rows) > 1:
         told.append(
             "Trials that differ in this perplexity also differ in how far they were trained, and a comparison of their "
@@ -173,7 +178,8 @@ def summary_sentences(tables: "Tables", primary: str, many: bool = False) -> lis
         return trial_sentences(tables)
     parts = [
         [*trial_sentences(tables), *strongest_sentences(tables, primary), *any_attack_sentences(tables, primary)],
-        control_sentences(tables, primary),
+        overfitted_sentences(tables),
+        [*control_sentences(tables, primary), *null_trial_sentences(tables, primary)],
         rate_sentences(tables),
         record_bound_sentences(tables) if many else [],
         placement_sentences(tables, primary),
@@ -191,7 +197,7 @@ def missing_sentences(tables: "Tables", undrawn: int, failures: int) -> list[str
         points = count(int(refused), "operating point")
         told.append(f"{points} {_were(refused)} refused, because the records are too few to resolve the rate.")
     if uncontrolled:
-        told.append(f"No base-model control exists for {listing(uncontrolled)}.")
+        told.append(f"No control exists for {listing(uncontrolled)}.")
     if (left_out > 0).any():
         most = count(int(left_out.max()), "record")
         told.append(

@@ -8,9 +8,11 @@ from byrote.figures import Drawn, find_published
 from byrote.report import (
     canaries,
     comparisons,
+    conditions,
     controls,
     free_completions,
     generation,
+    null_trials,
     rates,
     setting,
     single_records,
@@ -61,7 +63,11 @@ def sections_of(
 
 
 def _warnings(tables: "Tables") -> list[str]:
-    return [*controls.warning_sentences(tables), *canaries.audit_warnings(tables)]
+    return [
+        *conditions.collapsed_warnings(tables),
+        *controls.warning_sentences(tables),
+        *canaries.audit_warnings(tables),
+    ]
 
 
 def _named(drawn: Sequence[Drawn], names: Sequence[str]) -> list[Drawn]:
@@ -74,6 +80,7 @@ def _membership(study: Mapping[str, Any], tables: "Tables", drawn: Sequence[Draw
     over_seeds = filled(comparisons.means_grid(tables), comparisons.claims_grid(tables))
     several = bool((tables.configurations["seeds"] > 1).any())
     detail = [tabulate.attacks_grid(tables), tabulate.intervals_grid(tables), tabulate.operating_grid(tables)]
+    detail += [null_trials.null_trials_grid(tables)]
     detail += [comparisons.attack_tests_grid(tables), comparisons.trial_tests_grid(tables)]
     return Section(
         "membership",

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from byrote.figures.cells import same_matrices, variants
 from byrote.figures.published import Published
-from byrote.report.page import Grid, labels_of, reasons_note, records_of, stratum_words, without_empty
-from byrote.report.words import MISSING, duration, interval, memory, missing, number, percent, plain, rate
+from byrote.report.page import Grid, labels_of, reasons_note, records_of, stratum_words, text_or_dash, without_empty
+from byrote.report.words import MISSING, duration, interval, memory, missing, number, p_value, percent, plain, rate
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -22,9 +22,11 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
     for row in records_of(rows[rows["attack"] == primary]):
         cells = [row["matrices"], words.get(row["trial"], "") or MISSING, plain(row["rank"]), str(row["seed"])]
         cells += [number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3)]
-        cells += [number(row["auc_control"], 3), number(row["auc_blind"], 3), strongest.get(row["trial"], MISSING)]
+        cells += [number(row["auc_control"], 3), _control_interval(row), _control(row)]
+        cells += [number(row["auc_blind"], 3), strongest.get(row["trial"], MISSING)]
         body.append([*cells, plain(row["n_members"]), plain(row["n_nonmembers"]), _published(row, published)])
-    headers = ["matrices", "also varied", "rank", "seed", "AUC", "95% interval", "control", "blind", "strongest attack"]
+    headers = ["matrices", "also varied", "rank", "seed", "AUC", "95% interval", "control"]
+    headers += ["95% interval of the control", "control on", "blind", "strongest attack"]
     headers += ["members", "non-members", "published"]
     note = (
         "Interval: by document (Obuchowski 1997), on the logit scale. Control: the same attack where nothing was "
@@ -34,7 +36,8 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
     if published is not None:
         note += f" Published: {published.title}, {published.source}; {published.setting}."
     caption = f"AUC of the primary attack ({primary}), members against non-members, one row a trial"
-    return without_empty(Grid(caption, headers, body, 2, note), "also varied", "published")
+    optional = ("also varied", "published", "control on", "95% interval of the control")
+    return without_empty(Grid(caption, headers, body, 2, note), *optional)
 
 
 def _strongest(tables: "Tables") -> dict[str, str]:
@@ -62,26 +65,44 @@ def attacks_grid(tables: "Tables") -> Grid:
         [
             *(labels.get(row["trial"], row["trial"]), stratum_words(row["stratum"]), row["attack"]),
             *(number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3), number(row["auc_control"], 3)),
+            *(_control_interval(row), number(row["above_control"], 3), _above(row), p_value(row["above_control_p"])),
             *(_control(row), number(row["auc_blind"], 3)),
             *(number(row[name], 3) for name in ("auc_length_matched", "auc_perplexity_matched", "smallest_auc")),
             *(plain(row[name]) for name in ("n_members", "n_nonmembers", "left_out")),
         ]
         for row in records_of(tables.membership)
     ]
-    headers = ["trial", "stratum", "attack", "AUC", "95% interval", "control", "control on", "blind"]
+    headers = ["trial", "stratum", "attack", "AUC", "95% interval", "control"]
+    headers += ["95% interval of the control", "above the control", "95% interval of the difference", "p"]
+    headers += ["control on", "blind"]
     headers += ["like length", "like perplexity", "smallest told", "in", "out", "left out"]
     note = (
-        "Control: AUC of the same attack on the base model or under the null trial. Blind: a bag-of-words "
-        "classifier with folds by document, on records. Like length, like perplexity: AUC among records of like "
-        "length, and of like perplexity under the base model. Smallest told: the smallest AUC that this sample "
-        "tells from 0.5. In, out: records compared. Left out: records without a score. Auditor: all attacks "
-        "combined by somebody who knows the members. "
+        "Control: AUC of the same attack on the base model or under the null trial. Above the control: the difference, "
+        "on the records that both score; interval and test by document (DeLong, Obuchowski), each test alone. "
+        "Unmatched: the null trial's perplexity on non-members is more than a tenth from the trial's. "
+        "Blind: a bag-of-words classifier with folds by document, on records. Like length, like perplexity: AUC among "
+        "records of like length, and of like perplexity under the base model. Smallest told: the smallest AUC that "
+        "this sample tells from 0.5. In, out: records compared. Left out: records without a score. Auditor: all "
+        "attacks combined by somebody who knows the members. "
     )
     return Grid("AUC of every attack, with controls", headers, body, 3, note + _why_missing(tables))
 
 
 def _control(row: Mapping[str, Any]) -> str:
-    return MISSING if missing(row["auc_control"]) or missing(row["control"]) else str(row["control"])
+    """What the control was taken on, and what is to be known of it."""
+    if missing(row["auc_control"]) or missing(row["control"]):
+        return MISSING
+    note = "" if missing(row["control_note"]) else str(row["control_note"])
+    words = [part for part in note.split("; ") if not part.startswith("no ")]
+    return ", ".join([str(row["control"]), *(word.partition(":")[0] for word in words)])
+
+
+def _control_interval(row: Mapping[str, Any]) -> str:
+    return interval(row["auc_control_low"], row["auc_control_high"], 3)
+
+
+def _above(row: Mapping[str, Any]) -> str:
+    return interval(row["above_control_low"], row["above_control_high"], 3)
 
 
 def _why_missing(tables: "Tables") -> str:
@@ -112,7 +133,7 @@ def intervals_grid(tables: "Tables") -> Grid:
     headers += OTHER_INTERVALS.values()
     note = (
         "All attacks together: by document, so wide that the intervals of all attacks on a stratum hold together; the "
-        "one to read for an attack that was picked by its result. Resamples: of documents, for these and the bootstrap. "
+        "one to read for an attack picked by its result. Resamples: of documents, for these and the bootstrap. "
         "Hanley–McNeil and DeLong take records as independent and are too narrow where those of one document are "
         "alike; published figures mostly have them."
     )
@@ -163,17 +184,24 @@ def refused_grid(tables: "Tables") -> Grid:
 
 
 def utility_grid(tables: "Tables") -> Grid:
-    """Size, state and perplexity of every trial."""
+    """Size, state, condition and perplexity of every trial."""
     body = []
     for row in records_of(tables.trials):
         base, tuned = row["perplexity_base"], row["perplexity_tuned"]
         change = MISSING if missing(base) or missing(tuned) else f"{100 * (tuned / base - 1):+.0f}%".replace("-", "−")
-        cells = [row["label"], row["state"], number(base, 1), number(tuned, 1), change, number(row["loss"], 2)]
+        cells = [row["label"], row["state"], number(base, 1), number(tuned, 1), change]
+        cells += [number(row[f"perplexity_{model}_members"], 1) for model in ("base", "tuned")]
+        cells += [number(row["loss"], 2)]
         cells += [plain(row["steps"]), plain(row["members"]), plain(row["trainable_parameters"])]
-        body.append([*cells, percent(row["trainable_share"], 2)])
-    headers = ["trial", "state", "base", "tuned", "change", "training loss", "steps", "members", "trained parameters"]
-    note = "Base, tuned: perplexity on non-members. Share: trained parameters over all parameters of the model."
-    return Grid("Trials and their perplexity on non-members", [*headers, "share"], body, 2, note)
+        body.append([*cells, percent(row["trainable_share"], 2), text_or_dash(row["condition"])])
+    headers = ["trial", "state", "base", "tuned", "change", "members, base", "members, tuned", "training loss", "steps"]
+    headers += ["members", "trained parameters", "share", "condition"]
+    note = (
+        "Base, tuned: perplexity on non-members, and on members. Share: trained parameters over all parameters of the "
+        "model. Collapsed: worse than the base model on both. Overfitted: worse on non-members, better on members."
+    )
+    grid = Grid("Trials and their perplexity on non-members", headers, body, 2, note, tail=1)
+    return without_empty(grid, "condition", "members, base", "members, tuned")
 
 
 def timings_grid(tables: "Tables") -> Grid:

@@ -135,13 +135,16 @@ def _over_trials(
 ) -> None:
     """Append what takes several trials or several strata: tests between trials, claims, samples, single records."""
     claims, primary = study.get("claims", {}), settings.primary
+    collapsed = {row["trial"] for row in rows["trials"] if row["condition"] == "collapsed"}
     for name in dict.fromkeys(one.this.stratum.name for one in seen):
         same = [one for one in seen if one.this.stratum.name == name]
         several = [(one.trial, one.this, one.found[primary]) for one in same]
         rows["comparisons"] += trial_comparisons(several, settings.level)
         rows["detectable"] += detectable_rows(same, primary, settings.rates)
         if name == claims.get("stratum", "records"):
-            rows["configurations"] += configuration_rows(same, primary, claims.get("margin", 0.02), settings.level)
+            rows["configurations"] += configuration_rows(
+                same, primary, claims.get("margin", 0.02), settings.level, collapsed
+            )
     by_trial = {one.trial: [other for other in seen if other.trial == one.trial] for one in seen}
     for group in together([strata[0] for strata in by_trial.values()]):
         siblings = [by_trial[one.trial] for one in group]

@@ -4,7 +4,7 @@ A configuration is a trial's settings without its seeds. Axes: S seeds · K tria
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -72,37 +72,52 @@ class _Configuration:
     seeds: tuple[tuple[Any, Any], ...]
     curves: tuple[Curve, ...]
     lost: int
+    collapsed: int = 0
 
     @property
     def head(self) -> Row:
         return {"matrices": self.planned["matrices"], "rank": self.planned["rank"], "label": self.label}
 
 
-def configuration_rows(seen: Sequence[Seen], attack: str, margin: float, level: float) -> Iterator[Row]:
+def configuration_rows(
+    seen: Sequence[Seen], attack: str, margin: float, level: float, collapsed: Collection[str] = ()
+) -> Iterator[Row]:
     """One row a configuration, its mean area over seeds, then one a pair of them, the claim about their difference.
 
     seen: the trials on the one stratum that claims are about. A pair's difference is `label` less `against`.
+    collapsed: trials, by key, that fine-tuning left worse than the base model on every record: no claim rests on them.
     """
-    found = [_configuration(group, attack) for group in together(seen)]
+    found = [_configuration(group, attack, collapsed) for group in together(seen)]
     for one in found:
         yield {**one.head, "against": "", **_mean(one, level)}
     for one, other in combinations(found, 2):
-        yield {**one.head, "against": other.label, **_claim(one, other, margin, level)}
+        yield {**one.head, "against": other.label, **_withheld(_claim(one, other, margin, level), one, other)}
 
 
-def _configuration(group: Sequence[Seen], attack: str) -> _Configuration:
+def _configuration(group: Sequence[Seen], attack: str, collapsed: Collection[str]) -> _Configuration:
     seeds, curves = [], []
     for seen in group:
         one, settings = curve_of(seen, attack), seen.planned["settings"]
         if not math.isnan(one.area):
             curves.append(one)
             seeds.append((settings["training"].get("seed"), (settings.get("canaries") or {}).get("seed")))
-    first = group[0].planned
-    return _Configuration(label_of(first), first, tuple(seeds), tuple(curves), len(group) - len(curves))
+    first, broken = group[0].planned, sum(seen.trial in collapsed for seen in group)
+    return _Configuration(label_of(first), first, tuple(seeds), tuple(curves), len(group) - len(curves), broken)
+
+
+def _withheld(row: Row, one: _Configuration, other: _Configuration) -> Row:
+    """A claim, undecided where a trial of either configuration collapsed: the difference is that of a broken model."""
+    broken = [_collapsed(side) for side in (one, other) if side.collapsed]
+    return {**row, "verdict": "undecided", "reason": "; ".join([*broken, row["reason"]])} if broken else row
+
+
+def _collapsed(one: _Configuration) -> str:
+    trials = "the trial" if one.collapsed == 1 and len(one.curves) + one.lost == 1 else f"{one.collapsed} trials"
+    return f"{trials} of {one.label} collapsed"
 
 
 def _mean(one: _Configuration, level: float) -> Row:
-    lost = f"{one.lost} trials have no AUC" if one.lost else ""
+    lost = _joined(f"{one.lost} trials have no AUC" if one.lost else "", _collapsed(one) if one.collapsed else "")
     if not one.curves:
         return {"seeds": 0, "reason": lost}
     covariance, apart = covariance_of(one.curves)

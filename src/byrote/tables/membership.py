@@ -86,7 +86,7 @@ def _control(this: Compared, one: Scored, attack: Attack | None, level: float) -
     a paired test on the records that both score."""
     sides, what = _control_sides(this, attack)
     if attack is None or sides is None:
-        return {"control": what, "control_note": ""}
+        return {"control": what, "control_note": "", "auc_control": None}
     ours, theirs = (attack.score(side) for side in sides)
     control = Scored(one.attack, ours, theirs, np.empty(0))
     members, nonmembers, groups = known_scores(this, control)

@@ -76,7 +76,7 @@ def why_unmatched(perplexity: float, null_perplexity: float) -> str:
     """Why a null trial is no likeness of its trial, by their perplexities on the same records; '' where it is one."""
     if math.isnan(perplexity) or math.isnan(null_perplexity):
         return "unmatched: no held-out perplexity to compare"
-    if abs(null_perplexity / perplexity - 1) <= MOST_APART:
+    if abs(null_perplexity - perplexity) <= MOST_APART * perplexity:
         return ""
     return f"unmatched: its held-out perplexity is {null_perplexity:.4g}, the trial's {perplexity:.4g}"
 

@@ -9,7 +9,15 @@ import numpy as np
 
 from byrote.statistics.bootstrap import percentile
 from byrote.statistics.resampling import auc_draws
-from byrote.statistics.simultaneous import adjusted_p, critical_value, largest, largest_difference, level_of
+from byrote.statistics.simultaneous import (
+    adjusted_p,
+    as_normal,
+    as_student,
+    critical_value,
+    largest,
+    largest_difference,
+    level_of,
+)
 from byrote.tables.compared import Compared, Scored
 
 
@@ -20,6 +28,7 @@ class Resampled:
     attacks: tuple[str, ...]
     areas: np.ndarray
     level: float
+    documents: int  # of the side that has fewer
 
     def percentiles(self, attack: str) -> tuple[float, float]:
         """Bootstrap interval of an attack's AUC alone."""
@@ -33,11 +42,11 @@ class Resampled:
     @cached_property
     def difference_level(self) -> float:
         """The same for the differences of all pairs of attacks."""
-        return level_of(critical_value(self._differences, self.level))
+        return level_of(as_student(critical_value(self._differences, self.level), self.documents))
 
     def adjusted_p(self, statistic: float) -> float:
         """p of a difference between two attacks, corrected over all pairs of them."""
-        return adjusted_p(statistic, self._differences)
+        return adjusted_p(as_normal(statistic, self.documents), self._differences)
 
     @cached_property
     def _differences(self) -> np.ndarray | None:
@@ -52,6 +61,7 @@ class Resampled:
 def resample(this: Compared, found: Mapping[str, Scored], resamples: int, seed: int, level: float) -> Resampled:
     """AUCs of the attacks on documents drawn with replacement, once for all of them."""
     ours, theirs = ([getattr(one, side) for one in found.values()] for side in ("members", "nonmembers"))
+    documents = min(len(set(groups)) for groups in this.groups)
     if not found:
-        return Resampled((), np.full((resamples, 0), math.nan), level)
-    return Resampled(tuple(found), auc_draws(ours, theirs, *this.groups, resamples, seed), level)
+        return Resampled((), np.full((resamples, 0), math.nan), level, documents)
+    return Resampled(tuple(found), auc_draws(ours, theirs, *this.groups, resamples, seed), level, documents)
