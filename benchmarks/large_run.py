@@ -26,18 +26,19 @@ from byrote.store import Run
 from byrote.study import dump_study, load_study
 from byrote.tables.build import build
 
-TRIALS, SPLITS, PROMPTED, MOST = 15, {"members": 2898, "nonmembers": 968, "calibration": 961}, 200, 30.0
+TRIALS, PROMPTED, MOST = 15, 200, 30.0
+SPLITS = {"members": (2898, 1108), "nonmembers": (968, 359), "calibration": (961, 371)}  # PHEE's records and documents
 ROLES = {"members": Role.MEMBER, "nonmembers": Role.NONMEMBER, "calibration": Role.CALIBRATION}
 WORDS = [f"word{i}" for i in range(3000)]
 
 
 def records() -> list[Record]:
-    """Records of 6 to 30 words, one to four a document."""
+    """Records of 6 to 30 words, in as many documents as PHEE's splits have: 2.6 records a document."""
     generator, made = random.Random(0), []
-    for split, count in SPLITS.items():
-        document = 0
+    for split, (count, documents) in SPLITS.items():
+        starts, document = {0, *generator.sample(range(1, count), documents - 1)}, 0
         for i in range(count):
-            document += generator.random() < 0.4
+            document += i in starts
             text = " ".join(generator.choices(WORDS, k=generator.randint(6, 30)))
             ids = tuple(generator.choices(range(49152), k=len(text.split()) + 5))
             made.append(Record(f"{split}{i}", split, f"{split}-{document}", text, (), ids))
@@ -93,7 +94,9 @@ def main() -> int:
         started = time.perf_counter()
         tables = build(run)
         seconds = time.perf_counter() - started
-    print(f"{TRIALS} trials, {len(tables.membership)} AUCs, {len(tables.extraction)} completions: {seconds:.1f} s")
+    resamples = tables.membership["resamples"].iloc[0]
+    counts = f"{len(tables.membership)} AUCs ({resamples} resamples each), {len(tables.extraction)} completions"
+    print(f"{TRIALS} trials, {counts}: {seconds:.1f} s")
     if "torch" in sys.modules:
         print("torch was imported")
     return int(seconds > MOST or "torch" in sys.modules)

@@ -91,8 +91,9 @@ def _membership(rows, key, attack, area, members, nonmembers, rng):
     power = 1 / max(area, 0.5) - 1
     for fpr in np.concatenate([[0], np.geomspace(1 / nonmembers, 1, 60)]):
         rows["roc"].append({"trial": trial, "stratum": "records", "attack": attack, "fpr": fpr, "tpr": fpr**power})
-    for target, source in ((0.1, "calibration"), (0.01, "calibration"), (0.001, "calibration")):
-        _operating_point(rows, trial, attack, target, source, power, members, nonmembers, rng)
+    for target in (0.1, 0.01, 0.001):
+        for source in ("calibration", "published"):
+            _operating_point(rows, trial, attack, target, source, power, members, nonmembers, rng)
 
 
 def _operating_point(rows, trial, attack, target, source, power, members, nonmembers, rng):
@@ -102,8 +103,10 @@ def _operating_point(rows, trial, attack, target, source, power, members, nonmem
         hits, wrong = int(target**power * members), int(rng.binomial(nonmembers, target))
         low, high = clopper_pearson(hits, members)
         wrong_low, wrong_high = clopper_pearson(wrong, nonmembers)
-        row |= {"threshold": 1.1, "tpr": hits / members, "tpr_low": low, "tpr_high": high}
-        row |= {"realised_fpr": wrong / nonmembers, "realised_fpr_low": wrong_low, "realised_fpr_high": wrong_high}
+        row |= {"threshold": 1.1, "tpr": hits / members, "realised_fpr": wrong / nonmembers}
+        if source == "calibration":
+            row |= {"tpr_low": low, "tpr_high": high, "tpr_interval": "by document (threshold and members)"}
+            row |= {"realised_fpr_low": wrong_low, "realised_fpr_high": wrong_high}
     rows["operating_points"].append({**row, "refused_because": refused})
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from byrote.errors import StudyError
 from byrote.figures import draw_all, find_published
-from byrote.report import comparisons, controls, findings, generation, setting, tabulate, words
+from byrote.report import canaries, comparisons, controls, findings, generation, setting, tabulate, words
 from byrote.report.comparisons import ONE_SEED, placement_sentences
 from fake_report import report, study_of, text_of
 from fake_tables import empty_tables, fake_tables
@@ -262,7 +262,7 @@ def test_utility_tells_direction_and_confounding():
 def test_what_is_missing_is_counted():
     tables = fake_tables(("v",), (1,), canaries=0)
     told = " ".join(findings.missing_sentences(tables, undrawn=1, failures=2))
-    assert "3 operating points were refused" in told
+    assert "6 operating points were refused" in told
     assert "No control exists for difference and ratio." in told
     assert "up to 2 records were left out" in told
     assert "1 figure was not drawn" in told
@@ -272,9 +272,42 @@ def test_what_is_missing_is_counted():
 
 def test_operating_points_are_those_of_calibration():
     tables = fake_tables(("v",), (1,), canaries=0)
-    assert [rate in sentence for rate, sentence in zip(("10%", "1%"), operating(tables), strict=True)] == [True, True]
-    only = tables.operating_points.assign(threshold_source="evaluation")
+    assert [rate in told for rate, told in zip(("10%", "10%", "1%", "1%"), operating(tables), strict=True)] == [
+        True
+    ] * 4
+    only = tables.operating_points.assign(threshold_source="published")
     assert operating(dataclasses.replace(tables, operating_points=only)) == []
+
+
+def test_a_rate_stands_with_its_interval_or_why_none_and_beside_what_papers_print():
+    tables = fake_tables(("v",), (1,), canaries=0)
+    points = tables.operating_points
+    row = points[(points["attack"] == "ratio") & (points["target_fpr"] == 0.1)].iloc[0]
+    fixed, published, *_ = operating(tables)
+    assert f"of the members (interval {100 * row['tpr_low']:.1f}% to {100 * row['tpr_high']:.1f}%)" in fixed
+    assert published.startswith("Published figures take the largest share at a false-positive rate of at most 10%")
+    why = "none: 1 calibration record is above the cut, and an interval takes at least 4"
+    bare = points.assign(tpr_low=np.nan, tpr_high=np.nan, tpr_interval=why)
+    told = operating(dataclasses.replace(tables, operating_points=bare))[0]
+    assert "of the members (without an interval: 1 calibration record is above the cut" in told
+    two = fake_tables(("v", "q"), (1,), canaries=0)
+    assert "interval" not in operating(two)[0]
+
+
+def test_families_are_said_where_claims_and_bounds_stand():
+    tables = fake_tables(("v",), (1,), canaries=8)
+    assert "with 95% confidence in all 2 bounds" in " ".join(canaries.audit_sentences(tables))
+    assert "with 95% confidence in all 2 bounds" in canaries.record_bound_sentences(tables)[0]
+    alone = dataclasses.replace(tables, audits=tables.audits.assign(family="1 bound"))
+    assert "with 95% confidence;" in canaries.record_bound_sentences(alone)[0]
+    assert canaries.audits_grid(tables).headers.count("family") == 1
+    rows = tables.configurations
+    study = study_of()
+    assert "hold together" not in " ".join(comparisons.claim_sentences(fake_tables(("v", "q"), (1,)), study))
+    judged = fake_tables(("v", "q", "k"), (1,)).configurations.assign(family="3 claims")
+    told = comparisons.claim_sentences(dataclasses.replace(tables, configurations=judged), study)
+    assert "The intervals of the 3 claims are widened so that all of them hold together." in told[0]
+    assert rows["family"].isna().all()
 
 
 def operating(tables):

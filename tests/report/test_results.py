@@ -167,7 +167,7 @@ def test_audits_tell_what_their_bound_rests_on():
     assert canaries.NOT_COMPARABLE in canaries.audits_grid(TABLES).note
     row = canaries.audits_grid(TABLES).rows[0]
     assert row[1:7] == ["record", "ratio", "100", "100", "71", "0.31"]
-    assert row[7:] == ["3.40", "0.00", "1e-05", "95%"]
+    assert row[7:] == ["3.40", "0.00", "1e-05", "95%", "2 bounds"]
     without = changed("audits", epsilon_low=math.nan, note="no bound: canaries.inclusion is 0.3, not 0.5")
     assert "not bounded: no bound: canaries.inclusion" in " ".join(canaries.audit_sentences(without))
     assert canaries.audits_grid(without).rows[0][-1].startswith("no bound: canaries.inclusion")

@@ -13,7 +13,7 @@ from byrote.statistics.delong import clustered
 from byrote.statistics.matched import matched_auc
 from byrote.statistics.paired import compare, holm
 from byrote.statistics.roc import auc
-from byrote.statistics.seeds import claim, over_seeds
+from byrote.statistics.seeds import claim, family_level, over_seeds
 
 few = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=15)
 
@@ -102,10 +102,12 @@ FIVE = np.array([0.70, 0.72, 0.74, 0.76, 0.78])
 
 
 def test_mean_over_seeds_by_hand():
-    """s² = .001, d = .0004, c = .0002: half² = 2.776445²·.0002 + 1.959964²·.0002."""
+    """s² = .001, d = .0004, c = .0002: half² = 2.776445²·.0002 + 1.959964²·.0002; over .74·.26 on the logit scale."""
     result = over_seeds(FIVE, 0.0002 * (np.eye(5) + 1))
     assert (result.mean, result.seeds) == (pytest.approx(0.74), 5)
-    assert (result.low, result.high) == pytest.approx((0.74 - 0.0480627, 0.74 + 0.0480627), abs=1e-6)
+    centre, half = math.log(0.74 / 0.26), 0.0480627 / (0.74 * 0.26)
+    expected = [1 / (1 + math.exp(-x)) for x in (centre - half, centre + half)]
+    assert [result.low, result.high] == pytest.approx(expected, abs=1e-6)
     assert result.seed_sd == pytest.approx(math.sqrt(0.0008))
     assert result.sampling_se == pytest.approx(math.sqrt(0.00024))
 
@@ -119,10 +121,26 @@ def test_variances_alone_are_taken_as_errors_shared_in_full():
     assert result.high - result.low > apart.high - apart.low
 
 
-def test_without_sampling_error_it_is_the_t_interval():
-    result = over_seeds(FIVE, np.zeros((5, 5)))
-    expected = ttest_1samp(FIVE, 0).confidence_interval()
-    assert (result.low, result.high) == pytest.approx((expected.low, expected.high))
+def test_without_sampling_error_it_is_the_t_interval_where_the_logit_is_nearly_straight():
+    close = 0.5 + (FIVE - 0.74) / 10
+    result = over_seeds(close, np.zeros((5, 5)))
+    expected = ttest_1samp(close, 0).confidence_interval()
+    assert (result.low, result.high) == pytest.approx((expected.low, expected.high), abs=1e-5)
+
+
+def test_an_interval_over_seeds_stays_inside_what_an_area_can_be():
+    near_one = np.array([0.97, 0.99, 0.995, 1.0, 1.0])
+    result = over_seeds(near_one, np.full((5, 5), 1e-4))
+    assert near_one.mean() + 2.776 * near_one.std(ddof=1) / 5**0.5 > 1
+    assert 0.8 < result.low < result.mean < result.high < 1
+    mirrored = over_seeds(1 - near_one, np.full((5, 5), 1e-4))
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - result.high, 1 - result.low))
+
+
+@pytest.mark.parametrize("claims", [0, 1, 3, 105])
+def test_intervals_of_a_family_hold_together(claims: int):
+    each = family_level(0.95, claims)
+    assert max(claims, 1) * (1 - each) == pytest.approx(0.05)
 
 
 def test_sampling_error_larger_than_the_spread_leaves_none_to_the_seeds():

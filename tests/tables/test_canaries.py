@@ -6,7 +6,7 @@ import pytest
 from byrote.attacks import ATTACKS
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.one_run import epsilon_lower_bound
-from byrote.tables.canaries import AuditSettings, _bound, audit_rows, canary_rows
+from byrote.tables.canaries import AuditSettings, _bound, audit_rows, bounds_of, canary_rows
 from byrote.tables.perplexity import perplexity_of_each
 
 CANARIES, REFERENCES, TOKENS = 240, 120, 10
@@ -30,9 +30,9 @@ def scores(lift: float) -> TokenScores:
     return TokenScores(tuple(a.record for a in everyone), offsets, flat, ones > 2, -4 * ones, ones)
 
 
-def audits(lift: float, inclusion: float = 0.5, guesses: int | None = None) -> list[dict]:
+def audits(lift: float, inclusion: float = 0.5, guesses: int | None = None, family: int = 1) -> list[dict]:
     records = {a.record: Record(a.record, "members", a.record, "a text") for a in roles()}
-    settings = AuditSettings(guesses, 1e-5, 0.05, "difference", 0)
+    settings = AuditSettings(guesses, 1e-5, 0.05, "difference", 0, family)
     return list(audit_rows(roles(), records, scores(lift), scores(0), ATTACKS["difference"], settings, inclusion))
 
 
@@ -73,6 +73,14 @@ def test_what_was_not_learned_has_no_bound_and_guesses_are_those_of_the_study():
     one, _ = audits(0.0, guesses=50)
     assert one["guesses"] == 50
     assert one["epsilon_low"] < 0.3
+
+
+def test_bounds_of_a_family_share_its_level():
+    (alone, _), (one, _) = audits(3.0), audits(3.0, family=8)
+    assert (alone["family"], one["family"], one["level"]) == ("1 bound", "8 bounds", 0.05)
+    assert one["epsilon_low"] == pytest.approx(epsilon_lower_bound(200, 200, one["right"], 1e-5, 0.05 / 8))
+    assert one["epsilon_low"] < alone["epsilon_low"]
+    assert (bounds_of(roles(), 0.5), bounds_of(roles(), 0.9)) == (2, 0)
 
 
 def test_other_coins_than_fair_ones_are_refused():

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from byrote.attacks import Evidence
 from byrote.records import TokenScores
@@ -93,6 +94,20 @@ def test_a_claim_is_paired_by_seed_whatever_the_order():
     assert (row["verdict"], row["label"], row["against"], row["seeds"]) == ("less", "v · rank 1", "v · rank 2", 6)
     turned = rows([*b, *a])[-1]
     assert (turned["verdict"], turned["difference"]) == ("more", pytest.approx(-row["difference"]))
+
+
+def test_claims_are_a_family_of_the_pairs_with_enough_seeds():
+    trials = [seen(rank, seed, lift) for rank, lift in ((1, 0.0), (2, 0.6), (3, 2.0)) for seed in range(5)]
+    alone = rows([*trials, seen(4, 0, 1.0)])
+    claims = [row for row in alone if row["against"]]
+    assert [row.get("family") for row in claims] == ["3 claims", "3 claims", None, "3 claims", None, None]
+    (pair,) = (row for row in rows(trials[:10]) if row["against"])
+    assert pair["family"] == "1 claim"
+    first = claims[0]
+    assert first["difference"] == pytest.approx(pair["difference"])
+    assert first["difference_low"] < pair["difference_low"] < pair["difference_high"] < first["difference_high"]
+    widths = [row["difference_high"] - row["difference_low"] for row in (first, pair)]
+    assert widths[0] / widths[1] < t.ppf(1 - 0.025 / 3, 4) / t.ppf(0.975, 4) + 1e-9
 
 
 def test_few_seeds_and_lost_areas_are_said_and_decide_nothing():

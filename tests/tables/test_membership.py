@@ -1,5 +1,6 @@
 """Membership rows: what stands beside each AUC, and which comparisons are made."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.bootstrap import auc_interval
 from byrote.statistics.delong import clustered, interval
 from byrote.statistics.intervals import hanley_mcneil
+from byrote.statistics.operating_point import published_point, share_interval, tpr_interval
 from byrote.statistics.roc import auc
 from byrote.tables.compared import Compared, Scored, auditor_scores, compare_stratum, score_with, strata_of
 from byrote.tables.comparisons import attack_comparisons, paired
@@ -144,6 +146,40 @@ def test_the_auditor_is_apart_and_has_no_threshold_from_calibration():
     points = list(operating_rows(this, one, SETTINGS))
     assert points[0]["refused_because"] == "0 calibration records cannot resolve a false-positive rate of 0.1"
     assert points[1]["tpr"] > 0.1
+    assert points[1]["threshold_source"] == "published"
+
+
+def test_a_rate_from_calibration_has_intervals_by_document_and_the_published_one_has_none():
+    this = compared(lift=0.02)
+    one = score_with(this, {"ratio": ATTACKS["ratio"]})["ratio"]
+    fixed, published = operating_rows(this, one, SETTINGS)
+    sides = (one.members, one.calibration, this.groups[0], this.calibration_groups)
+    assert (fixed["tpr_low"], fixed["tpr_high"]) == tpr_interval(*sides, 0.1)
+    wrong = one.nonmembers >= fixed["threshold"]
+    expected = share_interval(wrong, this.groups[1])
+    assert (fixed["realised_fpr_low"], fixed["realised_fpr_high"]) == expected
+    assert fixed["tpr_interval"] == "by document (threshold and members)"
+    assert (published["threshold"], published["tpr"], published["realised_fpr"]) == published_point(
+        *sides[:1], one.nonmembers, 0.1
+    )
+    assert published["tpr_interval"] == "none: the threshold is chosen on the evaluated records"
+    assert not {"tpr_low", "realised_fpr_low"} & set(published)
+
+
+def test_few_calibration_records_above_the_cut_leave_the_rate_without_an_interval():
+    this = compared()
+    one = score_with(this, {"ratio": ATTACKS["ratio"]})["ratio"]
+    point = next(iter(operating_rows(this, one, Settings(0.95, 200, 3, (0.04,), "ratio"))))
+    assert point["tpr"] is not None
+    assert (point["tpr_low"], point["tpr_high"]) == (None, None)
+    assert point["tpr_interval"] == "none: 2 calibration records are above the cut, and an interval takes at least 4"
+
+
+def test_the_number_of_resamples_stands_beside_the_bootstrap_interval():
+    assert row_of("ratio", compared())["resamples"] == SETTINGS.resamples
+    this = compared()
+    alone = dataclasses.replace(this, groups=(("d",) * N, ("e",) * N))
+    assert row_of("ratio", alone)["resamples"] is None
 
 
 def test_the_strongest_attack_is_tested_against_each_other_over_all_pairs():

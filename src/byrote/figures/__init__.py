@@ -83,7 +83,9 @@ FIGURES: dict[str, Figure] = {
         roc,
         ("trials", "roc"),
         "Share of members found (true-positive rate) against share of non-members wrongly named (false-positive rate), "
-        "one curve a trial. The logarithmic panel shows the low false-positive rates that matter to a single person.",
+        "one curve a trial. The logarithmic panel shows the low false-positive rates that matter to a single person. "
+        "Rates read off a curve follow the convention of published figures (threshold chosen on the evaluated records); "
+        "the report's sentences have their thresholds from calibration records.",
     ),
     "share_against_tuned_perplexity": Figure(
         "Reproduction against perplexity under the tuned model",

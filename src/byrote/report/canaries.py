@@ -85,8 +85,8 @@ def audit_sentences(tables: "Tables") -> list[str]:
     first, labels = records_of(rows)[0], labels_of(tables)
     told = [
         f"The audit guesses with the attack {first['attack']} which canaries were planted, and bounds from below the "
-        f"ε of (ε, δ)-differential privacy, δ = {first['delta']:g}, with {percent(1 - first['level'], 0)} confidence "
-        "(Steinke et al. 2023). A bound of 0 shows nothing and proves no privacy."
+        f"ε of (ε, δ)-differential privacy, δ = {first['delta']:g}, with {_confidence(first)} (Steinke et al. 2023). A "
+        "bound of 0 shows nothing and proves no privacy."
     ]
     single, groups = rows[rows["copies"] == 1], rows[rows["copies"] > 1]
     told += [_bound(single, labels)] if len(single) else ["No canary has one copy, so single records are not bounded."]
@@ -96,6 +96,14 @@ def audit_sentences(tables: "Tables") -> list[str]:
         most = f", the largest of {trials} trials each," if trials > 1 else ""
         told.append(f"For groups of several copies{most} ε is at least {listing(each)}. {NOT_COMPARABLE}")
     return told
+
+
+def _confidence(row: Mapping[str, Any]) -> str:
+    """`95% confidence`, or that of a family of bounds, each of which has its share of the level."""
+    confidence = f"{percent(1 - row['level'], 0)} confidence"
+    return (
+        confidence if missing(row["family"]) or row["family"] == "1 bound" else f"{confidence} in all {row['family']}"
+    )
 
 
 def _best(rows: pd.DataFrame) -> str:
@@ -112,7 +120,7 @@ def record_bound_sentences(tables: "Tables") -> list[str]:
     most = f", the largest of {len(rows)} trials" if len(rows) > 1 else ""
     return [
         f"Canaries of one copy bound the ε of single records from below by {number(top['epsilon_low'])}{most}, with "
-        f"{percent(1 - top['level'], 0)} confidence; so many canaries could have shown {number(top['largest'])} at "
+        f"{_confidence(top)}; so many canaries could have shown {number(top['largest'])} at "
         "most."
     ]
 
@@ -139,8 +147,8 @@ def audit_warnings(tables: "Tables") -> list[str]:
         return []
     return [
         f"In {len(bad)} of {count(len(rows), 'audit')} the control, an audit of references that were never planted, "
-        f"bounds ε by {spread(bad['null_epsilon'])} where 0 is due. Chance does that in one audit of {_once(rows)}; "
-        "more often, the bounds here cannot be trusted."
+        f"bounds ε by {spread(bad['null_epsilon'])} where 0 is due. Chance does that to any of them in one run of "
+        f"{_once(rows)}: the bounds here cannot be trusted."
     ]
 
 
@@ -213,16 +221,17 @@ def audits_grid(tables: "Tables") -> Grid:
         [
             *(labels.get(row["trial"], row["trial"]), str(row["unit"]), row["attack"], plain(row["canaries"])),
             *(plain(row["guesses"]), plain(row["right"]), number(row["epsilon_low"]), number(row["largest"])),
-            *(number(row["null_epsilon"]), f"{row['delta']:g}", percent(1 - row["level"], 0)),
+            *(number(row["null_epsilon"]), f"{row['delta']:g}", percent(1 - row["level"], 0), row["family"]),
             text_or_dash(row["note"]) if missing(row["epsilon_low"]) else MISSING,
         ]
         for row in records_of(tables.audits)
     ]
     headers = ["trial", "bounds a", "attack", "canaries", "guesses", "right", "ε at least", "could show at most"]
-    headers += ["null control", "δ", "confidence", "why none"]
+    headers += ["null control", "δ", "confidence", "family", "why none"]
     note = (
-        "Guesses, δ, level and attack were fixed in the study. Could show: with every guess right; few canaries can "
-        f"show little. Null control: the same audit of references that were never planted; 0 is due. {NOT_COMPARABLE}"
+        "Guesses, δ, level and attack were fixed in the study. The confidence is that all bounds of the family hold, "
+        "each at its share of the level (Bonferroni). Could show: with every guess right; few canaries can show little. "
+        f"Null control: the same audit of references that were never planted; 0 is due. {NOT_COMPARABLE}"
     )
     grid = Grid("Lower bounds on ε from one run", headers, body, 3, note, tail=1)
     return without_empty(grid, "why none")

@@ -75,6 +75,7 @@ def claim_sentences(tables: "Tables", study: Mapping[str, Any]) -> list[str]:
         f"Claims about configurations rest on the attack {study['membership']['primary']}, the stratum "
         f"{stratum_words(claims.get('stratum', 'records'))}, a margin of {claims.get('margin', 0.02):g} AUC, and the "
         f"seed as unit, at least {SEEDS_FOR_INTERVAL} of them; all were fixed in the study, none chosen by results."
+        + _together(rows["family"].dropna())
     ]
     decided = rows[rows["verdict"] != "undecided"]
     told += [_claim(row) for row in records_of(decided)[:MOST_COMPARED]]
@@ -82,6 +83,13 @@ def claim_sentences(tables: "Tables", study: Mapping[str, Any]) -> list[str]:
         told.append(f"{count(len(decided) - MOST_COMPARED, 'further verdict')} can be read from the table.")
     undecided = rows[rows["verdict"] == "undecided"]
     return told + ([_undecided(undecided, len(rows))] if len(undecided) else [])
+
+
+def _together(families: pd.Series) -> str:
+    """That the intervals of several claims are widened to hold together."""
+    if families.empty or families.iloc[0] == "1 claim":
+        return ""
+    return f" The intervals of the {families.iloc[0]} are widened so that all of them hold together."
 
 
 def _claim(row: Mapping[str, Any]) -> str:
@@ -188,14 +196,15 @@ def claims_grid(tables: "Tables") -> Grid:
         [
             *(row["label"], row["against"], row["verdict"], text_or_dash(row["reason"]), plain(row["seeds"])),
             *(number(row["difference"], 3), interval(row["difference_low"], row["difference_high"], 3)),
+            text_or_dash(row["family"]),
         ]
         for row in records_of(rows[rows["verdict"].notna()])
     ]
-    headers = ["configuration", "against", "leaks", "why", "seeds", "difference", "95% interval"]
+    headers = ["configuration", "against", "leaks", "why", "seeds", "difference", "interval", "family"]
     note = (
         "Difference: mean AUC of the first less that of the second, seed by seed. More, less: the whole interval "
-        "lies beyond the margin; equivalent: inside it. Each pair is judged alone: of many pairs, some verdicts may "
-        "be chance."
+        "lies beyond the margin; equivalent: inside it. The claims are one family: their intervals are widened "
+        "(Bonferroni) so that all of them hold together at the study's level, and so do the verdicts."
     )
     return capped(Grid("Claims about pairs of configurations", headers, body, 4, note), "configurations")
 

@@ -128,19 +128,39 @@ def _auc_of(part: pd.DataFrame) -> str:
 
 
 def operating_sentences(tables: "Tables", primary: str) -> list[str]:
-    """The rates of members found at each false-positive rate, thresholds from calibration."""
+    """The rates of members found at each false-positive rate, thresholds from calibration, beside what papers print."""
     rows = tables.operating_points
     rows = rows[(rows["attack"] == primary) & (rows["stratum"] == "records")]
+    published = rows[rows["threshold_source"] == "published"]
     rows = rows[rows["threshold_source"] == "calibration"]
     told = []
     for target, part in rows.dropna(subset=["tpr"]).groupby("target_fpr", sort=False):
         by_trial = " (lowest and highest trial)" if len(part) > 1 else ""
+        span = _tpr_interval(part.iloc[0]) if len(part) == 1 else ""
         told.append(
             f"With a threshold fixed beforehand on calibration records for at most {rate(target)} of false "
-            f"positives, the attack names {_shares(part['tpr'])} of the members and "
+            f"positives, the attack names {_shares(part['tpr'])} of the members{span} and "
             f"{_shares(part['realised_fpr'])} of the non-members{by_trial}."
         )
+        told += _published(published[published["target_fpr"] == target], target)
     return told
+
+
+def _tpr_interval(row: pd.Series) -> str:
+    if math.isnan(row["tpr_low"]):
+        return f" (without an interval: {str(row['tpr_interval']).removeprefix('none: ')})"
+    return f" (interval {percent(row['tpr_low'])} to {percent(row['tpr_high'])})"
+
+
+def _published(rows: pd.DataFrame, target: float) -> list[str]:
+    """What a paper would print for the same attack, for comparison with papers alone."""
+    known = rows["tpr"].dropna()
+    if known.empty:
+        return []
+    return [
+        f"Published figures take the largest share at a false-positive rate of at most {rate(target)} on the evaluated "
+        f"records themselves, which flatters: that would be {_shares(known)}."
+    ]
 
 
 def _shares(values: pd.Series) -> str:

@@ -7,6 +7,7 @@ from byrote.figures.cells import same_matrices, variants
 from byrote.figures.published import Published
 from byrote.report.page import Grid, labels_of, reasons_note, records_of, stratum_words, text_or_dash, without_empty
 from byrote.report.words import MISSING, duration, interval, memory, missing, number, p_value, percent, plain, rate
+from byrote.statistics.operating_point import FEWEST_ABOVE
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -141,7 +142,7 @@ def intervals_grid(tables: "Tables") -> Grid:
 
 
 def operating_grid(tables: "Tables") -> Grid:
-    """Rates at fixed thresholds; refused ones are told by `refused_grid`."""
+    """Rates at fixed thresholds, and as papers print them; refused ones are told by `refused_grid`."""
     labels = labels_of(tables)
     points = tables.operating_points[tables.operating_points["refused_because"].isna()]
     body = [
@@ -150,7 +151,7 @@ def operating_grid(tables: "Tables") -> Grid:
                 labels.get(row["trial"], row["trial"]),
                 stratum_words(row["stratum"]),
                 row["attack"],
-                row["threshold_source"],
+                "as published" if row["threshold_source"] == "published" else row["threshold_source"],
             ),
             *(rate(row["target_fpr"]), percent(row["tpr"]), _percents(row, "tpr")),
             *(percent(row["realised_fpr"]), _percents(row, "realised_fpr")),
@@ -160,8 +161,13 @@ def operating_grid(tables: "Tables") -> Grid:
     headers = ["trial", "stratum", "attack", "threshold from", "at most", "members found", "95% interval"]
     headers += ["non-members named", "95% interval"]
     note = (
-        "A threshold from calibration is fixed before evaluation, as an attacker must; one from evaluation is chosen "
-        "on the non-members it is then judged by. Intervals: Clopper and Pearson."
+        "A threshold from calibration is fixed before evaluation, as an attacker's must be. The interval of members "
+        "found is that of their share at the score which the stated share of all non-members reaches: it takes into "
+        "account that the calibration records are a sample, and that records of one document are alike. The interval "
+        "of non-members named is that of the threshold at hand, by document (Clopper and Pearson with a design "
+        "effect). As published: the largest share of members at a false-positive rate of at most the stated one on the "
+        "evaluated records, as papers print it; for comparison with papers alone, without an interval. With fewer "
+        f"than {FEWEST_ABOVE} calibration records above the threshold no interval is given."
     )
     return Grid("Members found at a limited false-positive rate", headers, body, 4, note)
 

@@ -130,6 +130,9 @@ def _counts(texts: Sequence[str]) -> Any:
     from sklearn.feature_extraction.text import CountVectorizer
 
     try:
-        return CountVectorizer(token_pattern=r"(?u)\b\w+\b", dtype=np.float64).fit_transform(texts)
-    except ValueError:  # scikit-learn's word for an empty vocabulary
+        counts: Any = CountVectorizer(token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
+    except ValueError as error:
+        if "empty vocabulary" not in str(error):
+            raise
         return None
+    return counts.astype(np.float64)

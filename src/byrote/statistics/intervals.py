@@ -24,8 +24,11 @@ def hanley_mcneil(area: float, members: int, nonmembers: int, level: float = 0.9
     return float(np.clip(area - half, 0, 1)), float(np.clip(area + half, 0, 1))
 
 
-def clopper_pearson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a rate (Clopper & Pearson 1934); (NaN, NaN) of no trials."""
+def clopper_pearson(hits: float, trials: float, level: float = 0.95) -> tuple[float, float]:
+    """Exact interval of a rate (Clopper & Pearson 1934); (NaN, NaN) of no trials.
+
+    Counts need not be whole: `operating_point.share_interval` divides them by a design effect.
+    """
     if trials == 0:
         return math.nan, math.nan
     tail = (1 - level) / 2

@@ -7,6 +7,7 @@ with c copies it bounds groups of c, and must not be compared with an ε of sing
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import expit
@@ -58,6 +59,9 @@ def epsilon_lower_bound(canaries: int, guesses: int, right: int, delta: float, l
         else:
             high = middle
     return low
+
+
+_known_bound = lru_cache(maxsize=1 << 12)(epsilon_lower_bound)  # the same counts come again in every trial
 
 
 def largest_showable(canaries: int, guesses: int, delta: float, level: float = 0.05) -> float:
@@ -115,13 +119,13 @@ def audit(scores_M: np.ndarray, is_in_M: np.ndarray, guesses: int, delta: float,
     if binomtest(planted, canaries).pvalue < _IMPOSSIBLE:
         raise ValueError(f"{planted} of {canaries} canaries are in; the audit needs each in with chance 1/2")
     right = int((signs_M[is_in_M] == 1).sum() + (signs_M[~is_in_M] == -1).sum())
-    largest = largest_showable(canaries, guesses, delta, level)
+    largest = _known_bound(canaries, guesses, guesses, delta, level)
     note = f"{canaries} canaries, fewer than {FEW_CANARIES}: at most ε = {largest:.3g} could be shown"
     return Audit(
         canaries=canaries,
         guesses=guesses,
         right=right,
-        epsilon_low=epsilon_lower_bound(canaries, guesses, right, delta, level),
+        epsilon_low=_known_bound(canaries, guesses, right, delta, level),
         largest=largest,
         p_null=p_value(canaries, guesses, right, 0.0, delta),
         note=note if canaries < FEW_CANARIES else "",

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from byrote.statistics.bootstrap import over_groups
 
@@ -42,13 +43,15 @@ def _areas(members_P: np.ndarray, nonmembers_Q: np.ndarray) -> Areas:
     below, upto = (np.searchsorted(theirs, ours, side) for side in ("left", "right"))
     starts = np.flatnonzero(np.diff(below, prepend=-1) | np.diff(upto, prepend=-1))
     below_U, upto_U = below[starts], upto[starts]
+    # Sums of neighbouring rows: ten times as fast as add.reduceat along the first axis.
+    sum_UP = csr_matrix((np.ones(len(ours)), order_P, np.append(starts, len(ours))), (len(starts), len(members_P)))
 
     def areas(weights_PB: np.ndarray, weights_QB: np.ndarray) -> np.ndarray:
         if not len(ours) or not len(theirs):
             return np.full(weights_PB.shape[1], math.nan)
         sums_QB = np.zeros((len(theirs) + 1, weights_QB.shape[1]))
         np.cumsum(weights_QB[order_Q], axis=0, out=sums_QB[1:])
-        ours_UB = np.add.reduceat(weights_PB[order_P], starts, axis=0)
+        ours_UB = sum_UP @ weights_PB
         won_B = np.einsum("ub,ub->b", ours_UB, sums_QB[below_U] + sums_QB[upto_U]) / 2
         pairs_B = ours_UB.sum(axis=0) * sums_QB[-1]
         return np.divide(won_B, pairs_B, out=np.full(len(won_B), math.nan), where=pairs_B > 0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import norm, t
 
 ENOUGH = 5  # seeds; fewer say little about the spread among them
@@ -43,8 +44,9 @@ def over_seeds(areas_S: np.ndarray, covariance_SS: np.ndarray, level: float = 0.
     """Mean area A of a configuration over seeds and records alike: area_s = A + seed effect + sampling error.
 
     covariance_SS is that of the sampling errors. s² = variance among the areas (S − 1), d and c = means on and off the
-    diagonal of covariance_SS. Half-width² = t²_{S−1}·s²/S + z²·max(c, 0): the first part holds the seeds and the
-    sampling error that differs between them, the second what all seeds share. sampling_se² = mean of covariance_SS.
+    diagonal of covariance_SS. h² = t²_{S−1}·s²/S + z²·max(c, 0): the first part holds the seeds and the sampling
+    error that differs between them, the second what all seeds share. The interval is logit A ± h/(A(1 − A)) (delta
+    method), taken back, so that it lies inside (0, 1). sampling_se² = mean of covariance_SS.
     seed_sd² = max(s² − (d − c), 0), for s² is expected to be the seeds' variance plus d − c. covariance_SS (S, S) comes
     from `delong.clustered` with a curve a seed; variances (S,) are taken as errors shared in full, which is wider. With
     one seed all but mean and sampling_se are NaN; so is an interval without width, such as where all areas are 1: that
@@ -60,8 +62,21 @@ def over_seeds(areas_S: np.ndarray, covariance_SS: np.ndarray, level: float = 0.
         return SeedMean(mean, math.nan, math.nan, math.nan, sampling, seeds)
     shared = _shared(covariance_SS)
     among, apart = float(areas_S.var(ddof=1)), float(np.diag(covariance_SS).mean()) - shared
-    half = _half(among, seeds, shared, level) or math.nan
-    return SeedMean(mean, mean - half, mean + half, math.sqrt(max(among - apart, 0.0)), sampling, seeds)
+    low, high = _on_logit_scale(mean, _half(among, seeds, shared, level))
+    return SeedMean(mean, low, high, math.sqrt(max(among - apart, 0.0)), sampling, seeds)
+
+
+def _on_logit_scale(area: float, half: float) -> tuple[float, float]:
+    """Interval of an area from its half-width on the plain scale; (NaN, NaN) without width or at 0 or 1."""
+    if not half > 0 or not 0 < area < 1:
+        return math.nan, math.nan
+    half /= area * (1 - area)
+    return float(expit(logit(area) - half)), float(expit(logit(area) + half))
+
+
+def family_level(level: float, claims: int) -> float:
+    """Level of each of so many intervals that all hold together with `level` at least (Bonferroni)."""
+    return 1 - (1 - level) / max(claims, 1)
 
 
 def claim(

@@ -283,7 +283,7 @@ class Audit(Part):
 
     guesses: int | None = Field(default=None, ge=2, description="fixed beforehand; null for all canaries of one copy")
     delta: float = Field(default=1e-5, ge=0, lt=1)
-    level: float = Field(default=0.05, gt=0, lt=0.25, description="chance that the bound is above the truth")
+    level: float = Field(default=0.05, gt=0, lt=0.25, description="chance that any bound of the run is above the truth")
     attack: str | None = Field(default=None, description="null for membership.primary")
 
 

@@ -15,7 +15,7 @@ from byrote.records import Record, TokenScores
 from byrote.statistics.blind import BlindTest
 from byrote.store import Run
 from byrote.tables.blind import blind_columns, blind_of
-from byrote.tables.canaries import AuditSettings, audit_rows, canary_rows
+from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows
 from byrote.tables.columns import COLUMNS
 from byrote.tables.compared import (
     AUDITOR,
@@ -99,6 +99,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     blind: dict[str, BlindTest] = {}
     seen: list[Seen] = []
     failed = {failure["stage"] for failure in run.failures()}
+    family = _bounds(run, plan)
     for planned in plan["trials"]:
         trial = Measured(planned, run.roles(planned["roles"]), _scores(run, planned["scores"]), base_scores)
         head = {"trial": planned["trial"]}
@@ -116,7 +117,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
                 found = _membership(trial, this, attacks, settings, alone, beside, rows)
                 seen.append(Seen(planned, this, found))
             rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, base_scores))
-            rows["audits"] += ({**head, **row} for row in _audits(trial, records, study))
+            rows["audits"] += ({**head, **row} for row in _audits(trial, records, study, family))
         tuned_completions = completions_of(run, planned.get("completions"))
         models = {"perplexity_base": trial.base, "perplexity_tuned": trial.tuned}
         written = extraction_rows(trial.roles, judged, models, base_completions, tuned_completions)
@@ -180,9 +181,22 @@ def _settings(study: Mapping[str, Any]) -> Settings:
     )
 
 
-def _audits(trial: Measured, records: Mapping[str, Record], study: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _bounds(run: Run, plan: Mapping[str, Any]) -> int:
+    """How many bounds on epsilon the scored trials of a run give: the family over which their level is shared."""
+    scored = [row for row in plan["trials"] if row["scores"] and run.has(row["scores"])]
+    plans = [(row["roles"], row["settings"]["canaries"]) for row in scored]
+    return sum(bounds_of(run.roles(roles), canaries["inclusion"]) for roles, canaries in plans if _audited(canaries))
+
+
+def _audited(canaries: Mapping[str, Any]) -> bool:
+    return canaries["design"] == "many"
+
+
+def _audits(
+    trial: Measured, records: Mapping[str, Record], study: Mapping[str, Any], family: int
+) -> Iterator[dict[str, Any]]:
     plan, asked = trial.row["settings"]["canaries"], study.get("audit", {})
-    if plan["design"] != "many" or trial.tuned is None or trial.base is None:
+    if not _audited(plan) or trial.tuned is None or trial.base is None:
         return
     name = asked.get("attack") or study["membership"]["primary"]
     settings = AuditSettings(
@@ -191,6 +205,7 @@ def _audits(trial: Measured, records: Mapping[str, Record], study: Mapping[str, 
         asked.get("level", 0.05),
         name,
         study.get("statistics", {}).get("seed", 0),
+        max(family, 1),
     )
     attack = find_attacks([name])[name]
     yield from audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, plan["inclusion"])

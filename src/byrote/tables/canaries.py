@@ -14,16 +14,28 @@ from byrote.statistics.one_run import audit
 from byrote.tables.compared import population_of, present
 from byrote.tables.perplexity import perplexity_of_each
 
+FAIR = 0.5  # the coin that the audit needs
+
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """What the study fixes before the run: guesses (None for all, made even), delta, level, attack."""
+    """What the study fixes before the run: guesses (None for all, made even), delta, level, attack.
+
+    level: the chance that any bound of the family lies above the true epsilon · family: how many bounds a run gives
+    (`bounds_of`, summed over its trials); each has level/family.
+    """
 
     guesses: int | None
     delta: float
     level: float
     attack: str
     seed: int
+    family: int = 1
+
+    @property
+    def level_of_each(self) -> float:
+        """The level of one bound, so that all hold together (Bonferroni)."""
+        return self.level / self.family
 
 
 def canary_rows(roles: Sequence[Assignment], tuned: TokenScores, base: TokenScores) -> Iterator[dict[str, Any]]:
@@ -55,6 +67,11 @@ def canary_rows(roles: Sequence[Assignment], tuned: TokenScores, base: TokenScor
         }
 
 
+def bounds_of(roles: Sequence[Assignment], inclusion: float) -> int:
+    """How many bounds `audit_rows` gives for a trial: one a number of copies, where a fair coin planted canaries."""
+    return len(_numbers_of_copies(roles)) if inclusion == FAIR else 0
+
+
 def audit_rows(
     roles: Sequence[Assignment],
     records: Mapping[str, Record],
@@ -66,8 +83,9 @@ def audit_rows(
 ) -> Iterator[dict[str, Any]]:
     """The lower bound on epsilon for canaries of each number of copies (Steinke et al. 2023), with a null control.
 
-    Canaries of one copy bound single records; c copies bound groups of c and are not compared with the former. The null
-    control is the same audit of references that were never planted, with in and out from a coin of their own.
+    Canaries of one copy bound single records; c copies bound groups of c and are not compared with the former. All
+    bounds of a run hold together at the study's level. The null control is the same audit, at the same level, of
+    references that were never planted, with in and out from a coin of their own.
     """
 
     def scores(ids: Sequence[str]) -> np.ndarray:
@@ -75,7 +93,7 @@ def audit_rows(
         return attack.score(Evidence(tuned.take(ids), base.take(ids), texts, population_of(roles, tuned, base)))
 
     references = [a.record for a in roles if a.role is Role.REFERENCE]
-    for copies in sorted({a.copies for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)}):
+    for copies in _numbers_of_copies(roles):
         asked = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT) and a.copies == copies]
         head = {
             "attack": settings.attack,
@@ -84,8 +102,9 @@ def audit_rows(
             "unit": "record" if copies == 1 else f"group of {copies}",
             "delta": settings.delta,
             "level": settings.level,
+            "family": f"{settings.family} bound{'' if settings.family == 1 else 's'}",
         }
-        if inclusion != 0.5:
+        if inclusion != FAIR:
             yield {**head, "note": f"no bound: canaries.inclusion is {inclusion:g}, not 0.5"}
             continue
         is_in = np.array([a.role is Role.CANARY_IN for a in asked])
@@ -97,17 +116,22 @@ def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, twins
     guesses = _even(settings.guesses, int(known.sum()))
     if guesses < 2:
         return {"note": f"no bound: {int(known.sum())} canaries with a score"}
-    found = audit(scores[known], is_in[known], guesses, settings.delta, settings.level)
+    level = settings.level_of_each
+    found = audit(scores[known], is_in[known], guesses, settings.delta, level)
     coin = np.random.default_rng([settings.seed, len(twins)]).random(len(twins)) < 0.5
     null = math.nan
     if _even(settings.guesses, len(twins)) >= 2:
-        null = audit(twins, coin, _even(settings.guesses, len(twins)), settings.delta, settings.level).epsilon_low
+        null = audit(twins, coin, _even(settings.guesses, len(twins)), settings.delta, level).epsilon_low
     return {
         "guesses": found.guesses,
         "right": found.right,
         **present(epsilon_low=found.epsilon_low, largest=found.largest, null_epsilon=null),
         "note": found.note,
     }
+
+
+def _numbers_of_copies(roles: Sequence[Assignment]) -> list[int]:
+    return sorted({a.copies for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)})
 
 
 def _even(wanted: int | None, canaries: int) -> int:

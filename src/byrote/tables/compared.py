@@ -47,13 +47,15 @@ def strata_of(roles: Sequence[Assignment]) -> Iterator[Stratum]:
 class Compared:
     """A stratum of one trial as attacks see it: evidence of members, non-members and calibration records.
 
-    null: the same members and non-members under the null trial; None where there is none.
+    null: the same members and non-members under the null trial; None where there is none. calibration_groups: the
+    document of each calibration record.
     """
 
     stratum: Stratum
     sides: tuple[Evidence, Evidence, Evidence]
     groups: tuple[tuple[str, ...], tuple[str, ...]]
     null: tuple[Evidence, Evidence] | None
+    calibration_groups: tuple[str, ...] = ()
 
     @cached_property
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +96,7 @@ def compare_stratum(
         (evidence(tuned, members), evidence(tuned, nonmembers), evidence(tuned, calibration)),
         (tuple(records[r].group for r in members), tuple(records[r].group for r in nonmembers)),
         None if null is None else (evidence(null, members), evidence(null, nonmembers)),
+        tuple(records[r].group for r in calibration),
     )
 
 

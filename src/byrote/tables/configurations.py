@@ -14,7 +14,7 @@ import numpy as np
 from byrote.statistics.delong import clustered, delong
 from byrote.statistics.detectable import resolvable, smallest_auc, smallest_difference, smallest_tpr
 from byrote.statistics.roc import auc
-from byrote.statistics.seeds import claim, over_seeds
+from byrote.statistics.seeds import ENOUGH, claim, family_level, over_seeds
 from byrote.study.grid import configuration_key, label_without_seed
 from byrote.tables.compared import Seen
 
@@ -84,14 +84,20 @@ def configuration_rows(
 ) -> Iterator[Row]:
     """One row a configuration, its mean area over seeds, then one a pair of them, the claim about their difference.
 
-    seen: the trials on the one stratum that claims are about. A pair's difference is `label` less `against`.
-    collapsed: trials, by key, that fine-tuning left worse than the base model on every record: no claim rests on them.
+    seen: the trials on the one stratum that claims are about. A pair's difference is `label` less `against`. Claims
+    are a family: all pairs with enough seeds, whose intervals hold together at `level`; so do the verdicts, which are
+    read from these intervals. collapsed: trials, by key, that fine-tuning left worse than the base model on every
+    record: no claim rests on them.
     """
     found = [_configuration(group, attack, collapsed) for group in together(seen)]
     for one in found:
         yield {**one.head, "against": "", **_mean(one, level)}
-    for one, other in combinations(found, 2):
-        yield {**one.head, "against": other.label, **_withheld(_claim(one, other, margin, level), one, other)}
+    pairs = [(one, other, _common_seeds(one, other)) for one, other in combinations(found, 2)]
+    judged = sum(len(common) >= ENOUGH for *_, common in pairs)
+    for one, other, common in pairs:
+        verdict = _withheld(_claim(one, other, common, margin, family_level(level, judged)), one, other)
+        family = {"family": f"{judged} claim{'' if judged == 1 else 's'}"} if len(common) >= ENOUGH else {}
+        yield {**one.head, "against": other.label, **verdict, **family}
 
 
 def _configuration(group: Sequence[Seen], attack: str, collapsed: Collection[str]) -> _Configuration:
@@ -129,8 +135,13 @@ def _mean(one: _Configuration, level: float) -> Row:
     return {**_missing(numbers), "reason": _joined(why, apart, lost)}
 
 
-def _claim(one: _Configuration, other: _Configuration, margin: float, level: float) -> Row:
-    common = [seed for seed in one.seeds if seed in other.seeds]
+def _common_seeds(one: _Configuration, other: _Configuration) -> list[tuple[Any, Any]]:
+    return [seed for seed in one.seeds if seed in other.seeds]
+
+
+def _claim(
+    one: _Configuration, other: _Configuration, common: Sequence[tuple[Any, Any]], margin: float, level: float
+) -> Row:
     a, b = ([side.curves[side.seeds.index(seed)] for seed in common] for side in (one, other))
     covariance_SS, apart = _of_differences(a, b) if common else (None, "")
     found = claim(_areas(a), _areas(b), margin, covariance_SS, level)

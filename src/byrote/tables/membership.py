@@ -13,9 +13,10 @@ import numpy as np
 from byrote.attacks import Attack, Evidence
 from byrote.statistics.delong import clustered, delong, interval, why_no_interval
 from byrote.statistics.detectable import smallest_auc
-from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
+from byrote.statistics.intervals import hanley_mcneil
 from byrote.statistics.matched import matched_auc
-from byrote.statistics.roc import auc, rate_at, roc_curve, threshold_at_most
+from byrote.statistics.operating_point import published_point, share_interval, tpr_interval, why_no_tpr_interval
+from byrote.statistics.roc import auc, roc_curve, threshold_at_most
 from byrote.tables.compared import Compared, Scored, known_scores, present
 from byrote.tables.comparisons import paired
 from byrote.tables.resampled import Resampled
@@ -69,13 +70,11 @@ def roc_rows(this: Compared, one: Scored) -> Iterator[dict[str, Any]]:
 
 
 def operating_rows(this: Compared, one: Scored, settings: Settings) -> Iterator[dict[str, Any]]:
-    """TPR and realised FPR at each target rate, thresholds from calibration and from the evaluated records."""
-    members, nonmembers, _ = known_scores(this, one)
-    calibration = one.calibration[~np.isnan(one.calibration)]
+    """TPR and realised FPR at each target rate: threshold from calibration, and the convention of published figures."""
+    head = {"stratum": this.stratum.name, "attack": one.attack}
     for rate in settings.rates:
-        for source, chosen in (("calibration", calibration), ("evaluation", nonmembers)):
-            point = _operating_point(members, nonmembers, chosen, rate, source, settings.level)
-            yield {"stratum": this.stratum.name, "attack": one.attack, **point}
+        yield {**head, "target_fpr": rate, "threshold_source": "calibration", **_calibrated(this, one, rate, settings)}
+        yield {**head, "target_fpr": rate, "threshold_source": "published", **_published(this, one, rate)}
 
 
 # --- parts ------------------------------------------------------------------------------------------------------
@@ -141,11 +140,10 @@ def _intervals(one: Scored, this: Compared, area: float, settings: Settings, res
     ends = {
         f"{name}_{end}": float(x) for name, pair in pairs.items() for end, x in zip(("low", "high"), pair, strict=True)
     }
-    return {
-        "interval": f"none: {reason}" if reason else "by document (Obuchowski)",
-        "resamples": len(resampled.areas),
-        **present(**ends, smallest_auc=smallest_auc(len(members), len(nonmembers))),
-    }
+    drawn = None if math.isnan(pairs["bootstrap"][0]) else len(resampled.areas)
+    kind = f"none: {reason}" if reason else "by document (Obuchowski)"
+    smallest = smallest_auc(len(members), len(nonmembers))
+    return {"interval": kind, **present(**ends, smallest_auc=smallest), "resamples": drawn}
 
 
 def _matched(this: Compared, one: Scored) -> dict[str, float | None]:
@@ -158,21 +156,49 @@ def _matched(this: Compared, one: Scored) -> dict[str, float | None]:
     return present(**found)
 
 
-def _operating_point(
-    members: np.ndarray, nonmembers: np.ndarray, chosen_on: np.ndarray, rate: float, source: str, level: float
-) -> dict[str, Any]:
-    point: dict[str, Any] = {"target_fpr": rate, "threshold_source": source}
-    if len(chosen_on) * rate < 1:
-        why = f"{len(chosen_on)} {source} records cannot resolve a false-positive rate of {rate:g}"
-        return {**point, "refused_because": why + ("; needs " + str(math.ceil(1 / rate)) if len(chosen_on) else "")}
+def _calibrated(this: Compared, one: Scored, rate: float, settings: Settings) -> dict[str, Any]:
+    """The point whose threshold calibration records set, with its intervals by document."""
+    members, nonmembers, groups = known_scores(this, one)
+    known = ~np.isnan(one.calibration)
+    calibration = one.calibration[known]
+    if refused := _unresolved(len(calibration), "calibration records", rate):
+        return {"refused_because": refused}
     try:
-        threshold = threshold_at_most(chosen_on, rate)
+        threshold = threshold_at_most(calibration, rate)
     except ValueError as error:
-        return {**point, "refused_because": str(error)}
-    point["threshold"] = threshold
-    for column, side in (("tpr", members), ("realised_fpr", nonmembers)):
-        hits, of = rate_at(side, threshold)
-        low, high = clopper_pearson(hits, of, level)
-        share = hits / of if of else math.nan
-        point |= present(**{column: share, f"{column}_low": low, f"{column}_high": high})
-    return point
+        return {"refused_because": str(error)}
+    calibration_groups = [g for g, k in zip(this.calibration_groups, known, strict=True) if k]
+    called, wrong = members >= threshold, nonmembers >= threshold
+    low, high = tpr_interval(members, calibration, groups[0], calibration_groups, rate, settings.level)
+    wrong_low, wrong_high = share_interval(wrong, groups[1], settings.level)
+    why = why_no_tpr_interval(groups[0], calibration_groups, rate)
+    return {
+        "threshold": threshold,
+        **present(tpr=_share(called), tpr_low=low, tpr_high=high),
+        "tpr_interval": f"none: {why}" if why else "by document (threshold and members)",
+        **present(realised_fpr=_share(wrong), realised_fpr_low=wrong_low, realised_fpr_high=wrong_high),
+    }
+
+
+def _published(this: Compared, one: Scored, rate: float) -> dict[str, Any]:
+    """The point that papers print, for comparison with them alone: no interval belongs to it."""
+    members, nonmembers, _ = known_scores(this, one)
+    if refused := _unresolved(len(nonmembers), "non-members", rate):
+        return {"refused_because": refused}
+    try:
+        threshold, tpr, fpr = published_point(members, nonmembers, rate)
+    except ValueError as error:
+        return {"refused_because": str(error)}
+    why = "none: the threshold is chosen on the evaluated records"
+    return {"threshold": threshold, **present(tpr=tpr, realised_fpr=fpr), "tpr_interval": why}
+
+
+def _unresolved(records: int, what: str, rate: float) -> str | None:
+    if records * rate >= 1:
+        return None
+    needed = f"; needs {math.ceil(1 / rate)}" if records else ""
+    return f"{records} {what} cannot resolve a false-positive rate of {rate:g}{needed}"
+
+
+def _share(called: np.ndarray) -> float:
+    return float(called.mean()) if len(called) else math.nan

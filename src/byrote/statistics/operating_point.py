@@ -1,0 +1,152 @@
+"""The true-positive rate at a low false-positive rate: intervals by document, and the convention of published figures.
+
+Axes: P members · Q non-members · C calibration records · X positions of the cut among the calibration records.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import betainc
+
+from byrote.statistics.intervals import clopper_pearson
+from byrote.statistics.roc import rate_at, threshold_at_most
+
+FEWEST_ABOVE = 4  # calibration records above the cut, below which the cut is too uncertain for an interval
+_POSITIONS = 51  # of the cut, of equal probability
+_HALVINGS = 20  # of an interval of rates: exact to 1e-6
+
+
+def design_effect(called: np.ndarray, groups: Sequence | np.ndarray) -> float:
+    """How much wider documents make the variance of a share than independent records would; at least 1.
+
+    called (N,): bool · groups (N,): document of each. With r the share and s the sum of called − r within each of G
+    documents: G/(G − 1)·Σs² over N/(N − 1)·N·r·(1 − r), two estimates of one variance (Kish 1965). Exactly 1 where
+    every record is a document of its own, and taken as 1 where all or none are called; NaN of fewer than two documents.
+    """
+    called = np.asarray(called, dtype=bool)
+    _, document = np.unique(np.asarray(groups), return_inverse=True)
+    documents = int(document.max()) + 1 if len(document) else 0
+    if documents < 2:
+        return math.nan
+    share = float(called.mean())
+    if share in (0.0, 1.0):
+        return 1.0
+    sums = np.bincount(document, weights=called - share)
+    variance = float(sums @ sums) * documents / (documents - 1)
+    return max(1.0, variance / (len(called) ** 2 / (len(called) - 1) * share * (1 - share)))
+
+
+def share_interval(called: np.ndarray, groups: Sequence | np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Clopper–Pearson with the counts divided by `design_effect` (Korn & Graubard 1998): of a share by document.
+
+    (NaN, NaN) where there are fewer than two documents.
+    """
+    design, of = design_effect(called, groups), len(called)
+    if math.isnan(design):
+        return math.nan, math.nan
+    return clopper_pearson(float(np.sum(called)) / design, of / design, level)
+
+
+def tpr_interval(
+    members: np.ndarray,
+    calibration: np.ndarray,
+    member_groups: Sequence | np.ndarray,
+    calibration_groups: Sequence | np.ndarray,
+    rate: float,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Interval of the TPR at the score that a share `rate` of the *population* of non-members reaches.
+
+    Two things are uncertain, where that score lies and what share of members reach it; records of one document are
+    alike. Of C independent calibration records Bin(C, rate) lie above the score, so that its position x among them,
+    counted from the highest, has the distribution function 1 − I_rate(x, C + 1 − x), I the regularized incomplete beta
+    function (the law of order statistics). Between two calibration scores the number of members above it is
+    interpolated. Given h of P members above, the TPR has Jeffreys' distribution Beta(h + ½, P − h + ½). The interval
+    lies between the quantiles of the mixture over x. Documents: C, P and the counts are divided by `design_effect` on
+    either side. At the threshold itself the TPR may lie outside only where scores tie; the interval is widened to it.
+    No document may hold both members and calibration records. (NaN, NaN) where `why_no_tpr_interval` gives a reason.
+    """
+    if why_no_tpr_interval(member_groups, calibration_groups, rate):
+        return math.nan, math.nan
+    threshold = threshold_at_most(calibration, rate)
+    there = members >= threshold
+    highest = np.sort(calibration)[::-1]
+    cut = highest[_allowed(len(calibration), rate) - 1]
+    position_X = _positions(len(calibration), rate, design_effect(calibration >= cut, calibration_groups))
+    above = len(members) - np.searchsorted(np.sort(members), highest, side="left")
+    hits_X = np.interp(position_X, np.arange(len(highest) + 2), np.concatenate([[0], above, [len(members)]]))
+    design, tail = design_effect(there, member_groups), (1 - level) / 2
+    low, high = _mixture_quantiles(
+        hits_X / design + 0.5, (len(members) - hits_X) / design + 0.5, np.array([tail, 1 - tail])
+    )
+    share = float(there.mean())
+    return min(float(low), share), max(float(high), share)
+
+
+def why_no_tpr_interval(
+    member_groups: Sequence | np.ndarray, calibration_groups: Sequence | np.ndarray, rate: float
+) -> str | None:
+    """Why `tpr_interval` gives none, or None where it does."""
+    allowed = _allowed(len(calibration_groups), rate)
+    if allowed < FEWEST_ABOVE:
+        records = "1 calibration record is" if allowed == 1 else f"{allowed} calibration records are"
+        return f"{records} above the cut, and an interval takes at least {FEWEST_ABOVE}"
+    for name, groups in (("members", member_groups), ("calibration records", calibration_groups)):
+        if len(set(groups)) < 2:
+            return f"the {name} come from fewer than two documents"
+    return None
+
+
+def published_point(members: np.ndarray, nonmembers: np.ndarray, rate: float) -> tuple[float, float, float]:
+    """Threshold, TPR and FPR as papers print them: the largest TPR among ROC points with an FPR of at most `rate`.
+
+    The threshold is chosen on the very records that are evaluated, so the TPR is flattered, and no interval belongs to
+    it. Where the ⌊rate·Q⌋ + 1 highest non-members tie, the members above these count. Raises ValueError where fewer
+    than 1/rate non-members cannot resolve the rate, and where no score is above those that tie.
+    """
+    allowed = _allowed(len(nonmembers), rate)
+    if allowed < 1:
+        raise ValueError(f"{len(nonmembers)} non-members cannot resolve a false-positive rate of {rate:g}")
+    above = np.concatenate([members, nonmembers])
+    if allowed < len(nonmembers):
+        cut = np.sort(nonmembers)[-1 - allowed]
+        above = above[above > cut]
+    if not len(above):
+        ties = int((nonmembers == nonmembers.max()).sum())
+        raise ValueError(
+            f"{ties} of {len(nonmembers)} non-members tie at the highest score: no point of the ROC curve but its "
+            f"origin keeps a false-positive rate of {rate:g}"
+        )
+    threshold = float(above.min())
+    (hits, of), (wrong, others) = rate_at(members, threshold), rate_at(nonmembers, threshold)
+    return threshold, hits / of if of else math.nan, wrong / others
+
+
+def _allowed(records: int, rate: float) -> int:
+    """How many of so many records `threshold_at_most` lets pass."""
+    return math.floor(rate * records + 1e-9)
+
+
+def _positions(calibration: int, rate: float, design: float) -> np.ndarray:
+    """Positions (X,) of the true cut among the calibration scores from the highest, 0 to C + 1, of equal probability.
+
+    With a design effect d the number above the cut is as uncertain as that of C/d records; x is shrunk about ½, for a
+    cut with k records above lies at k + ½ on average.
+    """
+    x = np.arange(calibration + 2)
+    shrunk, effective = (x - 0.5) / design + 0.5, calibration / design
+    inside = (shrunk > 0) & (shrunk < effective + 1)
+    below = (shrunk >= effective + 1).astype(float)
+    below[inside] = 1 - betainc(shrunk[inside], effective + 1 - shrunk[inside], rate)
+    return np.interp((np.arange(_POSITIONS) + 0.5) / _POSITIONS, below, x)
+
+
+def _mixture_quantiles(a_X: np.ndarray, b_X: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Quantiles, as many as shares, of the even mixture of Beta(a, b) over X, by bisection."""
+    low, high = np.zeros(len(shares)), np.ones(len(shares))
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        short = betainc(a_X, b_X, middle[:, None]).mean(axis=1) < shares
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    return (low + high) / 2
