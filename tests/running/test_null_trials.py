@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import byrote
+from byrote.lm.library import quiet
 from byrote.passes.finetune import steps_of
 from byrote.running import pipeline
 from byrote.running.layout import tasks_of
@@ -13,6 +15,7 @@ from byrote.running.null_trials import null_training
 from byrote.running.planning import prepare
 from byrote.store import Run
 from byrote.study import Training, load_study
+from fakes import TEXTS, save_tiny_model, tiny_model, tiny_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -123,17 +126,32 @@ def _reads_as_an_older_run(folder: Path, key: str) -> None:
     assert list(rows.note.str.startswith("of another configuration")) == [False, True]
 
 
+def a_model_that_knows_the_language(folder: Path) -> Path:
+    """The tiny model after forty steps on ten sentences like the records: one that fine-tuning can ruin."""
+    save_tiny_model(folder)
+    model, tokenizer = tiny_model(), tiny_tokenizer()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for step in range(40):
+        ids = torch.tensor([tokenizer(TEXTS[step % len(TEXTS)])["input_ids"]])
+        model(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    with quiet():
+        model.save_pretrained(folder)
+    return folder
+
+
 def test_a_collapsed_trial_is_said_first_and_claims_about_it_are_undecided(tiny_study: dict, tmp_path: Path):
-    changes = {"training.learning_rate": 1e3, "training.max_grad_norm": 1e3, "training.warmup_steps": 0}
+    changes = {"model.source": str(a_model_that_knows_the_language(tmp_path / "model")), "training.warmup_steps": 0}
+    changes |= {"training.learning_rate": 1e3, "grid.matrices": [["o"], ["down"]]}
     assert pipeline.run(load_study(tiny_study, changes), tmp_path / "run").failures == ()
     found = byrote.load(tmp_path / "run").tables
     assert list(found.trials.condition) == ["collapsed"] * 2
     assert (found.trials.perplexity_tuned_members > found.trials.perplexity_base_members).all()
     (claim,) = found.configurations[found.configurations.verdict.notna()].to_dict("records")
     assert claim["verdict"] == "undecided"
-    assert claim["reason"].startswith("the trial of q · rank 2 collapsed; the trial of v · rank 2 collapsed; ")
+    assert claim["reason"].startswith("the trial of o · rank 2 collapsed; the trial of down · rank 2 collapsed; ")
     page = (tmp_path / "run" / "report.html").read_text()
-    assert page.index('<p class="warning">') < page.index(
-        "2 trials (q · rank 2 · seed 13 and v · rank 2 · seed 13) collapsed"
-    )
+    warning = page[page.index('<p class="warning">') :]
+    assert warning.partition("</strong> ")[2].startswith("2 trials (o · rank 2 · seed 13 and down · rank 2 · seed 13) ")
     assert "does not tell it from guessing" not in page
