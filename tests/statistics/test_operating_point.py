@@ -132,7 +132,7 @@ def test_published_is_at_least_as_high_as_the_threshold_of_the_evaluated_non_mem
 
 
 def test_published_is_refused_where_no_point_of_the_curve_keeps_the_rate():
-    with pytest.raises(ValueError, match="9 non-members cannot resolve a false-positive rate of 0.1"):
+    with pytest.raises(ValueError, match=r"9 non-members cannot resolve a false-positive rate of 0\.1"):
         published_point(np.ones(5), np.zeros(9), 0.1)
     with pytest.raises(ValueError, match="3 of 10 non-members tie at the highest score"):
         published_point(np.full(5, math.inf), np.array([math.inf] * 3 + [0.0] * 7), 0.1)

@@ -230,8 +230,8 @@ def audits_grid(tables: "Tables") -> Grid:
     headers += ["null control", "δ", "confidence", "family", "why none"]
     note = (
         "Guesses, δ, level and attack were fixed in the study. The confidence is that all bounds of the family hold, "
-        "each at its share of the level (Bonferroni). Could show: with every guess right; few canaries can show little. "
-        f"Null control: the same audit of references that were never planted; 0 is due. {NOT_COMPARABLE}"
+        "each at its share of the level (Bonferroni). Could show: with every guess right; few canaries can show "
+        f"little. Null control: the same audit of references that were never planted; 0 is due. {NOT_COMPARABLE}"
     )
     grid = Grid("Lower bounds on ε from one run", headers, body, 3, note, tail=1)
     return without_empty(grid, "why none")

@@ -151,7 +151,7 @@ def operating_grid(tables: "Tables") -> Grid:
                 labels.get(row["trial"], row["trial"]),
                 stratum_words(row["stratum"]),
                 row["attack"],
-                "as published" if row["threshold_source"] == "published" else row["threshold_source"],
+                _source(row["threshold_source"]),
             ),
             *(rate(row["target_fpr"]), percent(row["tpr"]), _percents(row, "tpr")),
             *(percent(row["realised_fpr"]), _percents(row, "realised_fpr")),
@@ -172,6 +172,10 @@ def operating_grid(tables: "Tables") -> Grid:
     return Grid("Members found at a limited false-positive rate", headers, body, 4, note)
 
 
+def _source(source: Any) -> str:
+    return "as published" if source == "published" else str(source)
+
+
 def _percents(row: Mapping[str, Any], name: str) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return MISSING if missing(low) or missing(high) else f"{percent(low)} to {percent(high)}"
@@ -182,7 +186,7 @@ def refused_grid(tables: "Tables") -> Grid:
     points = tables.operating_points[tables.operating_points["refused_because"].notna()]
     keys = ["refused_because", "target_fpr", "threshold_source", "stratum"]
     body = [
-        [str(why), stratum_words(stratum), str(source), rate(target), plain(len(part))]
+        [str(why), stratum_words(stratum), _source(source), rate(target), plain(len(part))]
         for (why, target, source, stratum), part in points.groupby(keys, sort=False)
     ]
     headers = ["reason", "stratum", "threshold from", "false positives at most", "points"]
