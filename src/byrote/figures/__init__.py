@@ -84,7 +84,7 @@ FIGURES: dict[str, Figure] = {
         ("trials", "roc"),
         "Share of members found (true-positive rate) against share of non-members wrongly named (false-positive rate), "
         "one curve a trial. The logarithmic panel shows the low false-positive rates that matter to a single person. "
-        "Rates read off a curve follow the convention of published figures (threshold chosen on the evaluated records); "
+        "Rates read off a curve follow the convention of published figures (threshold chosen on evaluated records); "
         "the report's sentences have their thresholds from calibration records.",
     ),
     "share_against_tuned_perplexity": Figure(
