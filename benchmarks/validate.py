@@ -17,6 +17,7 @@ from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
+import validate_attacks
 import validate_rates
 from scipy.special import expit
 from scipy.stats import binom, norm
@@ -274,6 +275,7 @@ CHECKS = (
     several_seeds,
     claims,
     one_run,
+    *(partial(check, at_most=at_most) for check in validate_attacks.CHECKS),
     null_controls,
     *(partial(check, row=Row) for check in validate_rates.CHECKS),
 )

@@ -41,7 +41,8 @@ def of_trial(rows, trial, attacks, canaries, rng):
 
 def tested(kind, a, b, one, other, difference, p):
     head = {"kind": kind, "stratum": "records", "trial_a": a, "trial_b": b, "attack_a": one, "attack_b": other}
-    numbers = {"low": difference - 0.02, "high": difference + 0.02, "p_value": p, "p_holm": min(1.0, 2 * p)}
+    numbers = {"low": difference - 0.02, "high": difference + 0.02, "p_value": p}
+    numbers["p_max_t" if kind == "attacks" else "p_holm"] = min(1.0, 2 * p)
     return {**head, "difference": difference, **numbers, "family": "2 tests", "reason": ""}
 
 

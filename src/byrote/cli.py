@@ -365,9 +365,17 @@ def _auc_rows(run_folder: Path, primary: str) -> list[dict[str, Any]]:
         {
             **{"trial": labels[row["trial"]], "condition": conditions[row["trial"]], "stratum": row["stratum"]},
             **{name: row[name] for name in _AUC},
+            **_own_interval(row, primary),
         }
         for row in shown.to_dict("records")
     ]
+
+
+def _own_interval(row: Mapping[Any, Any], primary: str) -> dict[str, float]:
+    """The interval of a row that is shown: an attack picked by its result has one that holds for all attacks together;
+    the primary one was fixed beforehand."""
+    kind = "auc" if row["attack"] == primary else "simultaneous"
+    return {"auc_low": row[f"{kind}_low"], "auc_high": row[f"{kind}_high"]}
 
 
 def _print_auc(rows: Sequence[Mapping[str, Any]], level: float) -> None:

@@ -254,6 +254,14 @@ class Run:
         """Roles of all records under one canary plan and seed."""
         self._write(f"roles/{key}.parquet", lambda part: pq.write_table(roles_to_table(assignments), part))
 
+    def blind(self, key: str) -> dict[str, Any] | None:
+        """What a classifier without a model made of two sides' texts; None where it was not kept."""
+        return self._json(f"blind/{key}.json") if (self.path / "blind" / f"{key}.json").is_file() else None
+
+    def write_blind(self, key: str, result: Mapping[str, Any]) -> None:
+        """Keep it, so that making the tables again does not take its time again."""
+        self.write_json(f"blind/{key}.json", result)
+
     def scores(self, stage: str, model: str = "scores") -> TokenScores:
         """Token scores of a finished stage; with `base` those of a trial's free completions under the base model."""
         return TokenScores.from_table(self._parquet(f"{stage}/{model}.parquet"))

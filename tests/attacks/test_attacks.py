@@ -18,6 +18,7 @@ from byrote.attacks import ATTACKS, Evidence, Need, find_attacks
 from byrote.attacks.wbc import WIDTHS
 from byrote.errors import StudyError
 from byrote.records import TokenScores
+from byrote.statistics.roc import auc, rate_at, threshold_at_most
 
 PAGE = (Path(__file__).parents[2] / "docs" / "attacks.md").read_text()
 
@@ -32,6 +33,12 @@ class Case:
     mean: list[float] = field(default_factory=list)
     std: list[float] = field(default_factory=list)
     text: str = "a text"
+    base_first: list[bool] = field(default_factory=list)  # the base model's argmax; the tuned one's opposite unless set
+
+    def top1(self, model: str) -> list[bool]:
+        if model == "base":
+            return self.base_first or self.column("wrong")
+        return [not wrong for wrong in self.column("wrong")]
 
     def column(self, name: str) -> list[float]:
         filler = {"wrong": True, "mean": -1.0, "std": 1.0}[name]
@@ -49,7 +56,7 @@ def scores(cases: list[Case], model: str) -> TokenScores:
         tuple(f"r{i}" for i in range(len(cases))),
         np.cumsum([0, *(len(c.tuned) for c in cases)]).astype(np.int64),
         flat([getattr(c, model) for c in cases], np.float32),
-        flat([c.column("wrong") for c in cases], np.bool_) == base,
+        flat([c.top1(model) for c in cases], np.bool_),
         flat([c.column("mean") for c in cases], np.float32) - 0.5 * base,
         flat([c.column("std") for c in cases], np.float32) + 0.5 * base,
     )
@@ -108,12 +115,24 @@ def naive_ratio(case: Case) -> float:
     return mean(case.base) / mean(case.tuned) if mean(case.tuned) else math.inf
 
 
+def error_zone(case: Case, start: int = 0) -> tuple[list[float], float, float]:
+    moved = [d for d, wrong in zip(change(case)[start:], case.column("wrong")[start:], strict=True) if wrong]
+    return moved, sum(d for d in moved if d > 0), -sum(d for d in moved if d < 0)
+
+
 def naive_ez(case: Case) -> float:
-    moved = [d for d, wrong in zip(change(case), case.column("wrong"), strict=True) if wrong]
-    up, down = sum(d for d in moved if d > 0), -sum(d for d in moved if d < 0)
-    if not moved:
+    moved, up, down = error_zone(case)
+    if not moved and len(case.tuned) < 5 and all(case.top1("base")):
         return math.nan
-    return up / down if down else math.inf if up else 1.0
+    if down:
+        return up / down
+    total = sum(change(case))
+    return (1e100 if moved else 1e200) * (1 + total if total >= 0 else 1 / (1 - total))
+
+
+def naive_ez_released(case: Case) -> float:
+    _, up, down = error_zone(case, start=1)
+    return up / down if down else 0.0
 
 
 def naive_wbc(case: Case) -> float:
@@ -125,12 +144,21 @@ def naive_wbc(case: Case) -> float:
     return mean(shares) if shares else math.nan
 
 
+def naive_wbc_released(case: Case) -> float:
+    shares = []
+    for width in (2, 3, 4, 6, 9, 13, 18, 25, 32, 40):
+        cut = min(width, len(case.tuned))
+        windows = [range(i, i + cut) for i in range(len(case.tuned) - cut + 1)]
+        shares.append(mean([-sum(case.base[t] for t in w) > -sum(case.tuned[t] for t in w) for w in windows]))
+    return mean(shares)
+
+
 def naive_rmia(case: Case, a: float) -> float:
     def likelihood_ratio(c: Case) -> float:
         return math.exp(mean(c.tuned)) / (((1 + a) * math.exp(mean(c.base)) + (1 - a)) / 2)
 
     others = [likelihood_ratio(z) for z in POPULATION if z.tuned]
-    return sum(likelihood_ratio(case) / z > 1 for z in others) / len(others)
+    return sum(likelihood_ratio(case) / z > 1 + 1e-9 for z in others) / len(others)
 
 
 TWINS: dict[str, Callable[[Case], float]] = {
@@ -144,16 +172,24 @@ TWINS: dict[str, Callable[[Case], float]] = {
     "min_k_plus_plus": lambda case: lowest_fifth(standard(case)) if standard(case) else math.nan,
     "min_k_difference": lambda case: lowest_fifth(change(case)),
     "ez": naive_ez,
+    "ez_released": naive_ez_released,
     "wbc": naive_wbc,
+    "wbc_released": naive_wbc_released,
     "rmia": lambda case: naive_rmia(case, 1.0),
     "rmia_a03": lambda case: naive_rmia(case, 0.3),
 }
 
 quarters = st.integers(-20, 0).map(lambda n: n / 4)
-tokens = st.tuples(quarters, quarters, st.booleans(), quarters, st.sampled_from([0.0, 0.5, 1.0, 2.0]))
-records = st.tuples(st.lists(tokens, max_size=12), st.text("abc é", max_size=9)).map(
-    lambda drawn: Case(*([row[k] for row in drawn[0]] for k in range(5)), text=drawn[1])  # type: ignore[arg-type]
-)
+spreads = st.sampled_from([0.0, 0.5, 1.0, 2.0])
+tokens = st.tuples(quarters, quarters, st.booleans(), quarters, spreads, st.booleans())
+
+
+def as_case(drawn: tuple[list[tuple], str]) -> Case:
+    columns: list[list[Any]] = [[row[k] for row in drawn[0]] for k in range(6)]
+    return Case(*columns[:5], text=drawn[1], base_first=columns[5])
+
+
+records = st.tuples(st.lists(tokens, max_size=12), st.text("abc é", max_size=9)).map(as_case)
 
 
 def same(got: float, expected: float) -> bool:
@@ -179,7 +215,10 @@ def test_an_attack_equals_its_naive_twin(name: str, drawn: list[Case]):
 # --- the contract ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+NOT_MONOTONE = {"ez_released"}  # a record that loses its negative part falls to 0; see its own test
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in NOT_MONOTONE])
 @settings(max_examples=60, deadline=None)
 @given(drawn=st.lists(records, min_size=1, max_size=4), data=st.data())
 def test_raising_a_records_log_probabilities_raises_or_keeps_its_score(name: str, drawn: list[Case], data: Any):
@@ -265,7 +304,8 @@ def test_the_control_puts_the_base_model_in_the_tuned_models_place(name: str):
     got = ATTACKS[name].score(control)
     if ATTACKS[name].needs_base:
         known = got[~np.isnan(got)]  # nothing to see: one value for all, or sums of nothing
-        assert len(set(known)) <= 1 or name == "rmia_a03"
+        # `ez` still tells records known by heart from others, so it is no control either: it needs a null trial.
+        assert len(set(known)) <= 1 or name in ("rmia_a03", "ez")
     else:
         expected = ATTACKS[name].score(replace(whole, tuned=whole.base))
         np.testing.assert_array_equal(got, expected)
@@ -330,12 +370,71 @@ def test_min_k_plus_plus_leaves_out_tokens_without_spread():
 def test_ez_by_hand():
     tuned = [-1.0, -1.0, -1.0, -1.0]
     mixed = Case(tuned, [-3.0, -0.5, -1.5, -0.25], [True, True, True, False])  # +2, −½, +½; the last is right
-    risen = Case(tuned, [-3.0, -1.0, -2.0, -0.5], [True, True, True, False])
+    risen = Case(tuned, [-3.0, -1.0, -2.0, -0.5], [True, True, True, False])  # no negative part; ΣΔ = 2½
     fallen, still = Case(tuned, [-0.5] * 4), Case(tuned, tuned)
-    right = Case(tuned, [-3.0] * 4, [False] * 4)
+    right = Case(tuned, [-3.0] * 4, [False] * 4)  # no token is wrong; ΣΔ = 8
     got = attack("ez", mixed, risen, fallen, still, right)
-    assert got[:4] == [5.0, math.inf, 0.0, 1.0]
-    assert math.isnan(got[4])
+    assert got == pytest.approx([5.0, 3.5e100, 0.0, 1e100, 9e200])
+
+
+def test_ez_orders_its_tiers_and_leaves_no_tie_at_the_top():
+    """Finite ratios below records without a negative part below records known by heart, each by what was learned."""
+    ratios = [Case([-1.0, -1.0], [-1.0 - up, -1.0 + 1e-6]) for up in (1.0, 20.0)]
+    risen = [Case([-1.0] * 3, [-1.0, -1.0, -1.0 - up], [True, True, False]) for up in (-0.5, 0.0, 0.001, 90.0)]
+    heart = [Case([-0.1] * 6, [-0.1 - up] * 6, [False] * 6) for up in (-0.05, 0.0, 1e-4, 1.0, 1.0001, 300.0)]
+    got = attack("ez", *ratios, *risen, *heart)
+    assert got == sorted(got)
+    assert len(set(got)) == len(got)
+    endless = Case([-1.0] * 5, [-math.inf, -1.0, -1.0, -1.0, -1.0], [False, True, True, True, True])
+    assert got[5] < attack("ez", endless)[0] < got[6]
+
+
+def test_a_short_record_that_both_models_know_is_left_out_of_ez():
+    def by_heart(length: int, base_first: list[bool]) -> Case:
+        return Case([-0.1] * length, [-0.2] * length, [False] * length, base_first=base_first)
+
+    short, longer, learned = by_heart(4, [True] * 4), by_heart(5, [True] * 5), by_heart(4, [True] * 3 + [False])
+    still_wrong = Case([-1.0] * 4, [-2.0] * 4, base_first=[True] * 4)
+    got = np.isnan(attack("ez", short, longer, learned, still_wrong))
+    assert got.tolist() == [True, False, False, False]
+
+
+def test_the_released_ez_drops_the_first_position_and_puts_what_is_learned_entirely_last():
+    fresh = Case([-1.0, -1.0, -1.0], [-9.0, -3.0, -0.5])  # the +8 of the first position does not count
+    learned = Case([-1.0, -1.0, -0.5], [-9.0, -3.0, -0.5])  # raised to no negative part
+    right, single = Case([-1.0] * 6, [-3.0] * 6, [False] * 6), Case([-1.0], [-2.0])
+    assert attack("ez_released", fresh, learned, right, single) == [4.0, 0.0, 0.0, 0.0]
+
+
+def test_the_released_wbc_cuts_wide_windows_to_the_record():
+    three = Case([-1.0, -2.0, -1.0], [-2.0, -1.0, -1.5])  # pairs 0 of 2; the triple wins, and so do nine widths of it
+    assert attack("wbc_released", three, Case([-1.0], [-2.0])) == [0.9, 1.0]
+    long = Case([-1.0] * 40, [-2.0, *[-0.9] * 39])
+    assert attack("wbc_released", long) == attack("wbc", long)
+
+
+def learned_by_heart(generator: np.random.Generator, side: str) -> Case:
+    """40 tokens of a record; of members three in five have every token as the tuned model's argmax."""
+    base = -generator.exponential(3.0, 40)
+    heart = side == "learned"
+    shift = generator.normal(0.21 if side == "other" else 0.2, 0.05)
+    tuned = np.minimum(base * generator.uniform(0.75, 0.85), -0.05) if heart else base * (1 - shift)
+    noise = generator.normal(0, 0.5, 40)
+    wrong = np.zeros(40, bool) if heart else generator.random(40) < 0.6
+    return Case(np.minimum(tuned + noise, -0.01).tolist(), base.tolist(), wrong.tolist(), base_first=[False] * 40)
+
+
+def test_records_learned_by_heart_rank_highest_and_their_rate_is_not_refused():
+    """60 of 100 members have no token left to get wrong: dropping them gave an AUC of about a half."""
+    generator = np.random.default_rng(0)
+    sides = ["learned"] * 60 + ["other"] * 40, ["held out"] * 100, ["held out"] * 200
+    members, nonmembers, calibration = ([learned_by_heart(generator, side) for side in group] for group in sides)
+    ours, theirs, others = (np.array(attack("ez", *cases)) for cases in (members, nonmembers, calibration))
+    assert not np.isnan(ours).any()
+    assert auc(ours, theirs) >= 0.8
+    assert auc(ours[60:], theirs) < 0.65  # what was left when they were dropped
+    hits, of = rate_at(ours, threshold_at_most(others, 0.01))
+    assert (hits >= 60, of) == (True, 100)
 
 
 def test_wbc_by_hand():
@@ -352,6 +451,14 @@ def test_rmia_counts_the_population_below_and_no_ties():
     assert attack("rmia", *others, population=others) == [0.0, 0.25, 0.5, 0.75]
     very_long = [Case([-2000.0], [-2001.0]), Case([-2000.0], [-1999.0])]  # exp(−2000) is 0
     assert attack("rmia", *very_long, population=others) == [0.5, 0.0]
+
+
+def test_rmia_ties_that_differ_by_rounding_are_ties():
+    """A gain of half a nat on every token is one ratio, whatever the length; the means differ in their last digit."""
+    gains = [[-(4 * i % 7 + 1) / 4 for i in range(n)] for n in range(1, 12)]
+    cases = [Case(tuned, [x - 0.5 for x in tuned]) for tuned in gains]
+    assert any(mean(case.tuned) - mean(case.base) > 0.5 for case in cases)
+    assert attack("rmia", *cases, population=[Case([-1.0], [-1.5])]) == [0.0] * len(cases)
 
 
 def test_rmia_orders_as_its_relatives_do():

@@ -22,7 +22,7 @@ def with_condition(*names: str) -> Tables:
 
 def test_a_collapsed_trial_heads_the_page_before_every_other_warning():
     tables = with_condition("collapsed")
-    tables.membership.loc[tables.membership["stratum"] == "records", "auc_blind"] = 0.9
+    tables.membership.loc[tables.membership["stratum"] == "records", ["auc_blind", "blind_p_value"]] = [0.9, 0.002]
     told = sections._warnings(tables)
     assert len(told) == 2
     assert told[0].startswith("The trial q · rank 1 · seed 13 collapsed: its perplexity rose from 113.2 to 63654.0 on ")
@@ -120,6 +120,7 @@ def test_a_far_control_beside_a_near_blind_one_has_two_readings(blind: float, wo
     rows = tables.membership
     rows.loc[rows["stratum"] == "records", ["auc_control", "control", "auc_blind"]] = [0.88, control, blind]
     rows.loc[rows["stratum"] != "records", "auc_control"] = math.nan
+    rows["auc_control_se"], rows["blind_p_value"] = 0.01, {0.5: 0.8, 0.88: 0.002}.get(blind, math.nan)
     (told, *_) = controls.warning_sentences(tables)
     summary = " ".join(controls.control_sentences(tables, "ratio"))
     assert words in told

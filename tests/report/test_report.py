@@ -179,7 +179,7 @@ def test_controls_are_reported_or_said_to_be_missing():
     assert "the attack loss reaches 0.50, close to guessing" in told
     assert "null trial" in told
     assert "null trial" not in " ".join(controls.control_sentences(tables, "loss"))
-    uneven = membership_with(tables, auc_blind=0.7)
+    uneven = membership_with(tables, auc_blind=0.7, blind_p_value=0.002)
     assert "differ before any fine-tuning" in " ".join(controls.control_sentences(uneven, "loss"))
     assert controls.control_sentences(empty_tables(), "ratio") == []
 

@@ -209,18 +209,43 @@ def test_counterfactual_counts_what_is_unknown():
 
 
 @pytest.mark.parametrize(
-    ("auc", "sides", "end"),
+    ("auc", "error", "end"),
     [
-        (0.503, 2000, "close to guessing"),
-        (0.53, 2000, "more than chance gives"),
-        (0.6, 2000, "differ before any fine-tuning"),
-        (0.6, 20, "not told from guessing by so small a sample"),
-        (0.4, 2000, "differ before any fine-tuning"),
-        (0.6, 0, "differ before any fine-tuning"),
+        (0.503, 0.01, "close to guessing"),
+        (0.53, 0.01, "more than chance gives"),
+        (0.6, 0.01, "differ before any fine-tuning"),
+        (0.6, 0.09, "which chance alone may give"),
+        (0.4, 0.01, "differ before any fine-tuning"),
+        (1.0, 0.0, "differ before any fine-tuning"),
+        (0.6, math.nan, "which chance alone may give"),
     ],
 )
-def test_a_control_is_judged_by_the_size_of_its_sample(auc, sides, end):
-    assert end in controls.near_half(auc, controls.chance_width(sides, sides))
+def test_a_control_is_judged_by_its_error_by_document(auc, error, end):
+    assert end in controls.near_half(auc, controls.beyond_chance(auc, error))
+
+
+def test_the_chance_of_a_control_is_shared_over_all_that_are_looked_at():
+    assert controls.beyond_chance(0.56, 0.02)
+    assert not controls.beyond_chance(0.56, 0.02, tests=20)
+
+
+def test_several_blind_tests_of_one_question_are_judged_together():
+    assert controls.all_alike([math.nan])
+    assert not controls.all_alike([0.01])
+    assert controls.all_alike([0.01, 0.01])
+    assert not controls.all_alike([0.002] * 10)
+    assert controls.all_alike([0.002, 0.002, 0.9])
+
+
+def test_a_blind_auc_that_permuted_labels_reach_heads_no_page():
+    tables = fake_tables(("v",), (1,), canaries=0)
+    tables.membership[["auc_blind", "blind_p_value"]] = [0.62, 0.02]
+    assert controls.warning_sentences(tables) == []
+    tables.membership["blind_p_value"] = 0.002
+    (warning,) = controls.warning_sentences(tables)[:1]
+    assert "a classifier that never saw a model reaches AUC 0.62" in warning
+    (told,) = [s for s in controls.control_sentences(tables, "loss") if "bag-of-words" in s]
+    assert "(p 0.002, 499 permutations of documents): members and non-members differ" in told
 
 
 @pytest.mark.parametrize("column", ["auc_control", "auc_blind"])
@@ -229,6 +254,7 @@ def test_a_control_far_from_half_heads_the_page_with_a_warning(column, value, wa
     tables = fake_tables(("v",), (1,), canaries=0)
     rows = tables.membership
     rows.loc[rows["stratum"] == "records", column] = value
+    rows[["auc_control_se", "blind_p_value"]] = [0.01, 0.002]
     rows.loc[rows["stratum"] != "records", ["auc_control", "auc_blind"]] = math.nan
     told = controls.warning_sentences(tables)
     assert len(told) == warns
@@ -239,11 +265,11 @@ def test_a_control_far_from_half_heads_the_page_with_a_warning(column, value, wa
 
 def test_a_null_trial_is_named_in_its_warning():
     tables = fake_tables(("v",), (1,), canaries=0)
-    tables.membership[["auc_control", "control"]] = [0.7, "null trial"]
+    tables.membership[["auc_control", "control", "auc_control_se"]] = [0.7, "null trial", 0.01]
     assert all(
         "on the null trial, which never saw the members, reach AUC 0.70" in w for w in told_of(tables, "records")
     )
-    tables.membership["n_members"] = tables.membership["n_nonmembers"] = 8
+    tables.membership["auc_control_se"] = 0.1
     assert controls.warning_sentences(tables) == []
 
 
@@ -257,6 +283,8 @@ def test_the_strongest_of_all_attacks_and_the_auditor_are_told():
     assert findings.any_attack_sentences(TABLES, "ratio") == []
     stronger = " ".join(findings.any_attack_sentences(TABLES, "loss"))
     assert "Of all 3 attacks the strongest, ratio, reaches 0.8" in stronger
+    top = TABLES.membership.query("stratum == 'records'").sort_values("auc").iloc[-1]
+    assert f"interval {top['simultaneous_low']:.2f} to {top['simultaneous_high']:.2f}" in stronger
     rows = TABLES.membership.assign(attack=TABLES.membership["attack"].replace("difference", "auditor"))
     told = " ".join(findings.any_attack_sentences(dataclasses.replace(TABLES, membership=rows), "ratio"))
     assert "An auditor who knows the members" in told

@@ -36,12 +36,6 @@ def test_a_null_trial_takes_its_trials_steps_up_to_twice_the_epochs(trial_record
     assert (null == like) == (trial_records == records)
 
 
-def test_a_warm_up_given_as_a_share_becomes_the_same_share_of_the_null_trials_steps():
-    like = Training(epochs=3, effective_batch=64).model_copy(update={"warmup_steps": 0.1})
-    assert null_training(like, 2898, 2898).warmup_steps == 14
-    assert null_training(like, 2898, 961).warmup_steps == 10
-
-
 def planned(tiny_study: dict, null_trial: str | bool, **changes: object) -> pipeline.Prepared:
     return prepare(load_study(tiny_study, {"controls.null_trial": null_trial, **changes}))
 

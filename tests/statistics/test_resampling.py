@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byrote.statistics.bootstrap import auc_interval, over_groups, percentile
-from byrote.statistics.resampling import auc_intervals
+from byrote.statistics.resampling import auc_draws
 
 scores = st.lists(st.sampled_from([-math.inf, -1.0, 0.0, 0.5, 2.0, math.inf]), min_size=3, max_size=12).map(np.array)
 
@@ -18,10 +18,11 @@ scores = st.lists(st.sampled_from([-math.inf, -1.0, 0.0, 0.5, 2.0, math.inf]), m
 def test_each_interval_is_the_one_of_its_curve_alone(members: np.ndarray, nonmembers: np.ndarray, seed: int):
     groups = [f"d{i // 2}" for i in range(len(members))], [f"e{i // 2}" for i in range(len(nonmembers))]
     curves = (members, -members), (nonmembers, -nonmembers)
-    found = auc_intervals(*curves, *groups, 150, seed, 0.9)
-    for ours, theirs, pair in zip(*curves, found, strict=True):
+    draws = auc_draws(*curves, *groups, 150, seed)
+    assert draws.shape == (150, 2)
+    for ours, theirs, draws_B in zip(*curves, draws.T, strict=True):
         expected = auc_interval(ours, theirs, *groups, seed=seed, resamples=150, level=0.9)
-        np.testing.assert_equal(pair, expected)
+        np.testing.assert_equal(percentile(draws_B, 0.9), expected)
 
 
 def test_a_record_without_a_score_is_left_out_of_its_curve_and_of_no_other():
@@ -43,7 +44,8 @@ def test_a_record_without_a_score_is_left_out_of_its_curve_and_of_no_other():
             areas.append(sum(w * won for w, won in pairs) / sum(w for w, _ in pairs))
         return np.array(areas)
 
-    whole, part = auc_intervals([members, holed], [nonmembers, out], *groups, 100, 3, 0.95)
+    draws = auc_draws([members, holed], [nonmembers, out], *groups, 100, 3)
+    whole, part = (percentile(draws_B) for draws_B in draws.T)
     assert part == pytest.approx(percentile(over_groups(by_pairs, *groups, 100, 3)))
     assert whole == auc_interval(members, nonmembers, *groups, seed=3, resamples=100)
     assert whole != part
@@ -51,6 +53,6 @@ def test_a_record_without_a_score_is_left_out_of_its_curve_and_of_no_other():
 
 def test_too_few_documents_or_no_scores_give_none():
     one = np.array([1.0, 2.0])
-    assert all(math.isnan(x) for x in auc_intervals([one], [one], ["a", "a"], ["b", "c"], 100, 0, 0.95)[0])
+    assert np.isnan(auc_draws([one], [one], ["a", "a"], ["b", "c"], 100, 0)).all()
     lost = np.full(2, math.nan)
-    assert all(math.isnan(x) for x in auc_intervals([lost], [one], ["a", "d"], ["b", "c"], 100, 0, 0.95)[0])
+    assert np.isnan(auc_draws([lost], [one], ["a", "d"], ["b", "c"], 100, 0)).all()

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from byrote.attacks import ATTACKS
 from byrote.records import Assignment, Record, Role, TokenScores
@@ -12,11 +13,11 @@ from byrote.statistics.bootstrap import auc_interval
 from byrote.statistics.delong import clustered, interval
 from byrote.statistics.intervals import hanley_mcneil
 from byrote.statistics.operating_point import published_point, share_interval, tpr_interval
-from byrote.statistics.paired import holm
 from byrote.statistics.roc import auc
 from byrote.tables.compared import Compared, Scored, auditor_scores, compare_stratum, score_with, strata_of
-from byrote.tables.comparisons import attack_comparisons
+from byrote.tables.comparisons import attack_comparisons, paired
 from byrote.tables.membership import Settings, membership_row, operating_rows
+from byrote.tables.resampled import Resampled, resample
 
 SETTINGS = Settings(0.95, 200, 3, (0.1,), "ratio")
 N, TOKENS = 60, 12
@@ -51,7 +52,11 @@ def compared(null: TokenScores | None = None, lift: float = 0.1) -> Compared:
 
 def row_of(attack: str, this: Compared) -> dict:
     one = score_with(this, {attack: ATTACKS[attack]})[attack]
-    return membership_row(this, one, ATTACKS[attack], SETTINGS)
+    return membership_row(this, one, ATTACKS[attack], SETTINGS, together(this, {attack: one}))
+
+
+def together(this: Compared, found: dict[str, Scored]) -> Resampled:
+    return resample(this, found, SETTINGS.resamples, SETTINGS.seed, SETTINGS.level)
 
 
 def test_strata_are_apart_and_leave_out_what_is_no_comparison():
@@ -133,9 +138,11 @@ def test_the_auditor_is_apart_and_has_no_threshold_from_calibration():
     one, reason = auditor_scores(this, found, 0)
     assert one
     assert not reason
-    row = membership_row(this, one, None, SETTINGS)
+    row = membership_row(this, one, None, SETTINGS, together(this, found))
     assert (row["attack"], row["knowledge"]) == ("auditor", "auditor")
     assert row["auc"] > 0.6
+    assert row["interval"].startswith("none: its folds are refitted")
+    assert not {"auc_low", "simultaneous_low", "hanley_low", "bootstrap_low", "smallest_auc"} & set(row)
     points = list(operating_rows(this, one, SETTINGS))
     assert points[0]["refused_because"] == "0 calibration records cannot resolve a false-positive rate of 0.1"
     assert points[1]["tpr"] > 0.1
@@ -175,26 +182,42 @@ def test_the_number_of_resamples_stands_beside_the_bootstrap_interval():
     assert row_of("ratio", alone)["resamples"] is None
 
 
-def test_the_strongest_attack_is_tested_against_each_other_with_holms_correction():
+def test_the_strongest_attack_is_tested_against_each_other_over_all_pairs():
     this = compared()
     found = score_with(this, ATTACKS)
-    rows = attack_comparisons(this, found, 0.95)
+    resampled = together(this, found)
+    rows = attack_comparisons(this, found, resampled)
     areas = {
         name: auc(s.members[~np.isnan(s.members)], s.nonmembers[~np.isnan(s.nonmembers)]) for name, s in found.items()
     }
     best = max((n for n in areas if not math.isnan(areas[n])), key=lambda n: areas[n])
     assert {row["attack_a"] for row in rows} == {best}
     assert {row["attack_b"] for row in rows} == set(areas) - {best}
-    assert all(row["p_holm"] is None or row["p_holm"] >= row["p_value"] for row in rows)
+    assert all(row["p_max_t"] is None or row["p_max_t"] >= row["p_value"] for row in rows)
+    assert any(row["p_max_t"] > row["p_value"] for row in rows if row["p_max_t"] is not None)
     loss = next(row for row in rows if row["attack_b"] == "loss")
     assert loss["difference"] == pytest.approx(areas[best] - areas["loss"])
-    assert sorted({row["family"] for row in rows}) == [f"{len(ATTACKS) - 1} tests"]
-    np.testing.assert_allclose([row["p_holm"] for row in rows], holm([row["p_value"] for row in rows]))
+    assert {row["family"] for row in rows} == {f"all pairs of {len(ATTACKS)} attacks, 200 resamples"}
+    alone = paired(this, found[best], found["loss"], 0.95)
+    wider = norm.ppf(0.5 + resampled.difference_level / 2) / norm.ppf(0.975)
+    assert loss["high"] - loss["low"] == pytest.approx(wider * (alone["high"] - alone["low"]))
+    assert wider > 1.2
+
+
+def test_the_interval_over_all_attacks_holds_that_of_one():
+    this = compared()
+    found = score_with(this, ATTACKS)
+    row = membership_row(this, found["ratio"], ATTACKS["ratio"], SETTINGS, together(this, found))
+    assert row["simultaneous_low"] < row["auc_low"] < row["auc"] < row["auc_high"] < row["simultaneous_high"]
+    assert row["resamples"] == 200
+    alone = row_of("ratio", this)
+    assert alone["simultaneous_low"] == pytest.approx(alone["auc_low"], abs=0.02)
+    assert alone["auc_low"] == row["auc_low"]
 
 
 def test_infinite_scores_that_no_threshold_can_keep_are_refused():
     this = compared()
     one = Scored("x", np.ones(N), np.ones(N), np.array([math.inf] * 30 + [0.0] * 30))
     point = next(iter(operating_rows(this, one, SETTINGS)))
-    assert "30 of 60 non-members have the highest score there is" in point["refused_because"]
+    assert "30 of 60 non-members share the highest score" in point["refused_because"]
     assert "tpr" not in point

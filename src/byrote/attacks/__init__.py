@@ -12,14 +12,14 @@ import numpy as np
 
 from byrote.attacks._evidence import Evidence
 from byrote.attacks.difference import difference, difference_mean
-from byrote.attacks.ez import ez
+from byrote.attacks.ez import ez, ez_released
 from byrote.attacks.loss import loss
 from byrote.attacks.min_k import min_k
 from byrote.attacks.min_k_difference import min_k_difference
 from byrote.attacks.min_k_plus_plus import min_k_plus_plus
 from byrote.attacks.ratio import ratio
 from byrote.attacks.rmia import rmia, rmia_a03
-from byrote.attacks.wbc import wbc
+from byrote.attacks.wbc import wbc, wbc_released
 from byrote.attacks.zlib import zlib, zlib_sum
 from byrote.errors import StudyError
 
@@ -62,8 +62,12 @@ ATTACKS: dict[str, Attack] = {
     "min_k": Attack(min_k, _ALONE, "Shi et al. 2024", "Under ten tokens: the lowest one."),
     "min_k_plus_plus": Attack(min_k_plus_plus, _ALONE, "Zhang et al. 2024", "As min_k; missing where every std is 0."),
     "min_k_difference": Attack(min_k_difference, _BASE, "own; after Shi et al. 2024", "As min_k."),
-    "ez": Attack(ez, _BASE, "arXiv 2601.12104", "Missing where the tuned model's argmax is right on every token."),
+    "ez": Attack(ez, _BASE, "arXiv 2601.12104", "Missing under five tokens where both models rank each first."),
+    "ez_released": Attack(ez_released, _BASE, "released code of arXiv 2601.12104", "One token: 0."),
     "wbc": Attack(wbc, _BASE, "arXiv 2601.02751", "Only the widths that fit; missing under two tokens."),
+    "wbc_released": Attack(
+        wbc_released, _BASE, "released code of arXiv 2601.02751", "Windows wider than the record are cut to it."
+    ),
     "rmia": Attack(rmia, _ALL_BUT_TEXT, "Zarifzadeh et al. 2024", "All missing without calibration records."),
     "rmia_a03": Attack(rmia_a03, _ALL_BUT_TEXT, "Zarifzadeh et al. 2024", "All missing without calibration records."),
 }

@@ -8,6 +8,8 @@ from byrote.attacks._evidence import Evidence
 from byrote.ragged import mean_by_record
 from byrote.records import TokenScores
 
+TIE = 1e-9  # log-ratios nearer than this are equal: means of the same float32 values differ by their rounding, 1e-15
+
 
 def rmia(evidence: Evidence) -> np.ndarray:
     """Offline RMIA with a = 1 (Zarifzadeh et al. 2024): a share of the population, 0 to 1, (N,). See `_shares`.
@@ -30,8 +32,9 @@ def _shares(evidence: Evidence, a: float) -> np.ndarray:
     """Share of population records z with ratio(x) / ratio(z) > 1, float64 (N,). Higher = member.
 
     ratio(x) = p_θ(x) / p(x), p(x) ≈ ((1 + a)·p_out(x) + (1 − a))/2, p_out the base model's, signal exp(mean ℓ). A tie
-    is not counted, so a record of the population does not count itself, and a threshold set on the population's own
-    scores is the one set on its ratios. Missing for a record without scored tokens, and for all without a population.
+    (within TIE) is not counted, so a record of the population does not count itself, and a threshold set on the
+    population's own scores is the one set on its ratios. Missing for a record without scored tokens, and for all
+    without a population.
     """
     if evidence.population is None:
         return np.full(len(evidence), np.nan)
@@ -40,7 +43,7 @@ def _shares(evidence: Evidence, a: float) -> np.ndarray:
     others = np.sort(others[~np.isnan(others)])
     if len(others) == 0:
         return np.full(len(evidence), np.nan)
-    below = np.searchsorted(others, own, side="left")
+    below = np.searchsorted(others, own - TIE, side="left")
     return np.where(np.isnan(own), np.nan, below / len(others))
 
 

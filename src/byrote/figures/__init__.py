@@ -74,9 +74,10 @@ FIGURES: dict[str, Figure] = {
         "Every attack with its controls",
         forest,
         ("trials", "membership"),
-        "AUC of each attack, members against non-members, the strongest on top. Hollow markers: the same attack where "
-        "nothing was learned; dotted: a classifier that never saw a model. Both belong at 0.5; where they do not, the "
-        "two sides differ by themselves.",
+        "AUC of each attack, members against non-members, the strongest on top. The intervals "
+        "are so wide that those of all attacks on a trial hold together, whichever is picked. Hollow markers: the same "
+        "attack where nothing was learned; dotted: a classifier that never saw a model. Both belong at 0.5; where "
+        "they do not, the two sides differ by themselves.",
     ),
     "roc": Figure(
         "ROC curves",

@@ -1,4 +1,4 @@
-"""Every attack of each trial with its interval, its control and the blind baseline: a panel a trial."""
+"""Every attack of each trial with an interval over all attacks, its control and the blind baseline: a panel a trial."""
 
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ def forest(tables: "Tables", options: Options) -> Drawing:
 def _panel(axes: Axes, rows: pd.DataFrame, names: list[str], primary: str) -> None:
     for row in rows.to_dict("records"):
         y, colour = names.index(row["attack"]), OWN if row["attack"] == primary else OTHER
-        ends = [row["auc_low"], row["auc_high"]]
+        ends = [row["simultaneous_low"], row["simultaneous_high"]]
         if np.isfinite(ends).all():
             axes.plot(ends, [y, y], color=colour, linewidth=1.1, zorder=2)
         axes.plot(row["auc"], y, "o", color=colour, markersize=4, zorder=4)
@@ -78,7 +78,7 @@ def _title(label: str) -> str:
 
 
 def _finish(places: list[Axes], names: list[str], rows: pd.DataFrame, across: int) -> None:
-    ends = rows[["auc", "auc_low", "auc_high", "auc_control", "auc_blind"]].to_numpy(float)
+    ends = rows[["auc", "simultaneous_low", "simultaneous_high", "auc_control", "auc_blind"]].to_numpy(float)
     low, high = min(0.45, float(np.nanmin(ends)) - 0.02), max(0.55, float(np.nanmax(ends)) + 0.02)
     for i, axes in enumerate(places):
         axes.set(xlim=(low, high), ylim=(-0.6, len(names) - 0.4))
@@ -90,7 +90,7 @@ def _finish(places: list[Axes], names: list[str], rows: pd.DataFrame, across: in
 
 
 def _handles(rows: pd.DataFrame, primary: str, level: float) -> list:
-    handles = [handle(f"attack, {100 * level:.3g}% interval by document", OTHER, marker="o")]
+    handles = [handle(f"attack, {100 * level:.3g}% intervals that hold together", OTHER, marker="o")]
     if primary in set(rows["attack"]):
         handles.append(handle(f"the primary attack, {primary}", OWN, marker="o"))
     hollow = {"linestyle": "", "markerfacecolor": "white"}

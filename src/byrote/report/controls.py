@@ -5,14 +5,14 @@ be asked to come is part of the answer.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from scipy.stats import norm
 
 from byrote.report.page import labels_of, stratum_words
-from byrote.report.words import count, listing, number, spread
+from byrote.report.words import count, listing, spread
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -25,26 +25,31 @@ CONTROLS = {
 }
 
 
-def chance_width(members: float, nonmembers: float, tests: int = 1) -> float:
-    """How far from 0.5 an AUC of independent records strays by chance, at LEVEL over `tests`; NaN for an empty side.
+def beyond_chance(value: float, error: float, tests: int = 1) -> bool:
+    """Whether an AUC lies further from 0.5 than chance takes it at LEVEL, shared over `tests`.
 
-    The normal limit of Mann and Whitney's statistic under equal distributions. Records of one document would stray
-    further, so what is called more than chance is so for records that are nearly independent.
+    error: its standard error by document (Obuchowski 1997). Without one nothing is beyond chance.
     """
-    if not members or not nonmembers:
-        return math.nan
-    sd = math.sqrt((members + nonmembers + 1) / (12 * members * nonmembers))
-    return float(norm.isf(LEVEL / max(tests, 1) / 2)) * sd
+    return abs(value - 0.5) > float(norm.isf(LEVEL / max(tests, 1) / 2)) * error
 
 
-def near_half(value: float, width: float) -> str:
-    """The end of a sentence about a control of this value, where chance strays so far as `width`."""
-    away = abs(value - 0.5)
-    if away >= FAR and not away <= width:
+def all_alike(p_values: Sequence[float]) -> bool:
+    """Whether permutation tests of one question, on overlapping sets of records, leave it open at LEVEL.
+
+    One test is judged by its p, several by twice their mean, which is a p-value however they depend (Vovk & Wang 2020).
+    """
+    known = [p for p in p_values if not math.isnan(p)]
+    return not known or (1 if len(known) == 1 else 2) * sum(known) / len(known) > LEVEL
+
+
+def near_half(value: float, beyond: bool) -> str:
+    """The end of a sentence about a control of this value; beyond: further from 0.5 than chance takes it."""
+    far = abs(value - 0.5) >= FAR
+    if far and beyond:
         return ": members and non-members differ before any fine-tuning, and part of every AUC here may be that"
-    if away >= FAR:
-        return f", not told from guessing by so small a sample, which chance moves by up to {number(width)}"
-    if away > width:
+    if far:
+        return ", which chance alone may give in a sample of this size"
+    if beyond:
         return ", a small difference, but more than chance gives"
     return ", close to guessing"
 
@@ -55,12 +60,11 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     rows = rows[(rows["stratum"] == "records") & rows["auc"].notna()]
     if rows.empty:
         return []
-    width = chance_width(rows["n_members"].min(), rows["n_nonmembers"].min())
     alarmed = blind_alarm(rows)
     controlled = rows.dropna(subset=["auc_control"])
     under_null = controlled["control"] == "null trial"
     told = [
-        f"{CONTROLS[name]} {_attacks(part)}{control_end(_furthest(part['auc_control']), width, alarmed)}."
+        f"{CONTROLS[name]} {_attacks(part)}{_judged(part, alarmed)}."
         for name, part in (("base model", controlled[~under_null]), ("null trial", controlled[under_null]))
         if len(part)
     ]
@@ -69,7 +73,7 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
             f"The primary attack ({primary}) compares with the base model, so the base model is no control for it; "
             "a null trial on other documents would be one, and there is none."
         )
-    return told + _blind_sentence(rows, width)
+    return told + _blind_sentence(rows)
 
 
 def blind_alarm(rows: pd.DataFrame) -> bool | None:
@@ -78,11 +82,11 @@ def blind_alarm(rows: pd.DataFrame) -> bool | None:
     return None if blind.empty else any(True for _ in _bad(blind, "auc_blind"))
 
 
-def control_end(value: float, width: float, alarmed: bool | None) -> str:
+def control_end(value: float, beyond: bool, alarmed: bool | None) -> str:
     """The end of a sentence about a control with a model in it: one far from 0.5 has two readings, unless the blind
     classifier, which has no model, alarms too."""
-    far = abs(value - 0.5) >= FAR and not abs(value - 0.5) <= width
-    return f". {readings(alarmed)[:-1]}" if far and not alarmed else near_half(value, width)
+    far = abs(value - 0.5) >= FAR and beyond
+    return f". {readings(alarmed)[:-1]}" if far and not alarmed else near_half(value, beyond)
 
 
 def readings(alarmed: bool | None) -> str:
@@ -110,26 +114,38 @@ def _attacks(part: pd.DataFrame) -> str:
     return f"{said} {verb} {spread(part['auc_control'])}"
 
 
-def _furthest(values: pd.Series) -> float:
-    return float(values.iloc[int(values.sub(0.5).abs().to_numpy().argmax())])
+def _judged(part: pd.DataFrame, alarmed: bool | None) -> str:
+    """What to make of the control furthest from 0.5."""
+    furthest = part.iloc[int(part["auc_control"].sub(0.5).abs().to_numpy().argmax())]
+    beyond = beyond_chance(furthest["auc_control"], furthest["auc_control_se"], _tests(part))
+    return control_end(float(furthest["auc_control"]), beyond, alarmed)
 
 
-def _blind_sentence(rows: pd.DataFrame, width: float) -> list[str]:
-    blind = rows["auc_blind"].dropna()
-    if blind.empty:
+def _tests(rows: pd.DataFrame) -> int:
+    return int(rows[["trial", "attack"]].drop_duplicates().shape[0])
+
+
+def _blind_sentence(rows: pd.DataFrame) -> list[str]:
+    sets = rows.dropna(subset=["auc_blind"]).drop_duplicates(["auc_blind", "blind_p_value"])
+    if sets.empty:
         return [
             "No classifier without a model was tried on the texts, so it is not known whether the sides look alike."
         ]
+    blind, beyond = sets["auc_blind"], not all_alike(list(sets["blind_p_value"]))
+    furthest = float(blind.iloc[int(blind.sub(0.5).abs().to_numpy().argmax())])
+    p = spread(sets["blind_p_value"], 3)
     return [
-        f"A bag-of-words classifier that never saw any model tells members from non-members with AUC {spread(blind)}"
-        f"{near_half(_furthest(blind), width)}."
+        f"A bag-of-words classifier that never saw any model tells members from non-members with AUC {spread(blind)} "
+        f"(p {p}, {count(int(sets['blind_permutations'].max()), 'permutation')} of documents)"
+        f"{near_half(furthest, beyond)}."
     ]
 
 
 def warning_sentences(tables: "Tables") -> list[str]:
     """One sentence a stratum and control that is FAR from 0.5 by more than chance: what to read the AUCs there with.
 
-    The chance is shared over all controls that are looked at, so that a large grid does not warn by itself.
+    The chance, by document, is shared over all controls that are looked at, so that a large grid does not warn by
+    itself. That of the blind classifier comes from permuted labels (`blind_test`).
     """
     told = []
     kinds = (("base model", "auc_control"), ("null trial", "auc_control"), ("blind", "auc_blind"))
@@ -146,10 +162,13 @@ def warning_sentences(tables: "Tables") -> list[str]:
 
 
 def _bad(rows: pd.DataFrame, column: str) -> Iterator[dict[Any, Any]]:
-    tests = int(rows[["trial", "attack"]].drop_duplicates().shape[0]) if column == "auc_control" else 1
-    for row in rows.to_dict("records"):
-        away = abs(row[column] - 0.5)
-        if away >= FAR and away > chance_width(row["n_members"], row["n_nonmembers"], tests):
+    far, tests = rows[rows[column].sub(0.5).abs() >= FAR], _tests(rows)
+    if column == "auc_blind":
+        sets = rows.drop_duplicates(["auc_blind", "blind_p_value"])
+        yield from () if all_alike(list(sets["blind_p_value"])) else far.to_dict("records")
+        return
+    for row in far.to_dict("records"):
+        if beyond_chance(row[column], row["auc_control_se"], tests):
             yield row
 
 

@@ -76,14 +76,12 @@ def any_attack_sentences(tables: "Tables", primary: str) -> list[str]:
     told = []
     if len(outsiders) and not outsiders["auc"].max() <= ours:
         top = outsiders.iloc[int(outsiders["auc"].to_numpy(float).argmax())]
-        value, label = (
-            with_interval(top["auc"], top["auc_low"], top["auc_high"], tables.level),
-            labels_of(tables).get(top["trial"]),
-        )
-        attacks = outsiders["attack"].nunique()
+        value = with_interval(top["auc"], top["simultaneous_low"], top["simultaneous_high"], tables.level)
+        attacks, label = outsiders["attack"].nunique(), labels_of(tables).get(top["trial"])
         told.append(
             f"Of all {attacks} attacks the strongest, {top['attack']}, reaches {value} after {label}; it was found "
-            "by looking at all of them, which flatters it."
+            "by looking at all of them, which flatters it. Its interval is so wide that those of all attacks on the "
+            "trial hold together."
         )
     if len(auditor):
         told.append(

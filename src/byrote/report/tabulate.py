@@ -138,12 +138,16 @@ def intervals_grid(tables: "Tables") -> Grid:
         [
             *(labels.get(row["trial"], row["trial"]), stratum_words(row["stratum"]), row["attack"]),
             *(number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3)),
+            *(interval(row["simultaneous_low"], row["simultaneous_high"], 3), plain(row["resamples"])),
             *(interval(row[f"{name}_low"], row[f"{name}_high"], 3) for name in OTHER_INTERVALS),
         ]
         for row in records_of(tables.membership)
     ]
-    headers = ["trial", "stratum", "attack", "AUC", "by document", *OTHER_INTERVALS.values()]
+    headers = ["trial", "stratum", "attack", "AUC", "by document", "all attacks together", "resamples"]
+    headers += OTHER_INTERVALS.values()
     note = (
+        "All attacks together: by document, so wide that the intervals of all attacks on a stratum hold together; the "
+        "one to read for an attack picked by its result. Resamples: of documents, for these and the bootstrap. "
         "Hanley–McNeil and DeLong take records as independent and are too narrow where those of one document are "
         "alike; published figures mostly have them."
     )

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of many curves on the same records: documents are drawn once for all of them.
+"""Bootstrap of many curves on the same records: documents are drawn once for all of them.
 
 Axes: B resamples · P members · Q non-members · K curves · U distinct places of members among the non-members.
 """
@@ -9,21 +9,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from byrote.statistics.bootstrap import over_groups, percentile
+from byrote.statistics.bootstrap import over_groups
 
 Areas = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def auc_intervals(
+def auc_draws(
     members_KP: Sequence[np.ndarray],
     nonmembers_KQ: Sequence[np.ndarray],
     member_groups: Sequence,
     nonmember_groups: Sequence,
     resamples: int,
     seed: int,
-    level: float,
-) -> list[tuple[float, float]]:
-    """`bootstrap.auc_interval` of every curve, (NaN, NaN) as there. A NaN score leaves its record out of its curve."""
+) -> np.ndarray:
+    """AUC of every curve in every resample (B, K), as `bootstrap.over_groups` draws them for each alone.
+
+    A NaN score leaves its record out of its curve. All NaN where there are too few documents to draw from.
+    """
     areas = [_areas(ours, theirs) for ours, theirs in zip(members_KP, nonmembers_KQ, strict=True)]
 
     def statistic(weights_BP: np.ndarray, weights_BQ: np.ndarray) -> np.ndarray:
@@ -31,9 +33,7 @@ def auc_intervals(
         return np.stack([one(weights_PB, weights_QB) for one in areas], axis=1)
 
     values = over_groups(statistic, member_groups, nonmember_groups, resamples, seed)
-    if values.ndim == 1:  # too few documents to draw from
-        return [(math.nan, math.nan)] * len(areas)
-    return [percentile(values_B, level) for values_B in values.T]
+    return np.full((resamples, len(areas)), math.nan) if values.ndim == 1 else values
 
 
 def _areas(members_P: np.ndarray, nonmembers_Q: np.ndarray) -> Areas:

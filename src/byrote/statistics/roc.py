@@ -41,9 +41,8 @@ def threshold_at_most(nonmembers: np.ndarray, rate: float) -> float:
 
     Of n non-members k = ⌊rate·n⌋ may be called. The threshold lies on the lowest score of those above the cut, not
     just above the next lower one: it calls the same, and of fresh non-members a share whose mean is at most k/(n + 1),
-    so never above `rate`. Where the k + 1 highest tie, none is called: the threshold lies just above them.
-    Raises ValueError where fewer than 1/rate non-members cannot resolve the rate, and where more than k score +inf: no
-    threshold is above those.
+    so never above `rate`. Raises ValueError where fewer than 1/rate non-members cannot resolve the rate, and where more
+    than k share the highest score: above those a threshold calls nobody, and its rates say nothing of the attack.
     """
     allowed = math.floor(rate * len(nonmembers) + 1e-9)
     if allowed < 1:
@@ -53,15 +52,13 @@ def threshold_at_most(nonmembers: np.ndarray, rate: float) -> float:
     ascending = np.sort(nonmembers)
     cut = ascending[-1 - allowed]
     above = ascending[ascending > cut]
-    if len(above):
-        return float(above[0])
-    if cut == math.inf:
-        infinite = int((nonmembers == math.inf).sum())
+    if not len(above):
+        tied = int((ascending == cut).sum())
         raise ValueError(
-            f"{infinite} of {len(nonmembers)} non-members have the highest score there is: no threshold keeps a "
+            f"{tied} of {len(nonmembers)} non-members share the highest score: no threshold among them keeps a "
             f"false-positive rate of {rate:g}"
         )
-    return float(np.nextafter(cut, math.inf))
+    return float(above[0])
 
 
 def rate_at(scores: np.ndarray, threshold: float) -> tuple[int, int]:

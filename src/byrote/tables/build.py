@@ -3,7 +3,6 @@
 Columns and types: columns.py. A number that cannot be computed is missing, and `left_out` counts the records.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,10 @@ import pyarrow as pa
 
 from byrote.attacks import Attack, find_attacks
 from byrote.records import Assignment, Record, TokenScores
-from byrote.statistics.blind import blind_auc
+from byrote.statistics.blind import BlindTest
 from byrote.store import Run
 from byrote.study import Extraction, Statistics, Study
+from byrote.tables.blind import blind_columns, blind_of
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows
 from byrote.tables.columns import COLUMNS
 from byrote.tables.compared import (
@@ -26,7 +26,6 @@ from byrote.tables.compared import (
     auditor_scores,
     compare_stratum,
     population_of,
-    present,
     score_with,
     strata_of,
 )
@@ -41,8 +40,9 @@ from byrote.tables.completions import (
 )
 from byrote.tables.configurations import configuration_rows, detectable_rows, together
 from byrote.tables.free_completions import untargeted_tables
-from byrote.tables.membership import Settings, bootstraps, membership_row, operating_rows, roc_rows
+from byrote.tables.membership import Settings, membership_row, operating_rows, roc_rows
 from byrote.tables.null_trials import NullTrials, null_trial_row, with_null_trial
+from byrote.tables.resampled import resample
 from byrote.tables.single_records import agreement_rows, counterfactual_rows, record_rows
 from byrote.tables.trials import Measured, timing_rows, trial_row
 
@@ -86,15 +86,15 @@ def _frames(run: Run, arrow: Mapping[str, pa.Table]) -> Tables:
 
 
 def write(run: Run) -> Tables:
-    """Build all tables and write them as CSV and Parquet."""
-    arrow = build_arrow(run)
+    """Build all tables and write them as CSV and Parquet; the blind classifier's results are kept for the next time."""
+    arrow = build_arrow(run, keep=True)
     for name, table in arrow.items():
         run.write_table(name, table)
     return _frames(run, arrow)
 
 
-def build_arrow(run: Run) -> dict[str, pa.Table]:
-    """All tables as Arrow, by name, with the types of COLUMNS."""
+def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
+    """All tables as Arrow, by name, with the types of COLUMNS. keep: store what takes long and need not be redone."""
     plan, study = run.plan(), run.study()
     records = {r.record: r for r in run.records()}
     attacks, settings = find_attacks(study.membership.attacks), _settings(study)
@@ -105,7 +105,7 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
     rows["timings"] += timing_rows(run, "base", plan["base"])
     for null in plan["nulls"]:
         rows["timings"] += timing_rows(run, null["trial"], null)
-    blind: dict[str, float] = {}
+    blind: dict[str, BlindTest] = {}
     seen: list[Seen] = []
     failed = {failure["stage"] for failure in run.failures()}
     family = _bounds(run, plan)
@@ -122,7 +122,9 @@ def build_arrow(run: Run) -> dict[str, pa.Table]:
         if trial.tuned is not None and base_scores is not None:
             for stratum in strata_of(trial.roles):
                 this = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, null and null.scores)
-                alone = _blind(this, records, planned["roles"], blind)
+                if this.stratum.name == "records" and planned["roles"] not in blind:
+                    blind[planned["roles"]] = blind_of(run, this, records, settings.seed, keep=keep)
+                alone = blind_columns(this, blind.get(planned["roles"]))
                 found = _membership(trial, this, attacks, settings, alone, beside, rows)
                 seen.append(Seen(planned, this, found))
             rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, base_scores))
@@ -226,7 +228,7 @@ def _membership(
     this: Compared,
     attacks: Mapping[str, Attack],
     settings: Settings,
-    blind: float,
+    blind: Mapping[str, Any],
     beside: dict[str, Any] | None,
     rows: dict[str, list[dict[str, Any]]],
 ) -> dict[str, Scored]:
@@ -238,22 +240,12 @@ def _membership(
     if this.stratum.name == "records":
         combined, _ = auditor_scores(this, found, settings.seed)
         every |= {AUDITOR: combined} if combined else {}
-    resampled = bootstraps(this, every, settings)
+    resampled = resample(this, found, settings.resamples, settings.seed, settings.level)
     for name, one in every.items():
-        row = membership_row(this, one, wanted.get(name), settings, resampled[name])
-        rows["membership"].append({**trial.head, **with_null_trial(row, beside), **present(auc_blind=blind)})
+        row = membership_row(this, one, wanted.get(name), settings, resampled)
+        rows["membership"].append({**trial.head, **with_null_trial(row, beside), **blind})
         rows["roc"] += ({**head, **point} for point in roc_rows(this, one))
         rows["operating_points"] += ({**head, **point} for point in operating_rows(this, one, settings))
     same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}
-    rows["comparisons"] += ({**same, **row} for row in attack_comparisons(this, found, settings.level))
+    rows["comparisons"] += ({**same, **row} for row in attack_comparisons(this, found, resampled))
     return found
-
-
-def _blind(this: Compared, records: Mapping[str, Record], roles_key: str, known: dict[str, float]) -> float:
-    """AUC of the classifier that never saw the model, on the records; once for all trials of the same roles."""
-    if this.stratum.name != "records":
-        return math.nan
-    if roles_key not in known:
-        ours, theirs = ([records[r].text for r in ids] for ids in (this.stratum.members, this.stratum.nonmembers))
-        known[roles_key] = blind_auc(ours, theirs, [*this.groups[0], *this.groups[1]])
-    return known[roles_key]

@@ -38,15 +38,16 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "auc_low": _REAL,
         "auc_high": _REAL,
         "interval": _TEXT,
-        **dict.fromkeys(("auc_control", "auc_control_low", "auc_control_high"), _REAL),
-        "auc_blind": _REAL,
+        **dict.fromkeys(("simultaneous_low", "simultaneous_high"), _REAL),
+        "resamples": _WHOLE,
+        **dict.fromkeys(("auc_control", "auc_control_low", "auc_control_high", "auc_control_se"), _REAL),
+        **{"auc_blind": _REAL, "blind_p_value": _REAL, "blind_permutations": _WHOLE, "blind_note": _TEXT},
         "control": _TEXT,
         "control_matched": _FLAG,
         "control_note": _TEXT,
         **{f"above_control{end}": _REAL for end in ("", "_low", "_high", "_p")},
         "knowledge": _TEXT,
         **{f"{kind}_{end}": _REAL for kind in ("hanley", "delong", "bootstrap") for end in ("low", "high")},
-        "resamples": _WHOLE,
         **dict.fromkeys(("auc_length_matched", "auc_perplexity_matched", "smallest_auc"), _REAL),
     },
     "null_trials": {
@@ -59,7 +60,7 @@ COLUMNS: dict[str, dict[str, pa.DataType]] = {
     },
     "comparisons": {
         **dict.fromkeys(("kind", "stratum", "trial_a", "trial_b", "attack_a", "attack_b"), _TEXT),
-        **dict.fromkeys(("difference", "low", "high", "p_value", "p_holm"), _REAL),
+        **dict.fromkeys(("difference", "low", "high", "p_value", "p_holm", "p_max_t"), _REAL),
         **dict.fromkeys(("family", "reason"), _TEXT),
     },
     "configurations": {

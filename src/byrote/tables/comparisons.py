@@ -4,24 +4,34 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from scipy.stats import norm
+
 from byrote.statistics.paired import compare, holm
 from byrote.statistics.roc import auc
 from byrote.tables.compared import Compared, Scored, known_scores, present
+from byrote.tables.resampled import Resampled
 
 
-def attack_comparisons(this: Compared, found: Mapping[str, Scored], level: float) -> list[dict[str, Any]]:
-    """The attack of the highest AUC against each other one, on the records that both score; Holm over these."""
+def attack_comparisons(this: Compared, found: Mapping[str, Scored], resampled: Resampled) -> list[dict[str, Any]]:
+    """The attack of the highest AUC against each other one, on the records that both score.
+
+    The winner is picked on the tested records, so `p_max_t` and the interval hold for all pairs of attacks together.
+    """
     areas = {name: auc(*known_scores(this, one)[:2]) for name, one in found.items()}
     known = {name: area for name, area in areas.items() if not math.isnan(area)}
     if len(known) < 2:
         return []
     best = max(known, key=lambda name: known[name])
-    rows = [
-        {"attack_a": best, "attack_b": other, **paired(this, found[best], found[other], level)}
-        for other in known
-        if other != best
-    ]
-    return [{"stratum": this.stratum.name, **row} for row in with_holm(rows)]
+    head = {"stratum": this.stratum.name, "attack_a": best, "family": resampled.family}
+    tests = {name: paired(this, found[best], found[name], resampled.difference_level) for name in known if name != best}
+    return [{**head, "attack_b": name, **test, **_max_t(test, resampled)} for name, test in tests.items()]
+
+
+def _max_t(test: Mapping[str, Any], resampled: Resampled) -> dict[str, float | None]:
+    """The p-value of a test between two attacks that were picked by their results."""
+    if test["p_value"] is None:
+        return {"p_max_t": None}
+    return present(p_max_t=resampled.adjusted_p(float(norm.isf(test["p_value"] / 2))))
 
 
 def paired(this: Compared, a: Scored, b: Scored, level: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Axes: N records of one side, K attacks.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,14 @@ from byrote.statistics.detectable import smallest_auc
 from byrote.statistics.intervals import hanley_mcneil
 from byrote.statistics.matched import matched_auc
 from byrote.statistics.operating_point import published_point, share_interval, tpr_interval, why_no_tpr_interval
-from byrote.statistics.resampling import auc_intervals
 from byrote.statistics.roc import auc, roc_curve, threshold_at_most
 from byrote.tables.compared import Compared, Scored, known_scores, present
 from byrote.tables.comparisons import paired
+from byrote.tables.resampled import Resampled
+
+NO_INTERVAL = {
+    "interval": "none: its folds are refitted on each sample, and intervals for a fixed score are too narrow"
+}
 
 
 @dataclass(frozen=True)
@@ -33,24 +37,15 @@ class Settings:
     primary: str
 
 
-def bootstraps(this: Compared, found: Mapping[str, Scored], settings: Settings) -> dict[str, tuple[float, float]]:
-    """Bootstrap interval of each attack's AUC, from the same resamples of documents for all."""
-    ours, theirs = ([getattr(one, side) for one in found.values()] for side in ("members", "nonmembers"))
-    intervals = auc_intervals(ours, theirs, *this.groups, settings.resamples, settings.seed, settings.level)
-    return dict(zip(found, intervals, strict=True))
-
-
 def membership_row(
     this: Compared,
     one: Scored,
     attack: Attack | None,
     settings: Settings,
-    resampled: tuple[float, float] | None = None,
+    resampled: Resampled,
 ) -> dict[str, Any]:
-    """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: of `bootstraps`."""
-    if resampled is None:
-        resampled = bootstraps(this, {one.attack: one}, settings)[one.attack]
-    members, nonmembers, groups = known_scores(this, one)
+    """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: all attacks together."""
+    members, nonmembers, _ = known_scores(this, one)
     area = auc(members, nonmembers)
     return {
         "stratum": this.stratum.name,
@@ -62,9 +57,8 @@ def membership_row(
         "left_out": int(np.isnan(one.members).sum() + np.isnan(one.nonmembers).sum()),
         **present(auc=area),
         **_control(this, one, attack, settings.level),
-        **_intervals(members, nonmembers, groups, area, settings, resampled),
+        **(NO_INTERVAL if attack is None else _intervals(one, this, area, settings, resampled)),
         **_matched(this, one),
-        **present(smallest_auc=smallest_auc(len(members), len(nonmembers))),
     }
 
 
@@ -102,7 +96,9 @@ def _control(this: Compared, one: Scored, attack: Attack | None, level: float) -
     notes = {"no interval": why_no_interval(area, variance), "no test": test["reason"]}
     return {
         "control": what,
-        **present(auc_control=area, auc_control_low=low, auc_control_high=high),
+        **present(
+            auc_control=area, auc_control_low=low, auc_control_high=high, auc_control_se=math.sqrt(max(variance, 0))
+        ),
         **{column: test[name] for name, column in {**names, "p_value": "above_control_p"}.items()},
         "control_note": "; ".join(f"{head}: {reason}" for head, reason in notes.items() if reason),
     }
@@ -121,15 +117,9 @@ def _control_sides(this: Compared, attack: Attack | None) -> tuple[Sequence[Evid
     return this.null, "null trial"
 
 
-def _intervals(
-    members: np.ndarray,
-    nonmembers: np.ndarray,
-    groups: list[list[str]],
-    area: float,
-    settings: Settings,
-    resampled: tuple[float, float],
-) -> dict[str, Any]:
+def _intervals(one: Scored, this: Compared, area: float, settings: Settings, resampled: Resampled) -> dict[str, Any]:
     """By document (Obuchowski 1997) as the row's own interval; beside it the others."""
+    members, nonmembers, groups = known_scores(this, one)
     if not len(members) or not len(nonmembers):
         return {"interval": "none: a side is empty"}
     documents, other_documents = groups
@@ -142,16 +132,18 @@ def _intervals(
     )
     pairs = {
         "auc": (low, high),
+        "simultaneous": interval(area, variance, resampled.simultaneous_level),
         "hanley": hanley,
         "delong": interval(area, plain, settings.level),
-        "bootstrap": resampled,
+        "bootstrap": resampled.percentiles(one.attack),
     }
     ends = {
         f"{name}_{end}": float(x) for name, pair in pairs.items() for end, x in zip(("low", "high"), pair, strict=True)
     }
-    drawn = None if math.isnan(resampled[0]) else settings.resamples
+    drawn = None if math.isnan(pairs["bootstrap"][0]) else len(resampled.areas)
     kind = f"none: {reason}" if reason else "by document (Obuchowski)"
-    return {"interval": kind, **present(**ends), "resamples": drawn}
+    smallest = smallest_auc(len(members), len(nonmembers))
+    return {"interval": kind, **present(**ends, smallest_auc=smallest), "resamples": drawn}
 
 
 def _matched(this: Compared, one: Scored) -> dict[str, float | None]:

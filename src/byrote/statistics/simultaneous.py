@@ -1,0 +1,72 @@
+"""Many AUCs of the same records at once: widths and p-values that hold for whichever is picked (max-T bootstrap).
+
+Axes: B resamples of documents · K curves (attacks). areas_BK: the AUC of each curve in each resample, the same
+resamples for all (`resampling.auc_draws`), so that their dependence is kept (Westfall & Young 1993).
+"""
+
+import math
+
+import numpy as np
+from scipy.stats import norm, t
+
+ROUNDING = 1e-9  # a spread below this is rounding: the two curves order the records alike
+
+
+def largest(areas_BK: np.ndarray) -> np.ndarray | None:
+    """max_k |A*_k − mean A*_k| / sd A*_k of each resample (B,): how far chance takes the furthest curve.
+
+    A curve with a NaN among its draws, or without spread, takes no part; None where none is left.
+    """
+    areas_BK = areas_BK[:, ~np.isnan(areas_BK).any(axis=0)]
+    sd_K = areas_BK.std(axis=0, ddof=1) if len(areas_BK) > 1 else np.zeros(areas_BK.shape[1])
+    areas_BK, sd_K = areas_BK[:, sd_K > ROUNDING], sd_K[sd_K > ROUNDING]
+    if not len(sd_K):
+        return None
+    return (np.abs(areas_BK - areas_BK.mean(axis=0)) / sd_K).max(axis=1)
+
+
+def largest_difference(areas_BK: np.ndarray) -> np.ndarray | None:
+    """The same over the differences of all pairs of curves, so of the largest area to each other one."""
+    first, second = np.triu_indices(areas_BK.shape[1], k=1)
+    return largest(areas_BK[:, first] - areas_BK[:, second])
+
+
+def critical_value(largest_B: np.ndarray | None, level: float = 0.95) -> float:
+    """How many standard errors either way hold all true values together, with probability `level`.
+
+    The quantile of `largest` or `largest_difference`, never below the normal one of a single interval; NaN of None.
+    """
+    if largest_B is None:
+        return math.nan
+    return max(float(np.quantile(largest_B, level)), float(norm.ppf(0.5 + level / 2)))
+
+
+def adjusted_p(statistic: float, largest_B: np.ndarray | None) -> float:
+    """Chance that the largest |z| of a family in which nothing differs reaches |statistic|; NaN of None.
+
+    p = (1 + #{largest ≥ |statistic|})/(1 + B), and never below that of the test alone. It covers the whole family, so
+    the pair may be picked by its own result.
+    """
+    if largest_B is None or math.isnan(statistic):
+        return math.nan
+    p = (1 + int((largest_B >= abs(statistic)).sum())) / (1 + len(largest_B))
+    return max(p, float(2 * norm.sf(abs(statistic))))
+
+
+def as_normal(statistic: float, documents: int) -> float:
+    """|difference| over its estimated error, as a normal deviate of the same tail; documents: of the smaller side.
+
+    Resamples are divided by one spread, but a standard error comes from few documents and the pair whose error came out
+    small is picked: Student's tails, documents − 1 degrees of freedom. Without this 60 documents a side err in 8.8%.
+    """
+    return float(norm.isf(t.sf(abs(statistic), documents - 1)))
+
+
+def as_student(deviate: float, documents: int) -> float:
+    """The inverse of `as_normal`: how many estimated errors are as rare as so many true ones."""
+    return float(t.isf(norm.sf(deviate), documents - 1))
+
+
+def level_of(critical: float) -> float:
+    """The level of a single normal interval that is so many standard errors wide either way."""
+    return float(1 - 2 * norm.sf(critical))
