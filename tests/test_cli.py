@@ -308,8 +308,8 @@ def test_nothing_is_silent_at_the_start(study_file: Path, capsys: pytest.Capture
     assert byrote("plan", study_file) == 0
     said = capsys.readouterr().err
     for step in (
+        "checking the study and reading its records",
         "loading torch",
-        "reading the records",
         "opening the base model",
         "tokenizing 34 records",
         "measuring",

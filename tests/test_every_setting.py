@@ -13,7 +13,7 @@ import pytest
 from byrote.corpora import load_corpus
 from byrote.errors import ByroteError
 from byrote.planting.written import recipe_of
-from byrote.report import write_report
+from byrote.report import report_page
 from byrote.running import pipeline
 from byrote.running.layout import layout, tasks_of
 from byrote.running.planning import prepare
@@ -84,6 +84,7 @@ EFFECTS: dict[str, Effect] = {
     "training.weight_decay": Effect("plan", 0.1),
     "training.max_grad_norm": Effect("plan", 2.0),
     "training.seed": Effect("plan", 99),
+    "training.steps": Effect("plan", 1, {"training.warmup_steps": 0}),
     "membership.attacks": Effect("tables", ["ratio", "loss"]),
     "membership.false_positive_rates": Effect("tables", [0.2]),
     "membership.primary": Effect("tables", "loss"),
@@ -109,7 +110,7 @@ EFFECTS: dict[str, Effect] = {
     "statistics.seed": Effect("tables", 5),
     "claims.stratum": Effect("report", "canaries@1"),
     "claims.margin": Effect("report", 0.1),
-    "controls.null_trial": Effect("plan", True),
+    "controls.null_trial": Effect("plan", "first"),
     "audit.guesses": Effect("tables", 2),
     "audit.delta": Effect("tables", 1e-3),
     "audit.level": Effect("tables", 0.1),
@@ -124,8 +125,11 @@ EFFECTS: dict[str, Effect] = {
     "machine.scoring_batch_tokens": Effect("run", 40),
     "machine.generation_batch": Effect("run", 3),
 }
-# Settings of a data set of the hub, which take a data set: the test that holds each to its effect.
+# Settings whose effect takes a setting of its own: the test that holds each to it.
 ELSEWHERE = {
+    "corpus.file": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
+    "corpus.split": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
+    "machine.checkpoint_minutes": "running/test_run_folder.py::test_checkpoints_are_as_far_apart_as_asked",
     "corpus.subset": "corpora/test_hub.py::test_subset_and_revision_are_asked_for",
     "corpus.revision": "corpora/test_hub.py::test_subset_and_revision_are_asked_for",
 }
@@ -187,12 +191,11 @@ def seen_in_tables(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG0
     return {name: table.to_pylist() for name, table in build_arrow(store).items()}
 
 
-def seen_in_report(study: Study, store: Run, folder: Path) -> Any:
+def seen_in_report(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG001
     store.write_study(dump_study(study))
     texts = {r.record: r.text for r in store.records()} if store.study().report.include_text else None
     told: dict[str, Any] = {"drawn": (), "findings": [], "failures": [], "versions": {}, "created": "today"}
-    write_report(folder.with_suffix(".html"), study=study, tables=build(store), texts=texts, **told)
-    page = folder.with_suffix(".html").read_text()
+    page = report_page(study=study, tables=build(store), texts=texts, **told)
     return (
         page.partition("Settings of the study")[0]
         + page.partition("Settings of the study")[2].partition("</details>")[2]

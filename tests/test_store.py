@@ -163,8 +163,9 @@ def test_a_checkpoint_comes_back_to_the_bit_for_its_owner_alone(run: Run):
 
 
 def test_planned_stages_know_plans_with_one_null_trial_and_with_several(run: Run):
-    row = {"trial": "a", "finetune": "trials/a", "scores": "trials/a/scores/s", "completions": None}
-    null = {"trial": "n", "finetune": "trials/n", "scores": None}
+    settings = {"lora": {}, "training": {}}
+    row = {"trial": "a", "finetune": "trials/a", "scores": "trials/a/scores/s", "settings": settings}
+    null = {"trial": "n", "finetune": "trials/n", "scores": None, "settings": settings}
     base = {"scores": "base/s", "completions": None}
     wanted = {"base/s": "base", "base/c": "base", "trials/a": "a", "trials/a/scores/s": "a", "trials/n": "n"}
     for nulls in ({"null": null}, {"nulls": [null]}, {"null": null, "nulls": [null]}):

@@ -19,7 +19,7 @@ from byrote import __version__
 from byrote.errors import ByroteError, StudyError
 from byrote.listener import Listener, Silent
 from byrote.study.dotted import dotted_names
-from byrote.study.load import first_comment, packaged_studies, parse_overrides, study_path
+from byrote.study.load import first_comment, load_study, packaged_studies, parse_overrides, study_path
 from byrote.terminal import Terminal, duration
 
 app = App(
@@ -89,11 +89,11 @@ def run(
     overrides = parse_overrides(options)
     if workers is not None:
         overrides["machine.workers"] = workers
-    from byrote.running.checks import checked_study
-
-    listener = _listener(quiet)
+    resolved, listener = load_study(study, overrides), _listener(quiet)
     listener.say("checking the study and reading its records")
-    checked = checked_study(study, overrides)  # before torch is imported, so that mistakes are told at once
+    from byrote.running.checks import check_study
+
+    checked = check_study(resolved)  # before torch is imported, so that mistakes are told at once
     listener.say("loading torch")
     from byrote.running import pipeline
 
@@ -110,11 +110,11 @@ def run(
 @app.command
 def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
     """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing."""
-    from byrote.running.checks import checked_study
-
-    listener = _listener()
+    resolved, listener = load_study(study, parse_overrides(options)), _listener()
     listener.say("checking the study and reading its records")
-    checked = checked_study(study, parse_overrides(options))
+    from byrote.running.checks import check_study
+
+    checked = check_study(resolved)
     listener.say("loading torch")
     from byrote.running.forecast import CORRELATION, ICC, forecast
     from byrote.running.planning import prepare
@@ -279,7 +279,7 @@ def settings(*, as_json: Json = False) -> None:
     """Every setting of a study: its dotted name, default and meaning."""
     if as_json:
         named = dotted_names().items()
-        _print_json([{"setting": name, "default": s.default_words, "meaning": s.meaning} for name, s in named])
+        _print_json([{"setting": name, "default": s.default, "meaning": s.meaning} for name, s in named])
         return
     table = Table("setting", "default", "meaning", box=None)
     for name, setting in dotted_names().items():

@@ -37,7 +37,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
         versions=provenance.get("versions", {}),
         created=_last_created(run, plan),
     )
-    run.write_text("report.html", page)
+    run.write_text("report.html", page, private=texts is not None)
     return run.path / "report.html"
 
 

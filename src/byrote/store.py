@@ -313,9 +313,9 @@ class Run:
         text = json.dumps(value, indent=1, allow_nan=False) + "\n"
         self._write(name, lambda part: part.write_text(text))
 
-    def write_text(self, name: str, text: str) -> None:
-        """A text file of the run, whole or not there."""
-        self._write(name, lambda part: part.write_text(text, encoding="utf-8"))
+    def write_text(self, name: str, text: str, private: bool = False) -> None:
+        """A text file of the run, whole or not there; a private one is readable by its owner alone."""
+        self._write(name, lambda part: part.write_text(text, encoding="utf-8"), mode=0o600 if private else None)
 
     def write_bytes(self, path: Path, data: bytes) -> None:
         """A file at a path in the run, whole or not there."""

@@ -23,7 +23,7 @@ def with_condition(*names: str) -> Tables:
 def test_a_collapsed_trial_heads_the_page_before_every_other_warning():
     tables = with_condition("collapsed")
     tables.membership.loc[tables.membership["stratum"] == "records", ["auc_blind", "blind_p_value"]] = [0.9, 0.002]
-    told = sections._warnings(tables)
+    told = sections._warnings(tables, [])
     assert len(told) == 2
     assert told[0].startswith("The trial q · rank 1 · seed 13 collapsed: its perplexity rose from 113.2 to 63654.0 on ")
     assert "claims that rest on it are undecided" in told[0]

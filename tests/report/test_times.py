@@ -52,8 +52,8 @@ def test_every_stage_says_when_it_began_and_finished_the_null_trial_too(tiny_stu
     out = tmp_path / "run"
     study = byrote.load_study(tiny_study, {"grid.matrices": [["v"]], "controls.null_trial": True})
     pipeline.run(study, out, listener=Recorder())
-    timings = build(Run.open(out)).timings
-    assert list(timings["trial"]) == ["base"] * 3 + ["null"] * 2 + [timings["trial"].iloc[-1]] * 4
+    timings, (null,) = build(Run.open(out)).timings, Run.open(out).plan()["nulls"]
+    assert list(timings["trial"]) == ["base"] * 3 + [null["trial"]] * 2 + [timings["trial"].iloc[-1]] * 4
     began, finished = (pd.to_datetime(timings[name], format="ISO8601") for name in ("began", "finished"))
     assert ((finished - began).dt.total_seconds() > timings["seconds"] - 0.01).all()
 

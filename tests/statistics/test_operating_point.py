@@ -105,8 +105,8 @@ def test_too_few_above_the_cut_and_too_few_documents_have_no_interval_and_say_wh
 
 
 def test_where_scores_tie_the_interval_holds_the_rate_at_the_threshold():
-    calibration = np.concatenate([np.ones(30), np.zeros(70)])  # none is called at 10%: the 30 highest tie
-    members = np.concatenate([np.full(5, 2.0), np.ones(60), np.zeros(35)])
+    calibration = np.concatenate([np.full(5, 3.0), np.ones(30), np.zeros(65)])  # 10% lies among the 30 that tie
+    members = np.concatenate([np.full(5, 3.0), np.ones(60), np.zeros(35)])
     low, high = tpr_interval(members, calibration, range(100), range(100), 0.1)
     assert low <= 0.05
     assert high > 0.1

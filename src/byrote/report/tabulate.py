@@ -49,7 +49,7 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
     if published is not None:
         note += f" Published: {published.title}, {published.source}; {published.setting}."
     caption = f"AUC of the primary attack ({primary}), members against non-members, one row a trial"
-    optional = ("also varied", "published", "control on", "95% interval of the control")
+    optional = ("also varied", "published", "control on", f"{at_level(tables.level)} of the control")
     return without_empty(Grid(caption, headers, body, 2, note), *optional)
 
 
