@@ -94,7 +94,7 @@ def main() -> int:
         started = time.perf_counter()
         tables = build(run)
         seconds = time.perf_counter() - started
-    resamples = tables.membership["resamples"].iloc[0]
+    resamples = int(tables.membership["resamples"].iloc[0])
     counts = f"{len(tables.membership)} AUCs ({resamples} resamples each), {len(tables.extraction)} completions"
     print(f"{TRIALS} trials, {counts}: {seconds:.1f} s")
     if "torch" in sys.modules:
