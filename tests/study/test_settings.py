@@ -223,3 +223,8 @@ def test_studies_of_the_paper_warm_up_as_it_did_and_the_default_is_a_tenth():
 def test_a_study_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         invented().seed = 3  # type: ignore[misc]
+
+
+def test_a_list_in_the_place_of_a_source_is_one_plain_line_on_the_command_line_too():
+    with pytest.raises(StudyError, match=r"^demo: corpus.source must be one of .*, got \['a'\]$"):
+        load_study("demo", {"corpus.source": ["a"]})

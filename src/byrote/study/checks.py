@@ -85,7 +85,7 @@ def _attacks(study: Study) -> Iterator[str]:
 
 def _unknown(setting: str, name: str, known: Sequence[str]) -> Iterator[str]:
     if name not in known:
-        yield f"{setting}: no attack {name!r}{nearest(name, known)}; there are {', '.join(known)}"
+        yield f"{setting}: no attack {name!r}; there are {', '.join(known)}{nearest(name, known)}"
 
 
 def _repeats(study: Study) -> Iterator[str]:

@@ -88,7 +88,7 @@ def set_dotted(raw: dict[str, Any], name: str, value: Any) -> None:
         room = {}
     variants = variants_of(head)
     tag = next((t for t in ("source", "design") if rest == t and variants), None)
-    if tag and value in variants and room.get(tag) not in (None, value):
+    if tag and isinstance(value, str) and value in variants and room.get(tag) not in (None, value):
         room = {key: kept for key, kept in room.items() if key in variants[value].model_fields and key in _COMMON}
     raw[head] = room
     set_dotted(room, rest, value)
