@@ -119,24 +119,24 @@ def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
     from byrote.running.forecast import CORRELATION, ICC, forecast
     from byrote.running.planning import prepare
 
-    found = forecast(prepare(checked, listener), listener=listener)
+    expected = forecast(prepare(checked, listener), listener=listener)
     if as_json:
-        _print_json(asdict(found))
+        _print_json(asdict(expected))
         return
     table = Table("trial", "records", "tokens", "steps", "time", box=None)
-    for work in found.work:
+    for work in expected.work:
         row = (f"{work.training_records}", f"{work.tokens:,}", f"{work.steps}", duration(work.seconds))
         table.add_row(work.label, *row)
     out_console.print(table)
     out_console.print(
-        f"in all about {duration(found.seconds)} in {found.precision.format} at {found.flops / 1e9:.0f} GFLOP/s, "
-        f"{_workers(found.workers, found.threads)}, {found.memory / 2**30:.1f} GiB of memory, "
-        f"{found.disk / 2**20:.0f} MiB of disk",
+        f"in all about {duration(expected.seconds)} in {expected.precision.format} at {expected.flops / 1e9:.0f} GFLOP/s, "
+        f"{_workers(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
+        f"{expected.disk / 2**20:.0f} MiB of disk",
         highlight=False,
     )
-    out_console.print(f"precision {found.precision}", markup=False, highlight=False)
+    out_console.print(f"precision {expected.precision}", markup=False, highlight=False)
     table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)
-    for power in found.power:
+    for power in expected.power:
         rates = [f"{'none' if isinstance(tpr, str) else _number(tpr)} at {rate:g}" for rate, tpr in power.tpr]
         sides = f"{power.stratum} ({power.members}/{power.nonmembers})"
         table.add_row(sides, *map(_number, (power.auc, power.auc_by_document, power.difference)), "; ".join(rates))
@@ -165,8 +165,8 @@ def status(run_folder: Path, /, *, as_json: Json = False) -> None:
     if as_json:
         rows = [{"trial": label, **stages} for label, stages in states.items()]
         no_longer_planned = [asdict(leftover) for leftover in leftovers(store)]
-        told = {"trials": rows, "failures": store.failures(), "no_longer_planned": no_longer_planned}
-        _print_json({"run": str(run_folder), **told})
+        details = {"trials": rows, "failures": store.failures(), "no_longer_planned": no_longer_planned}
+        _print_json({"run": str(run_folder), **details})
         return
     table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
     for label, stages in states.items():

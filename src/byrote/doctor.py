@@ -80,12 +80,12 @@ def _precision() -> Check:
 def _phee() -> Check:
     folder = os.environ.get("BYROTE_PHEE")
     has = bool(folder) and Path(folder or "").is_dir()
-    found = folder if has else _no_phee(folder)
+    state = folder if has else _no_phee(folder)
     return Check(
         "PHEE corpus on disk",
         has,
         False,
-        found or "",
+        state or "",
         "for the studies under paper/: set BYROTE_PHEE to a folder with train.json, dev.json and test.json",
     )
 

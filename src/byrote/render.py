@@ -18,9 +18,9 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
     """
     plan, study = run.plan(), _changed(run.study(), changes or {})
     provenance = study.provenance or {}
-    found = tables.write(run)
+    run_tables = tables.write(run)
     drawn = figures.draw_all(
-        found,
+        run_tables,
         run.path / "figures",
         primary=study.membership.primary,
         compare_to=study.report.compare_to,
@@ -29,7 +29,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
     texts = {r.record: r.text for r in run.records()} if study.report.include_text else None
     page = report_page(
         study=study,
-        tables=found,
+        tables=run_tables,
         drawn=drawn,
         findings=plan["findings"],
         failures=run.failures(),

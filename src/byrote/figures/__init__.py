@@ -177,8 +177,8 @@ def _draw(
             raise NotDrawnError(f"no rows in the table {' and in '.join(empty)}")
         with rc_context(STYLE):
             drawing = figure.function(tables, options)
-            told = {"Date": None, "Creator": "byrote", "Title": figure.title}
-            write(svg, _image(drawing, format="svg", metadata=told))
+            metadata = {"Date": None, "Creator": "byrote", "Title": figure.title}
+            write(svg, _image(drawing, format="svg", metadata=metadata))
             drawing.set_layout_engine("none")  # it stays as laid out for the svg
             write(png, _image(drawing, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"}))
     except NotDrawnError as missing:

@@ -68,8 +68,8 @@ def _scatter(tables: "Tables", column: str, label: str) -> Drawing:
     under_legend(figure, handles, 1)
     left = len(rows) - len(finite)
     trials = tuned["trial"].nunique()
-    told = f"{trials} trials together. " if trials > 1 else ""
-    note(figure, told + (f"{left} points without a finite value are not drawn." if left else ""))
+    together = f"{trials} trials together. " if trials > 1 else ""
+    note(figure, together + (f"{left} points without a finite value are not drawn." if left else ""))
     return figure
 
 

@@ -32,8 +32,8 @@ def share_by_draws(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG0
     figure, places = drawing(3.6, len(parts))
     handles = []
     for axes, (title, part) in zip(places, parts.items(), strict=True):
-        for look, words, of in _series(part):
-            _step(axes, of["draws_for_chance"].to_numpy(float), look)
+        for look, words, suffixes in _series(part):
+            _step(axes, suffixes["draws_for_chance"].to_numpy(float), look)
             handles.append(handle(words, **look))
         axes.set_title(title)
     _finish(places, chance)

@@ -34,15 +34,15 @@ def exposure_sentences(tables: "Tables") -> list[str]:
     if known.empty:
         return [_why_no_exposure(rows)]
     trials, references = known["trial"].nunique(), known["references"]
-    told = [
+    sentences = [
         f"Exposure says how far up a canary ranks, by its perplexity, among {spread(references, 0)} references that "
         f"were never planted: 0 bits for the last place, {ceiling_words(references)} for the first, which no rank "
         f"goes beyond. A record that was never seen has {number(UNSEEN, 1)} bits on average."
     ]
     each = [_means(copies, part) for copies, part in known.groupby("copies", sort=True)]
     many = f" (means over {count(trials, 'trial')})" if trials > 1 else ""
-    told.append(f"Planted canaries, with left-out ones in brackets, have {listing(each)}{many}.")
-    return told + _fit_sentence(rows)
+    sentences.append(f"Planted canaries, with left-out ones in brackets, have {listing(each)}{many}.")
+    return sentences + _fit_sentence(rows)
 
 
 def ceiling_words(references: pd.Series) -> str:
@@ -83,19 +83,21 @@ def audit_sentences(tables: "Tables") -> list[str]:
     if rows.empty:
         return ["No audit was made, so there is no lower bound on ε."]
     first, labels = records_of(rows)[0], labels_of(tables)
-    told = [
+    sentences = [
         f"The audit guesses with the attack {first['attack']} which canaries were planted, and bounds from below the "
         f"ε of (ε, δ)-differential privacy, δ = {first['delta']:g}, with {_confidence(first)} (Steinke et al. 2023). A "
         "bound of 0 shows nothing and proves no privacy."
     ]
     single, groups = rows[rows["copies"] == 1], rows[rows["copies"] > 1]
-    told += [_bound(single, labels)] if len(single) else ["No canary has one copy, so single records are not bounded."]
+    sentences += (
+        [_bound(single, labels)] if len(single) else ["No canary has one copy, so single records are not bounded."]
+    )
     if len(groups):
         each = [f"{_best(part)} for {copies_words(c)}" for c, part in groups.groupby("copies", sort=True)]
         trials = groups["trial"].nunique()
         most = f", the largest of {trials} trials each," if trials > 1 else ""
-        told.append(f"For groups of several copies{most} ε is at least {listing(each)}. {NOT_COMPARABLE}")
-    return told
+        sentences.append(f"For groups of several copies{most} ε is at least {listing(each)}. {NOT_COMPARABLE}")
+    return sentences
 
 
 def _confidence(row: Mapping[str, Any]) -> str:

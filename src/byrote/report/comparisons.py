@@ -45,12 +45,12 @@ def placement_sentences(tables: "Tables", primary: str) -> list[str]:
     broken = set(trials_of(tables, "collapsed")["trial"])
     cells = cells[cells["trials"].map(broken.isdisjoint).astype(bool)]
     groups = [group for _, group in cells.groupby(["rank", "variant"], sort=True) if len(group) > 1]
-    told = [_leader(group, tables.level) for group in groups[:MOST_COMPARED]]
+    sentences = [_leader(group, tables.level) for group in groups[:MOST_COMPARED]]
     if any((group["seeds"] == 1).all() for group in groups):
-        told.append(ONE_SEED)
+        sentences.append(ONE_SEED)
     if len(groups) > MOST_COMPARED:
-        told.append(f"{count(len(groups) - MOST_COMPARED, 'further comparison')} can be read from the table.")
-    return told
+        sentences.append(f"{count(len(groups) - MOST_COMPARED, 'further comparison')} can be read from the table.")
+    return sentences
 
 
 def _leader(group: pd.DataFrame, level: float) -> str:
@@ -84,18 +84,18 @@ def claim_sentences(tables: "Tables", study: Study) -> list[str]:
     if rows.empty:
         return []
     claims = study.claims
-    told = [
+    sentences = [
         f"Claims about configurations rest on the attack {study.membership.primary}, the stratum "
         f"{stratum_words(claims.stratum)}, a margin of {claims.margin:g} AUC, and the "
         f"seed as unit, at least {SEEDS_FOR_INTERVAL} of them; all were fixed in the study, none chosen by results."
         + _together(rows["family"].dropna())
     ]
     decided = rows[rows["verdict"] != "undecided"]
-    told += [_claim(row) for row in records_of(decided)[:MOST_COMPARED]]
+    sentences += [_claim(row) for row in records_of(decided)[:MOST_COMPARED]]
     if len(decided) > MOST_COMPARED:
-        told.append(f"{count(len(decided) - MOST_COMPARED, 'further verdict')} can be read from the table.")
+        sentences.append(f"{count(len(decided) - MOST_COMPARED, 'further verdict')} can be read from the table.")
     undecided = rows[rows["verdict"] == "undecided"]
-    return told + ([_undecided(undecided, len(rows))] if len(undecided) else [])
+    return sentences + ([_undecided(undecided, len(rows))] if len(undecided) else [])
 
 
 def _together(families: pd.Series) -> str:
@@ -133,23 +133,23 @@ def test_sentences(tables: "Tables", primary: str) -> list[str]:
     rows = tables.comparisons
     rows = rows[rows["stratum"] == "records"]
     attacks, trials = rows[rows["kind"] == "attacks"], rows[rows["kind"] == "trials"]
-    told = []
+    sentences = []
     if len(attacks):
         best = attacks.drop_duplicates("trial_a")["attack_a"].value_counts()
         names = (
             [f"{name} in {count(int(n), 'trial')}" for name, n in best.items()] if len(best) > 1 else [best.index[0]]
         )
-        told.append(
+        sentences.append(
             f"The attack with the highest AUC is {listing(names)}. Paired with the other attacks on the same "
             f"records, it is told from them in {_different(attacks, column='p_max_t')} (p below {DIFFERENT:g} over all "
             "pairs of attacks on a trial, by the largest difference in resamples of documents)."
         )
     if len(trials):
-        told.append(
+        sentences.append(
             f"By the attack {primary}, {_different(trials, 'pairs of trials')} differ (Holm's correction over all "
             "pairs): a statement about trained models, not about configurations."
         )
-    return told
+    return sentences
 
 
 def _different(rows: pd.DataFrame, what: str = "tests", column: str = "p_holm") -> str:
@@ -164,14 +164,16 @@ def detectable_sentences(tables: "Tables") -> list[str]:
     if rows.empty:
         return []
     sizes = " against ".join(spread(rows[side], 0) for side in ("n_members", "n_nonmembers"))
-    told = [
+    sentences = [
         f"With {sizes} records, an AUC can be told from 0.5 from {spread(rows['smallest_auc'])} on "
         f"({_clustered(rows)}level 5%, power 80%); a leak smaller than that would go unseen here."
     ]
     differences = rows["smallest_difference"].dropna()
     if len(differences):
-        told.append(f"Two trials on the same records are told apart from a difference of {spread(differences, 3)} on.")
-    return told
+        sentences.append(
+            f"Two trials on the same records are told apart from a difference of {spread(differences, 3)} on."
+        )
+    return sentences
 
 
 def _clustered(rows: pd.DataFrame) -> str:

@@ -63,17 +63,17 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     alarmed = blind_alarm(rows)
     controlled = rows.dropna(subset=["auc_control"])
     under_null = controlled["control"] == "null trial"
-    told = [
+    sentences = [
         f"{CONTROLS[name]} {_attacks(part)}{_judged(part, alarmed)}."
         for name, part in (("base model", controlled[~under_null]), ("null trial", controlled[under_null]))
         if len(part)
     ]
     if primary not in set(controlled["attack"]):
-        told.append(
+        sentences.append(
             f"The primary attack ({primary}) compares with the base model, so the base model is no control for it; "
             "a null trial on other documents would be one, and there is none."
         )
-    return told + _blind_sentence(rows)
+    return sentences + _blind_sentence(rows)
 
 
 def blind_alarm(rows: pd.DataFrame) -> bool | None:
@@ -147,7 +147,7 @@ def warning_sentences(tables: "Tables") -> list[str]:
     The chance, by document, is shared over all controls that are looked at, so that a large grid does not warn by
     itself. That of the blind classifier comes from permuted labels (`blind_test`).
     """
-    told = []
+    sentences = []
     kinds = (("base model", "auc_control"), ("null trial", "auc_control"), ("blind", "auc_blind"))
     for stratum, rows in tables.membership.groupby("stratum", sort=False):
         alarmed = blind_alarm(rows)
@@ -157,8 +157,8 @@ def warning_sentences(tables: "Tables") -> list[str]:
                 part = part[(part["control"] == "null trial") == (kind == "null trial")]
             bad = list(_bad(part, column))
             if bad:
-                told.append(_warning(tables, stratum, kind, bad, column, alarmed))
-    return told
+                sentences.append(_warning(tables, stratum, kind, bad, column, alarmed))
+    return sentences
 
 
 def _bad(rows: pd.DataFrame, column: str) -> Iterator[dict[Any, Any]]:

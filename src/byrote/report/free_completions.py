@@ -23,7 +23,7 @@ def sentences(tables: "Tables") -> list[str]:
             "No text written from an empty prompt is stored, so nothing is known about what the models say unasked."
         ]
     tuned, base = (rows[rows["model"] == model] for model in ("tuned", "base"))
-    told = [
+    paragraph = [
         f"Each model wrote {_per_trial(tuned)} from an empty prompt, which were looked up among the records.",
         f"A run of tokens long enough to count (extraction.untargeted.least) is shared {_shares(tuned)}.",
         f"In texts of the base model it is shared {_shares(base)}. What it writes too, and what stands in records that "
@@ -31,8 +31,8 @@ def sentences(tables: "Tables") -> list[str]:
     ]
     longest = tuned["matched_tokens"].max()
     if not missing(longest):
-        told.append(f"The longest run shared with a record trained on has {count(int(longest), 'token')}.")
-    return [" ".join(told)]
+        paragraph.append(f"The longest run shared with a record trained on has {count(int(longest), 'token')}.")
+    return [" ".join(paragraph)]
 
 
 def _per_trial(rows: pd.DataFrame) -> str:
@@ -82,8 +82,8 @@ def _overall(texts: pd.DataFrame, level: float) -> list[str]:
 
 def _first(rates: pd.DataFrame) -> str:
     """`3 of 10 (0)`: among the fewest first that are looked at, and in brackets the base model's."""
-    found = {row["model"]: row for row in rates[rates["first"] == rates["first"].min()].to_dict("records")}
-    tuned, base = found.get("tuned"), found.get("base")
+    by_model = {row["model"]: row for row in rates[rates["first"] == rates["first"].min()].to_dict("records")}
+    tuned, base = by_model.get("tuned"), by_model.get("base")
     if tuned is None or missing(tuned["matches"]):
         return MISSING
     return f"{_matches(tuned)} of {plain(tuned['first'])} ({MISSING if base is None else _matches(base)})"

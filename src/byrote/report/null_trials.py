@@ -10,7 +10,7 @@ from byrote.report.words import MISSING, count, interval, missing, number, p_val
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
-TOLD = 0.05  # p below which one trial is told from its null trial, each test alone
+DIFFERENT = 0.05  # p below which one trial is told from its null trial, each test alone
 
 
 def null_trial_sentences(tables: "Tables", primary: str) -> list[str]:
@@ -28,10 +28,10 @@ def _tested(rows: pd.DataFrame, primary: str) -> list[str]:
     if rows.empty:
         return []
     if len(rows) > 1:
-        told = int((rows["above_control_p"] < TOLD).sum())
+        different = int((rows["above_control_p"] < DIFFERENT).sum())
         return [
             f"Paired with the null trial on the same records, by document, the attack {primary} is told from it in "
-            f"{told} of {count(len(rows), 'trial')} (p below {TOLD:g}, each test alone); the differences are "
+            f"{different} of {count(len(rows), 'trial')} (p below {DIFFERENT:g}, each test alone); the differences are "
             f"{spread(rows['above_control'], 3)}."
         ]
     row = rows.iloc[0]

@@ -79,8 +79,8 @@ def capped(grid: Grid, table: str, most: int = MOST_ROWS) -> Grid:
     total = len(grid.rows)
     if total <= most:
         return grid
-    told = f"The first {plain(most)} of {plain(total)} rows; all of them stand in tables/{table}.csv."
-    return replace(grid, rows=grid.rows[:most], note=f"{told} {grid.note}".strip())
+    cut = f"The first {plain(most)} of {plain(total)} rows; all of them stand in tables/{table}.csv."
+    return replace(grid, rows=grid.rows[:most], note=f"{cut} {grid.note}".strip())
 
 
 def without_empty(grid: Grid, *optional: str) -> Grid:
@@ -119,7 +119,11 @@ def text_or_dash(value: Any) -> str:
 
 def pictures(drawn: Sequence[Drawn]) -> list[Picture]:
     """Those of the figures that were drawn."""
-    return [Picture(one.title, one.caption, inline_svg(one.svg, one.name)) for one in drawn if one.svg is not None]
+    return [
+        Picture(figure.title, figure.caption, inline_svg(figure.svg, figure.name))
+        for figure in drawn
+        if figure.svg is not None
+    ]
 
 
 def inline_svg(path: Path, name: str) -> Markup:

@@ -42,14 +42,14 @@ def paired(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any]
 
     Shared: trial, stratum, and `keys`. A role that is neither in nor out takes no part.
     """
-    found: dict[tuple[Any, ...], dict[tuple[str, str], Mapping[str, Any]]] = {}
+    measurements: dict[tuple[Any, ...], dict[tuple[str, str], Mapping[str, Any]]] = {}
     for row in records_of(rows[rows["role"].isin([*IN, *OUT])]):
         canary = row["role"].startswith("canary")
         stratum = f"canaries@{int(row['copies'])}" if canary else "records"
         key = (row["trial"], stratum, *(None if missing(row[name]) else row[name] for name in keys))
-        found.setdefault(key, {})[row["model"], "in" if row["role"] in IN else "out"] = row
+        measurements.setdefault(key, {})[row["model"], "in" if row["role"] in IN else "out"] = row
     names = ("trial", "stratum", *keys)
-    return [(dict(zip(names, key, strict=True)), cells) for key, cells in found.items()]
+    return [(dict(zip(names, key, strict=True)), cells) for key, cells in measurements.items()]
 
 
 # --- sentences --------------------------------------------------------------------------------------------------
@@ -74,8 +74,8 @@ def rate_sentences(tables: "Tables") -> list[str]:
             f"{percent(row['high'], 0)} of the members possible."
         ]
     label = labels_of(tables).get(head["trial"], head["trial"])
-    told = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
-    return [f"{told}; {_controls(cells)}."]
+    sentence = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
+    return [f"{sentence}; {_controls(cells)}."]
 
 
 def draw_sentences(tables: "Tables") -> list[str]:
@@ -127,12 +127,12 @@ def _within(tables: "Tables", first: Mapping[str, Any]) -> list[str]:
 
 def _top(rows: pd.DataFrame) -> tuple[dict[str, Any], Cells, int] | None:
     """The measurement with the highest rate of the tuned model on what is in, and of how many trials."""
-    found = [(head, cells) for head, cells in paired(rows, ("prefix", "temperature", "metric", "threshold", "chance"))]
-    found = [(head, cells) for head, cells in found if ("tuned", "in") in cells]
-    if not found:
+    keys = ("prefix", "temperature", "metric", "threshold", "chance")
+    measurements = [(head, cells) for head, cells in paired(rows, keys) if ("tuned", "in") in cells]
+    if not measurements:
         return None
-    head, cells = max(found, key=lambda one: one[1]["tuned", "in"]["rate"])
-    return head, cells, len({head["trial"] for head, _ in found})
+    head, cells = max(measurements, key=lambda measurement: measurement[1]["tuned", "in"]["rate"])
+    return head, cells, len({head["trial"] for head, _ in measurements})
 
 
 def _hits(row: Mapping[str, Any], level: float) -> str:
@@ -142,8 +142,8 @@ def _hits(row: Mapping[str, Any], level: float) -> str:
 
 def _controls(cells: Cells) -> str:
     names = {("base", "in"): "under the base model", ("tuned", "out"): "of non-members"}
-    told = [f"{_of(cells[side])} {words}" for side, words in names.items() if side in cells]
-    return listing(told) if told else "no control was prompted"
+    controls = [f"{_of(cells[side])} {words}" for side, words in names.items() if side in cells]
+    return listing(controls) if controls else "no control was prompted"
 
 
 def _of(row: Mapping[str, Any]) -> str:
@@ -181,19 +181,21 @@ def open_rates_grid(tables: "Tables", canaries: bool) -> Grid:
 def all_rates_grid(tables: "Tables") -> Grid:
     """Every metric at every threshold and temperature."""
     caption = "Records that come back, by every metric, threshold and temperature"
-    found = [_rates_grid(tables, tables.extraction_rates, canaries, caption) for canaries in (False, True)]
-    rows = [*found[0].rows, *found[1].rows]
-    return capped(Grid(caption, found[0].headers, rows, 3, found[0].note), "extraction_rates")
+    of_records, of_canaries = (
+        _rates_grid(tables, tables.extraction_rates, canaries, caption) for canaries in (False, True)
+    )
+    rows = [*of_records.rows, *of_canaries.rows]
+    return capped(Grid(caption, of_records.headers, rows, 3, of_records.note), "extraction_rates")
 
 
 def _rates_grid(tables: "Tables", rows: pd.DataFrame, canaries: bool, caption: str) -> Grid:
     labels, body = labels_of(tables), []
-    found = paired(rows, ("metric", "threshold", "temperature", "prefix", "chance"))
-    found = [(head, cells) for head, cells in found if is_canary(head["stratum"]) == canaries]
+    measurements = paired(rows, ("metric", "threshold", "temperature", "prefix", "chance"))
+    measurements = [(head, cells) for head, cells in measurements if is_canary(head["stratum"]) == canaries]
     chances = rows["chance"].nunique()
     several, order = rows["prefix"].nunique() > 1, {trial: i for i, trial in enumerate(labels)}
-    found.sort(key=lambda one: (order.get(one[0]["trial"], len(order)), _copies(one[0]["stratum"])))
-    for head, cells in found:
+    measurements.sort(key=lambda pair: (order.get(pair[0]["trial"], len(order)), _copies(pair[0]["stratum"])))
+    for head, cells in measurements:
         words = [labels.get(head["trial"], head["trial"]), kind_words(head["stratum"]), _criterion(head)]
         words[2] += f", prefix {head['prefix']:g}" * several
         words[2] += f" with chance {rate(head['chance'])}" if head["chance"] is not None and chances > 1 else ""
@@ -261,8 +263,8 @@ def _medians(rows: pd.DataFrame) -> pd.DataFrame:
     known = rows[rows["draws_for_chance"].notna()]
     grouped = known.groupby(keys, sort=False)["draws_for_chance"]
     # The lower of the two middle values: a mean of 10³ and 10³⁰ would be no number of draws that anything takes.
-    found = grouped.quantile(0.5, interpolation="lower").rename("median").to_frame()
-    return found.assign(least=grouped.min(), records=grouped.size()).reset_index()
+    medians = grouped.quantile(0.5, interpolation="lower").rename("median").to_frame()
+    return medians.assign(least=grouped.min(), records=grouped.size()).reset_index()
 
 
 def _coldest(rows: pd.DataFrame) -> pd.DataFrame:

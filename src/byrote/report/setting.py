@@ -62,7 +62,7 @@ def _flat(name: str, value: Any) -> list[tuple[str, str]]:
 
 def seed_words(study: Study, seeds: Sequence[Any]) -> str:
     """Which seeds fixed what."""
-    told = f"Study seed {study.seed}"
+    text = f"Study seed {study.seed}"
     if len(seeds):
-        told += f"; seeds of the trials (initialisation, order, dropout): {listing([str(seed) for seed in seeds])}"
-    return f"{told}; seed of prompts and sampling: {study.extraction.seed}."
+        text += f"; seeds of the trials (initialisation, order, dropout): {listing([str(seed) for seed in seeds])}"
+    return f"{text}; seed of prompts and sampling: {study.extraction.seed}."

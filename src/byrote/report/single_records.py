@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_OPEN = 15
 MIXED = "in several ways"
-ONE = {"member": "member", "canary_in": "planted canary"}
+ROLES = {"member": "member", "canary_in": "planted canary"}
 
 
 # --- sentences --------------------------------------------------------------------------------------------------
@@ -27,22 +27,22 @@ def exposed_sentences(tables: "Tables") -> list[str]:
     if rows.empty:
         return []
     trials, attacks = rows["trial"].nunique(), _attacks(tables)
-    told = [
+    sentences = [
         "A record is exposed as far as attacks place it above records that the model never saw. Of each trial the "
         f"{int(rows.groupby('trial').size().max())} most exposed members and planted canaries are kept, by the mean "
         f"over {count(attacks, 'attack')}."
     ]
     first = records_of(rows.sort_values("percentile", ascending=False, kind="stable"))[0]
     label = labels_of(tables).get(first["trial"], first["trial"])
-    told.append(
+    sentences.append(
         f"The most exposed of all is {first['record']}, after {label}: {percent(first['percentile'])} of non-members "
         f"lie below it on average{_agree(first, attacks)}."
     )
     if trials > 1:
         always = int((rows.groupby("record")["trial"].nunique() == trials).sum())
-        told.append(f"{count(always, 'record')} {_stand(always)} on the list of every one of {trials} trials.")
-    told.append("The head of any list is there by luck too: measured again, it would tend to look less exposed.")
-    return told
+        sentences.append(f"{count(always, 'record')} {_stand(always)} on the list of every one of {trials} trials.")
+    sentences.append("The head of any list is there by luck too: measured again, it would tend to look less exposed.")
+    return sentences
 
 
 def _stand(amount: int) -> str:
@@ -81,13 +81,13 @@ def counterfactual_sentences(tables: "Tables") -> list[str]:
     if known.empty:
         return ["Counterfactual memorization is known of no canary: each was in, or out of, every trial."]
     above = int((known["memorization"] > 0).sum())
-    told = [
+    sentences = [
         "Trials of one configuration drew their canaries by a coin, so each canary can be compared with and without "
         f"itself in training: its log-probability a token rises by {number(known['memorization'].mean())} nats on "
         f"average ({spread(known['memorization'])}), and in {above} of {plain(len(known))} it rises at all."
     ]
     missed = len(rows) - len(known)
-    return told + ([f"Of {count(missed, 'canary', 'canaries')} no difference is known."] if missed else [])
+    return sentences + ([f"Of {count(missed, 'canary', 'canaries')} no difference is known."] if missed else [])
 
 
 # --- tables -----------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def exposed_grid(tables: "Tables") -> Grid:
 
 def _record(name: str, part: pd.DataFrame) -> list[str]:
     strongest = part["strongest_attack"].value_counts().index
-    roles = list(dict.fromkeys(ONE.get(str(role), str(role)) for role in part["role"]))
+    roles = list(dict.fromkeys(ROLES.get(str(role), str(role)) for role in part["role"]))
     return [
         *(name, roles[0] if len(roles) == 1 else MIXED, str(strongest[0]), spread(part["copies"], 0)),
         *(plain(part["trial"].nunique()), plain(part["exposed_rank"].min()), percent(part["percentile"].mean())),
@@ -133,7 +133,7 @@ def lists_grid(tables: "Tables") -> Grid:
             *(
                 labels.get(row["trial"], row["trial"]),
                 row["record"],
-                ONE.get(row["role"], row["role"]),
+                ROLES.get(row["role"], row["role"]),
             ),
             *(text_or_dash(row["strongest_attack"]), plain(row["exposed_rank"]), plain(row["copies"])),
             *(percent(row["percentile"]), plain(row["attacks_above"]), number(row["seeds_sd"], 3)),
@@ -150,12 +150,12 @@ def lists_grid(tables: "Tables") -> Grid:
 def agreement_grid(tables: "Tables") -> Grid:
     """How far two attacks order members alike, over the trials."""
     body = []
-    for (one, other), part in tables.agreement.groupby(["attack_a", "attack_b"], sort=False):
+    for (first, second), part in tables.agreement.groupby(["attack_a", "attack_b"], sort=False):
         rho, overlap = part["spearman"].dropna(), part["jaccard_top"].dropna()
         notes = [note for note in dict.fromkeys(part["note"].dropna()) if note]
         body.append(
             [
-                *(str(one), str(other), number(rho.mean()), spread(rho), number(overlap.mean()), plain(len(part))),
+                *(str(first), str(second), number(rho.mean()), spread(rho), number(overlap.mean()), plain(len(part))),
                 text_or_dash("; ".join(notes)),
             ]
         )

@@ -120,15 +120,15 @@ def _above(row: Mapping[str, Any]) -> str:
 
 
 def _why_missing(tables: "Tables") -> str:
-    told = []
+    notes = []
     for what, column, value in (("No control", "control", "auc_control"), ("No interval", "interval", "auc_low")):
         rows = tables.membership[tables.membership[value].isna() & tables.membership[column].notna()]
         reasons = {
             str(why).removeprefix("none: "): [str(name) for name in part["attack"]]
             for why, part in rows.groupby(column, sort=False)
         }
-        told.append(reasons_note(what, reasons))
-    return " ".join(filter(None, told))
+        notes.append(reasons_note(what, reasons))
+    return " ".join(filter(None, notes))
 
 
 def intervals_grid(tables: "Tables") -> Grid:
