@@ -46,13 +46,14 @@ def _changed(study: Study, changes: Mapping[str, Any]) -> Study:
     for name in changes:
         if name not in own:
             raise StudyError(
-                f"--{name} is no setting of a report; change it with `byrote run`. A report takes --{', --'.join(own)}"
+                f"--{name} is not a setting of the report; change it with `byrote run`. The report takes "
+                f"--{', --'.join(own)}"
             )
     return load_study(dump_study(study), changes) if changes else study
 
 
 def _last_created(run: Run, plan: dict) -> str:
-    """When the newest stage was finished, so that the same results give the same report."""
+    """When the newest stage finished, so that the same results give the same report."""
     stages = [row.get(name) for row in (plan["base"], *plan["trials"], *plan["nulls"]) for name in STAGES]
     return max(
         (run.manifest(stage)["created"] for stage in stages if stage and run.has(stage)), default="nothing done yet"

@@ -33,7 +33,7 @@ def planted(extraction: pd.DataFrame) -> pd.DataFrame:
 
 
 def linear_fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float] | None:
-    """Slope, intercept and R² of y on x, both (P,), by least squares; None of under three points or without spread."""
+    """Slope, intercept and R² of y on x, both (P,), by least squares; None for under three points or no spread."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     slope, intercept = np.polyfit(x, y, 1)

@@ -1,7 +1,7 @@
 """What was found, in sentences: pure functions from tables to lists of sentences.
 
-A sentence says no more than its data bear: an interval stands beside every AUC that has one, a maximum is called a
-maximum, one seed a configuration compares trained models, and what has no control is said to have none.
+A sentence claims no more than its data support: every AUC that has an interval is given with it, a maximum is called a
+maximum, one seed per configuration compares trained models, and what has no control is said to have none.
 """
 
 import math
@@ -59,12 +59,15 @@ def strongest_sentences(tables: "Tables", primary: str) -> list[str]:
     head = "The AUC" if len(rows) == 1 else "The largest AUC"
     sentences = [
         f"{head} of the primary attack ({primary}) is {value}, of {label}: shown one member and one non-member, the "
-        f"attack names the member {number(100 * top['auc'], 0)} times in 100, where guessing does 50 times."
+        f"attack names the member {number(100 * top['auc'], 0)} times in 100, where guessing would do so 50 times."
     ]
     if len(rows) > 1:
-        sentences.append(f"It is the largest of {len(rows)} trials, so a repetition would tend to give less.")
+        sentences.append(f"It is the largest of {len(rows)} trials, so it would tend to be lower if measured again.")
     if top["trial"] in set(trials_of(tables, "collapsed")["trial"]):
-        return [*sentences, "That trial collapsed, so this AUC is a broken model's and says nothing of its settings."]
+        return [
+            *sentences,
+            "That trial collapsed, so this AUC is a broken model's and says nothing about its settings.",
+        ]
     return sentences + _beside_guessing(top)
 
 
@@ -79,9 +82,9 @@ def any_attack_sentences(tables: "Tables", primary: str) -> list[str]:
         value = with_interval(top["auc"], top["simultaneous_low"], top["simultaneous_high"], tables.level)
         attacks, label = outsiders["attack"].nunique(), labels_of(tables).get(top["trial"])
         sentences.append(
-            f"Of all {attacks} attacks the strongest, {top['attack']}, reaches {value} after {label}; it was found "
-            "by looking at all of them, which flatters it. Its interval is so wide that those of all attacks on the "
-            "trial hold together."
+            f"Of all {attacks} attacks the strongest, {top['attack']}, reaches {value} after {label}; it was picked "
+            "by looking at all of them, which flatters it. Its interval is widened so that those of all attacks on "
+            "the trial hold together."
         )
     if len(auditor):
         sentences.append(
@@ -95,9 +98,11 @@ def _beside_guessing(top: pd.Series) -> list[str]:
     if math.isnan(top["auc_low"]) or math.isnan(top["auc_high"]):
         return ["Without an interval, it cannot be told from guessing."]
     if top["auc_low"] <= 0.5 <= top["auc_high"]:
-        return ["Its interval holds 0.5: this sample does not tell it from guessing."]
+        return ["Its interval contains 0.5: this sample does not tell it from guessing."]
     if top["auc_high"] < 0.5:
-        return ["It lies below 0.5: the attack ranks non-members first, which points at a difference of the splits."]
+        return [
+            "It lies below 0.5: the attack ranks non-members first, which points to a difference between the splits."
+        ]
     return []
 
 
@@ -140,8 +145,8 @@ def operating_sentences(tables: "Tables", primary: str) -> list[str]:
         by_trial = " (lowest and highest trial)" if len(part) > 1 else ""
         span = _tpr_interval(part.iloc[0]) if len(part) == 1 else ""
         sentences.append(
-            f"With a threshold fixed beforehand on calibration records for at most {rate(target)} of false "
-            f"positives, the attack names {_shares(part['tpr'])} of the members{span} and "
+            "With a threshold fixed beforehand on calibration records for a false-positive rate of at most "
+            f"{rate(target)}, the attack flags {_shares(part['tpr'])} of the members{span} and "
             f"{_shares(part['realised_fpr'])} of the non-members{by_trial}."
         )
         sentences += _published(published[published["target_fpr"] == target], part["target_fpr"].iloc[0])
@@ -160,8 +165,8 @@ def _published(rows: pd.DataFrame, target: float) -> list[str]:
     if known.empty:
         return []
     return [
-        f"Published figures take the largest share at a false-positive rate of at most {rate(target)} on the evaluated "
-        f"records themselves, which flatters: that would be {_shares(known)}."
+        f"Published figures take the largest share at a false-positive rate of at most {rate(target)} on the "
+        f"evaluated records themselves, which flatters the attack: here that would be {_shares(known)}."
     ]
 
 
@@ -185,14 +190,14 @@ def utility_sentences(tables: "Tables") -> list[str]:
     sentences += overfitted_sentences(tables)
     if len(rows) > 1:
         sentences.append(
-            "Trials that differ in this perplexity also differ in how far they were trained, and a comparison of their "
-            "leakage is confounded by that."
+            "Trials that differ in this perplexity also differ in how far they were trained, which confounds any "
+            "comparison of their leakage."
         )
     return sentences
 
 
 def summary_sentences(tables: "Tables", primary: str, many: bool = False) -> list[str]:
-    """Paragraphs, what matters most first: the largest leak, its controls, what is given back, canaries, matrices.
+    """Paragraphs, what matters most first: the largest leak, its controls, what comes back, canaries, matrices.
 
     many: whether the study plants canaries of many numbers of copies.
     """
@@ -217,7 +222,7 @@ def missing_sentences(tables: "Tables", undrawn: int, failures: int) -> list[str
     sentences = []
     if refused:
         points = count(int(refused), "operating point")
-        sentences.append(f"{points} {_were(refused)} refused, because the records are too few to resolve the rate.")
+        sentences.append(f"{points} {_were(refused)} refused, because there are too few records to resolve the rate.")
     if uncontrolled:
         sentences.append(f"No control exists for {listing(uncontrolled)}.")
     if (left_out > 0).any():
@@ -251,14 +256,16 @@ def seconds_worked(spans: Sequence[tuple[str, str]]) -> float:
 
 
 def machine_sentences(tables: "Tables", remarks: int) -> list[str]:
-    """Time spent, on what, and how many things the corpus was found to have."""
+    """Time spent, on what, and how many remarks reading the corpus led to."""
     sentences = []
     spans = tables.timings[["began", "finished"]].dropna()
     if len(spans):
         devices = sorted(set(tables.timings["device"].dropna()))
         where = f", on {listing(devices)}" if devices else ""
         worked = seconds_worked(list(spans.itertuples(index=False, name=None)))
-        sentences.append(f"The stored stages took {duration(worked)}{where}; stages side by side count once.")
+        sentences.append(
+            f"The stored stages took {duration(worked)}{where}; stages that ran side by side are counted once."
+        )
     else:
         sentences.append("No timings are stored.")
     sentences.append(f"Reading and checking the corpus gave {count(remarks, 'remark')}.")

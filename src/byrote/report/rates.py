@@ -1,7 +1,7 @@
 """How many records come back, and in how many draws: rates with intervals, tuned beside base, in beside out.
 
 `in`: members, or canaries that were planted · `out`: non-members, or canaries left out. The model never saw what is
-out, so a rate there is what records of this kind give without having been learned.
+out, so a rate there is what records of this kind show without having been learned.
 """
 
 import math
@@ -56,7 +56,7 @@ def paired(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any]
 
 
 def rate_sentences(tables: "Tables") -> list[str]:
-    """The trial that gives back most members, by the longest common run, with base model and non-members beside."""
+    """The trial that reproduces the most members, by the longest common run, with base model and non-members beside."""
     rows = tables.extraction_rates
     rows = rows[(rows["metric"] == "ngram_share") & rows["rate"].notna()]
     rows = _coldest(rows[rows["role"].isin(["member", "nonmember"])])
@@ -70,8 +70,8 @@ def rate_sentences(tables: "Tables") -> list[str]:
     if not row["hits"]:
         nobody = f"none of {trials} tuned models writes" if trials > 1 else "the tuned model never writes"
         return [
-            f"{asked}{nobody} {least} for a member (0 of {plain(row['of'])} prompted); that still leaves up to "
-            f"{percent(row['high'], 0)} of the members possible."
+            f"{asked}{nobody} {least} for a member (0 of {plain(row['of'])} prompted); that is still compatible with "
+            f"up to {percent(row['high'], 0)} of the members."
         ]
     label = labels_of(tables).get(head["trial"], head["trial"])
     sentence = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
@@ -79,7 +79,7 @@ def rate_sentences(tables: "Tables") -> list[str]:
 
 
 def draw_sentences(tables: "Tables") -> list[str]:
-    """In how many draws suffixes come, by probability: the trial that needs fewest for half of its members."""
+    """How many draws suffixes take, by probability: the trial that needs the fewest for half of its members."""
     medians = _medians(tables.draws)
     members = medians[(medians["role"] == "member") & (medians["model"] == "tuned")]
     members = members[members["temperature"] == _plainest(members["temperature"])]
@@ -102,9 +102,9 @@ def draw_sentences(tables: "Tables") -> list[str]:
     fewest = f", the fewest of {trials} trials" if trials > 1 else ""
     beside = f" ({'; '.join(others)})" if others else ""
     return [
-        f"Without sampling, from the probability of each true suffix at temperature {first['temperature']:g}: after "
-        f"{label} it takes about {draws(first['median'])} draws until half of the members' suffixes have come with "
-        f"chance {rate(first['chance'])}{fewest}{beside}.",
+        f"From the probability of each true suffix at temperature {first['temperature']:g}, without sampling: after "
+        f"{label} it takes about {draws(first['median'])} draws until half of the members' suffixes have appeared "
+        f"with a chance of {rate(first['chance'])}{fewest}{beside}.",
         *_within(tables, first),
     ]
 
@@ -120,8 +120,8 @@ def _within(tables: "Tables", first: Mapping[str, Any]) -> list[str]:
     head, cells, trials = top
     label, row = labels_of(tables).get(head["trial"], head["trial"]), cells["tuned", "in"]
     return [
-        f"Within {count_draws(row['threshold'])}, {_hits(row, tables.level)} members' suffixes come after {label}"
-        f"{_most(trials)}; {_controls(cells)}."
+        f"Within {count_draws(row['threshold'])}, {_hits(row, tables.level)} suffixes of members appear after "
+        f"{label}{_most(trials)}; {_controls(cells)}."
     ]
 
 
@@ -141,7 +141,7 @@ def _hits(row: Mapping[str, Any], level: float) -> str:
 
 
 def _controls(cells: Cells) -> str:
-    names = {("base", "in"): "under the base model", ("tuned", "out"): "of non-members"}
+    names = {("base", "in"): "under the base model", ("tuned", "out"): "non-members"}
     controls = [f"{_of(cells[side])} {words}" for side, words in names.items() if side in cells]
     return listing(controls) if controls else "no control was prompted"
 
@@ -158,7 +158,7 @@ def _most(trials: int) -> str:
 
 
 def open_rates_grid(tables: "Tables", canaries: bool) -> Grid:
-    """The rates to read first: the lowest and the highest bar, at the coldest temperature, and the most draws.
+    """The rates to read first: the lowest and the highest threshold, at the coldest temperature, and the most draws.
 
     canaries: of canaries, else of records.
     """
@@ -240,7 +240,7 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 
 
 def draws_grid(tables: "Tables") -> Grid:
-    """Half of the suffixes come within so many draws; and the one that comes first."""
+    """In how many draws half of the suffixes appear, and in how many the first of them."""
     labels, medians = labels_of(tables), _medians(tables.draws)
     body = []
     for head, cells in paired(medians, ("temperature", "prefix", "chance")):
@@ -252,17 +252,18 @@ def draws_grid(tables: "Tables") -> Grid:
         body.append([*words, *medians_of, *least])
     headers = ["trial", "records", "temperature", "chance", "suffixes", *SIDE_HEADERS, "first, in", "first, out"]
     note = (
-        "Median over suffixes of the draws that it takes to see exactly the true suffix with this chance, from its "
-        "probability, without sampling; first: the least of them. Top-k and top-p are the study's."
+        "Median over suffixes of the number of draws needed to see exactly the true suffix with this chance, "
+        "computed from its probability without sampling. First: the suffix that needs the fewest. Top-k and top-p "
+        "are those of the study."
     )
-    return capped(Grid("Draws until half of the suffixes have come", headers, body, 2, note), "draws")
+    return capped(Grid("Draws until half of the suffixes have appeared", headers, body, 2, note), "draws")
 
 
 def _medians(rows: pd.DataFrame) -> pd.DataFrame:
     keys = ["trial", "model", "role", "copies", "prefix", "temperature", "chance"]
     known = rows[rows["draws_for_chance"].notna()]
     grouped = known.groupby(keys, sort=False)["draws_for_chance"]
-    # The lower of the two middle values: a mean of 10³ and 10³⁰ would be no number of draws that anything takes.
+    # The lower of the two middle values: a mean of 10³ and 10³⁰ would be a number of draws that no suffix takes.
     medians = grouped.quantile(0.5, interpolation="lower").rename("median").to_frame()
     return medians.assign(least=grouped.min(), records=grouped.size()).reset_index()
 

@@ -201,5 +201,5 @@ def _machine(
         "Data and machine",
         joined([*machine_sentences(tables, len(findings)), seeds]),
         grids=filled(tabulate.timings_grid(tables), packages),
-        lists=[("What reading the corpus brought up", remarks)] if remarks else [],
+        lists=[("Remarks from reading the corpus", remarks)] if remarks else [],
     )

@@ -34,10 +34,11 @@ def _canaries(plan: Canaries) -> str:
     if isinstance(plan, NoCanaries):
         return "No canary was planted."
     if isinstance(plan, SingleCanary):
-        return "In each trial one record, the canary, overwrote others as often as its copies say."
+        return "In each trial one record, the canary, overwrote as many others as it has copies."
     copies = listing([str(c) for c in sorted(set(plan.copies))], "or")
     share = percent(plan.inclusion, 0)
-    return f"{count(plan.count, 'canary', 'canaries')} of {copies} copies took part, each planted with chance {share}."
+    canaries = count(plan.count, "canary", "canaries")
+    return f"{canaries} of {copies} copies took part, each planted with probability {share}."
 
 
 def setting_grid(study: Study) -> Grid:

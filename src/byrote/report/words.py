@@ -70,7 +70,7 @@ def at_level(level: float) -> str:
 
 
 def with_interval(value: Any, low: Any, high: Any, level: float, digits: int = 2) -> str:
-    """`0.80 (95% interval 0.79 to 0.81)`, or the number alone, and says so."""
+    """`0.80 (95% interval 0.79 to 0.81)`, or the number alone, saying that it has no interval."""
     if missing(low) or missing(high):
         return f"{number(value, digits)} (no interval)"
     return f"{number(value, digits)} ({at_level(level)} {interval(low, high, digits)})"
