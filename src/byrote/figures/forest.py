@@ -1,4 +1,4 @@
-"""Every attack of each trial with an interval over all attacks, its control and the blind baseline; a panel a trial."""
+"""Every attack of each trial with an interval over all attacks, its control and the blind baseline: a panel each."""
 
 from typing import TYPE_CHECKING
 

@@ -183,7 +183,8 @@ def _warning(
         "or split the corpus anew."
     )
     if kind == "blind":
-        return f"On {where} ({whose}), a classifier that never saw a model reaches AUC {values} where 0.5 is expected. {end}"
+        blind = f"a classifier that never saw a model reaches AUC {values} where 0.5 is expected"
+        return f"On {where} ({whose}), {blind}. {end}"
     attacks, end = listing(list(dict.fromkeys(row["attack"] for row in bad))), end if alarmed else readings(alarmed)
     name = "the base model" if kind == "base model" else "the null trial, which never saw the members,"
     return (

@@ -87,7 +87,7 @@ def counterfactual_sentences(tables: "Tables") -> list[str]:
         "Trials of one configuration drew their canaries by a coin, so trials that had a canary can be compared with "
         "those that did not: where it was trained on, its log-probability per token is higher by "
         f"{number(known['memorization'].mean())} nats on average ({spread(known['memorization'])}), and it is higher "
-        f"at all for {above} of {plain(len(known))}."
+        f"for {above} of {count(len(known), 'canary', 'canaries')}."
     ]
     missed = len(rows) - len(known)
     return sentences + ([f"For {count(missed, 'canary', 'canaries')} no difference is known."] if missed else [])
