@@ -60,7 +60,7 @@ def test_plan_says_what_to_expect_and_trains_nothing(
     assert shown.count("seed 13") == 6
     assert "GiB of memory" in shown
     assert "records (" in shown
-    assert "told from chance at level 5% with power 80%" in shown
+    assert "detectable at level 5% with power 80%" in shown
     assert not (tmp_path / "runs").exists()
 
 
@@ -381,7 +381,7 @@ def test_report_settings_hold_for_one_report(finished_run: Path, capsys: pytest.
     for words, said in (
         (["--report.include_text", "perhaps"], "report.include_text"),
         (["--report.include_txt", "true"], "did you mean 'report.include_text'"),
-        (["--training.epochs", "1"], "--training.epochs is no setting of a report"),
+        (["--training.epochs", "1"], "--training.epochs is not a setting of the report"),
         (["--report.compare_to", "table-9"], "table-9"),
     ):
         assert byrote("report", finished_run, *words) == 2

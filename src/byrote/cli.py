@@ -28,8 +28,8 @@ app = App(
     version=__version__,
     version_flags=["--version"],
 )
-app.register_install_completion_command(help="Have the shell complete the verbs and options of byrote.")
-# Where nobody's window says how wide it is, lines are kept whole for files and pipes.
+app.register_install_completion_command(help="Install shell completion of byrote's commands and options.")
+# A file or a pipe has no width: its lines are kept whole.
 out_console = Console(width=None if sys.stdout.isatty() else 140)
 err_console = Console(stderr=True, soft_wrap=True)
 
@@ -37,7 +37,7 @@ err_console = Console(stderr=True, soft_wrap=True)
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
     """Entry point; `tokens` are the words after `byrote`, else those of the command line.
 
-    Exit status: 0 done, 1 some trials failed, 2 something to put right, 130 interrupted.
+    Exit status: 0 done, 1 some trials failed, 2 something to correct, 130 interrupted.
     """
     try:
         sys.exit(app(tokens, exit_on_error=False, result_action="return_value") or 0)
@@ -50,13 +50,13 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(141)
     except KeyboardInterrupt:
-        err_console.print("interrupted; the same command goes on from the last finished stage or checkpoint")
+        err_console.print("interrupted; the same command continues from the last finished stage or checkpoint")
         sys.exit(130)
 
 
 Options = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
-Quiet = Annotated[bool, Parameter(negative="", help="Print results and errors alone, no progress.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs, and no table.")]
+Quiet = Annotated[bool, Parameter(negative="", help="Print only results and errors, no progress.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs, instead of tables.")]
 
 
 @app.command
@@ -80,11 +80,12 @@ def run(
     study
         A path, or the name of a study that comes with byrote (`byrote studies`).
     out
-        The run folder; runs/NAME unless told.
+        The run folder; runs/NAME by default.
     workers
-        Trials side by side, each with its share of the cores; one a core unless told (machine.workers).
+        How many trials run side by side, each with its share of the cores; one per core by default
+        (machine.workers).
     replace
-        Take a run folder whose study planned other trials, or was on another corpus or model.
+        Reuse a run folder whose study planned other trials, or used another corpus or model.
     """
     overrides = parse_overrides(options)
     if workers is not None:
@@ -93,7 +94,7 @@ def run(
     listener.say("checking the study and reading its records")
     from byrote.running.checks import check_study
 
-    checked = check_study(resolved)  # before torch is imported, so that mistakes are told at once
+    checked = check_study(resolved)  # before torch is imported, so that mistakes are reported at once
     listener.say("loading torch")
     from byrote.running import pipeline
 
@@ -119,30 +120,31 @@ def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
     from byrote.running.forecast import CORRELATION, ICC, forecast
     from byrote.running.planning import prepare
 
-    found = forecast(prepare(checked, listener), listener=listener)
+    expected = forecast(prepare(checked, listener), listener=listener)
     if as_json:
-        _print_json(asdict(found))
+        _print_json(asdict(expected))
         return
     table = Table("trial", "records", "tokens", "steps", "time", box=None)
-    for work in found.work:
+    for work in expected.work:
         row = (f"{work.training_records}", f"{work.tokens:,}", f"{work.steps}", duration(work.seconds))
         table.add_row(work.label, *row)
     out_console.print(table)
     out_console.print(
-        f"in all about {duration(found.seconds)} in {found.precision.format} at {found.flops / 1e9:.0f} GFLOP/s, "
-        f"{_workers(found.workers, found.threads)}, {found.memory / 2**30:.1f} GiB of memory, "
-        f"{found.disk / 2**20:.0f} MiB of disk",
+        f"in all about {duration(expected.seconds)} in {expected.precision.format} "
+        f"at {expected.flops / 1e9:.0f} GFLOP/s, "
+        f"{_workers(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
+        f"{expected.disk / 2**20:.0f} MiB of disk",
         highlight=False,
     )
-    out_console.print(f"precision {found.precision}", markup=False, highlight=False)
+    out_console.print(f"precision {expected.precision}", markup=False, highlight=False)
     table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)
-    for power in found.power:
+    for power in expected.power:
         rates = [f"{'none' if isinstance(tpr, str) else _number(tpr)} at {rate:g}" for rate, tpr in power.tpr]
         sides = f"{power.stratum} ({power.members}/{power.nonmembers})"
         table.add_row(sides, *map(_number, (power.auc, power.auc_by_document, power.difference)), "; ".join(rates))
     out_console.print(table)
     out_console.print(
-        f"told from chance at level 5% with power 80%; by document: records of one document correlate at {ICC:g}; "
+        f"detectable at level 5% with power 80%; by document: where records of one document correlate at {ICC:g}; "
         f"difference: between two trials near AUC 0.7 whose scores correlate at {CORRELATION:g}; none: too few "
         "non-members for so low a false-positive rate",
         highlight=False,
@@ -165,8 +167,8 @@ def status(run_folder: Path, /, *, as_json: Json = False) -> None:
     if as_json:
         rows = [{"trial": label, **stages} for label, stages in states.items()]
         no_longer_planned = [asdict(leftover) for leftover in leftovers(store)]
-        told = {"trials": rows, "failures": store.failures(), "no_longer_planned": no_longer_planned}
-        _print_json({"run": str(run_folder), **told})
+        details = {"trials": rows, "failures": store.failures(), "no_longer_planned": no_longer_planned}
+        _print_json({"run": str(run_folder), **details})
         return
     table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
     for label, stages in states.items():
@@ -236,7 +238,7 @@ app.command(studies)
 @studies.default
 @studies.command(name="list")
 def list_studies(*, as_json: Json = False) -> None:
-    """List the studies with a line on each."""
+    """List the studies, with a line about each."""
     about = {name: first_comment(path) for name, path in packaged_studies().items()}
     if as_json:
         _print_json([{"study": name, "about": line} for name, line in about.items()])
@@ -245,7 +247,10 @@ def list_studies(*, as_json: Json = False) -> None:
     for row in about.items():
         table.add_row(*row)
     out_console.print(table)
-    out_console.print("byrote run NAME runs one, studies show NAME prints it, studies copy NAME makes a file to edit")
+    out_console.print(
+        "`byrote run NAME` runs one, `byrote studies show NAME` prints it, "
+        "`byrote studies copy NAME` makes a file to edit"
+    )
 
 
 @studies.command
@@ -261,12 +266,12 @@ def copy(name: str, /, *, to: Path | None = None) -> None:
     Parameters
     ----------
     to
-        The new file; NAME.yaml here unless told.
+        The new file; NAME.yaml in the current folder by default.
     """
     source = study_path(name)
     target = to or Path(f"{source.stem}.yaml")
     if target.exists():
-        raise StudyError(f"{target} exists; name another file with --to")
+        raise StudyError(f"{target} already exists; name another file with --to")
     try:
         shutil.copyfile(source, target)
     except OSError as error:
@@ -310,7 +315,7 @@ def _listener(quiet: bool = False) -> Listener:
 
 
 def _print_json(value: Any) -> None:
-    """The one thing on standard output; a number that is missing is null."""
+    """Print JSON, alone on standard output; a missing number is null."""
     print(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False))
 
 
@@ -351,7 +356,7 @@ _AUC = (
 
 
 def _auc_rows(run_folder: Path, primary: str) -> list[dict[str, Any]]:
-    """Of each trial and stratum the primary attack and the outsider's of the highest AUC."""
+    """For each trial and stratum: the primary attack, and the outsider's attack with the highest AUC."""
     import pandas as pd
 
     tables = {n: pd.read_parquet(run_folder / "tables" / f"{n}.parquet") for n in ("trials", "membership")}
@@ -373,7 +378,7 @@ def _auc_rows(run_folder: Path, primary: str) -> list[dict[str, Any]]:
 
 def _own_interval(row: Mapping[Any, Any], primary: str) -> dict[str, float]:
     """The interval of a row that is shown: an attack picked by its result has one that holds for all attacks together;
-    the primary one was fixed beforehand."""
+    the primary attack was fixed beforehand."""
     kind = "auc" if row["attack"] == primary else "simultaneous"
     return {"auc_low": row[f"{kind}_low"], "auc_high": row[f"{kind}_high"]}
 
@@ -398,7 +403,7 @@ def _mebibytes(size: int) -> str:
 
 
 def _control(row: Mapping[str, Any]) -> str:
-    """The control's AUC, and whether it is no likeness of the trial."""
+    """The control's AUC, and whether it is unmatched."""
     unmatched = row["control_matched"] is not None and not row["control_matched"]
     return _number(row["auc_control"]) + (" unmatched" if unmatched else "")
 

@@ -1,4 +1,4 @@
-"""What this machine has and what is missing. Looks, installs nothing, asks no network."""
+"""What this machine has and what is missing. It only looks: nothing is installed, and no network is used."""
 
 import importlib.metadata
 import os
@@ -64,15 +64,15 @@ def _torch() -> Iterator[Check]:
 
 
 def _precision() -> Check:
-    """The number format of `model.precision: auto`, measured where byrote's cache does not know it."""
+    """The number format of `model.precision: auto`, measured where byrote's cache does not hold it."""
     from byrote import lm
 
     what, device = "number format", lm.pick_device("auto")
     try:
         chosen = lm.choose_precision("auto", device, lambda: lm.product_rates(lm.DEFAULT_WIDTHS, lm.cores()))
     except ModelError as error:
-        return Check(what, False, True, str(error), "export BYROTE_CACHE=folder that can be written")
-    slow = "with bf16 half the memory: a GPU, or a processor with avx512_bf16 or amx"
+        return Check(what, False, True, str(error), "set BYROTE_CACHE to a folder that can be written to")
+    slow = "bf16 halves the memory: it takes a GPU, or a processor with avx512_bf16 or amx"
     ok = chosen.format == "bf16" or chosen.rates is not None
     return Check(what, ok, False, f"model.precision auto is {chosen}", slow)
 
@@ -80,18 +80,18 @@ def _precision() -> Check:
 def _phee() -> Check:
     folder = os.environ.get("BYROTE_PHEE")
     has = bool(folder) and Path(folder or "").is_dir()
-    found = folder if has else _no_phee(folder)
+    state = folder if has else _no_phee(folder)
     return Check(
         "PHEE corpus on disk",
         has,
         False,
-        found or "",
+        state or "",
         "for the studies under paper/: set BYROTE_PHEE to a folder with train.json, dev.json and test.json",
     )
 
 
 def _no_phee(folder: str | None) -> str:
-    which = f"BYROTE_PHEE is {folder!r}, which is no folder" if folder else "BYROTE_PHEE is not set"
+    which = f"BYROTE_PHEE is {folder!r}, which is not a folder" if folder else "BYROTE_PHEE is not set"
     return f"{which}; the published files are fetched instead"
 
 

@@ -18,9 +18,9 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
     """
     plan, study = run.plan(), _changed(run.study(), changes or {})
     provenance = study.provenance or {}
-    found = tables.write(run)
+    run_tables = tables.write(run)
     drawn = figures.draw_all(
-        found,
+        run_tables,
         run.path / "figures",
         primary=study.membership.primary,
         compare_to=study.report.compare_to,
@@ -29,7 +29,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
     texts = {r.record: r.text for r in run.records()} if study.report.include_text else None
     page = report_page(
         study=study,
-        tables=found,
+        tables=run_tables,
         drawn=drawn,
         findings=plan["findings"],
         failures=run.failures(),
@@ -46,13 +46,14 @@ def _changed(study: Study, changes: Mapping[str, Any]) -> Study:
     for name in changes:
         if name not in own:
             raise StudyError(
-                f"--{name} is no setting of a report; change it with `byrote run`. A report takes --{', --'.join(own)}"
+                f"--{name} is not a setting of the report; change it with `byrote run`. The report takes "
+                f"--{', --'.join(own)}"
             )
     return load_study(dump_study(study), changes) if changes else study
 
 
 def _last_created(run: Run, plan: dict) -> str:
-    """When the newest stage was finished, so that the same results give the same report."""
+    """When the newest stage finished, so that the same results give the same report."""
     stages = [row.get(name) for row in (plan["base"], *plan["trials"], *plan["nulls"]) for name in STAGES]
     return max(
         (run.manifest(stage)["created"] for stage in stages if stage and run.has(stage)), default="nothing done yet"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 _EVERY = 60.0  # seconds between two lines of one piece of work, where there are no bars
-_SURE = 0.02  # the share done from which on the time left is said
+_SURE = 0.02  # the share done after which the time left is shown
 
 
 def duration(seconds: float) -> str:
@@ -51,7 +51,7 @@ class _Whole:
     done: float = 0.0
 
     def words(self, now: float) -> str:
-        """`43%, about 2 min left`; no time before there is a rate to tell it from."""
+        """`43%, about 2 min left`; no time before there is a rate to estimate it from."""
         share = min(1.0, self.done / self.cost) if self.cost else 1.0
         left = f", about {duration((now - self.began) * (1 - share) / share)} left" if _SURE < share < 1 else ""
         return f"{share:.0%}{left}"
@@ -59,8 +59,8 @@ class _Whole:
 
 class Terminal:
     """A listener that draws one bar for the study, with the time left, and one for each piece of work that is going on;
-    finished ones are taken away. Where the console is no terminal: a line when a piece begins, one when it ends, and
-    one a minute between. Several pieces may go on at once, on several threads."""
+    finished ones are removed. Where the console is not a terminal: a line when a piece begins, one when it ends, and
+    one a minute in between. Several pieces may go on at once, on several threads."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock, self._lock = console, clock, threading.Lock()
@@ -74,7 +74,7 @@ class Terminal:
 
     @contextmanager
     def study(self, name: str, cost: float) -> Iterator[None]:
-        """The bar of the whole study, and what its time left is told from."""
+        """The bar of the whole study, and what its time left is estimated from."""
         with self._drawn():
             self._whole = _Whole(name, cost, self._add(name, cost or 1.0), self._clock())
             try:
@@ -111,7 +111,7 @@ class Terminal:
             self._line(", ".join(filter(None, (f"{piece.label}: {piece.progress}", piece.note))) + whole)
 
     def _settle(self, piece: _Piece) -> None:
-        """What a piece was expected to cost is over, whatever it did: texts may end early, a stage may fail."""
+        """A finished piece counts at its full expected cost, whatever it did: texts may end early, a stage may fail."""
         with self._lock:
             if self._whole:
                 did = piece.done / piece.total if piece.total else 0.0

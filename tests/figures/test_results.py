@@ -71,7 +71,7 @@ def test_exposure_without_a_fit_says_so():
     rows = TABLES.canaries.assign(exposure_extrapolated=math.nan)
     figure = drawn("exposure_by_copies", dataclasses.replace(TABLES, canaries=rows))
     assert len(figure.axes) == 1
-    assert "No exposure extrapolated exists." in figure.get_supxlabel()
+    assert "No extrapolated exposure is known." in figure.get_supxlabel()
 
 
 def test_draws_are_a_step_curve_of_all_suffixes():

@@ -45,7 +45,7 @@ def test_claims_that_a_collapsed_trial_leaves_undecided_are_told_apart():
     tables = with_condition("", "collapsed")
     rows = tables.configurations
     rows.loc[rows["verdict"].notna(), "reason"] = "the trial of v · rank 1 collapsed; one seed"
-    assert "The one pair is undecided: in 1 a trial collapsed." in claim_sentences(tables, study_of())
+    assert "The only pair is undecided: in 1 a trial collapsed." in claim_sentences(tables, study_of())
 
 
 def test_an_overfitted_trial_is_named_so_and_is_no_warning():

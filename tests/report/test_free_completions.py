@@ -31,9 +31,9 @@ def made(matches: dict[str, tuple[int, int, int]], texts: int = 20, ties: bool =
 def test_the_paragraph_names_the_controls_and_the_longest_run():
     (told,) = free_completions.sentences(made({"a": (3, 1, 0)}))
     assert "Each model wrote 20 texts from an empty prompt" in told
-    assert "shared with a record trained on in 3 and with a non-member in 1 of them." in told
-    assert "In texts of the base model it is shared with a record trained on in 0 and with a non-member in 0" in told
-    assert told.endswith("The longest run shared with a record trained on has 12 tokens.")
+    assert "shared with a training record in 3 and with a non-member in 1 of them." in told
+    assert "In texts of the base model it is shared with a training record in 0 and with a non-member in 0" in told
+    assert told.endswith("The longest run shared with a training record has 12 tokens.")
 
 
 def test_several_trials_are_told_by_lowest_and_highest_and_no_match_has_no_length():

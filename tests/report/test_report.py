@@ -355,7 +355,7 @@ def test_too_few_records_head_the_page(tmp_path):
 @pytest.mark.parametrize("design", ["none", "single", "many"])
 def test_every_canary_design_is_told_in_words(design):
     told = " ".join(setting.setting_sentences(study_of(canaries={"design": design})))
-    assert {"none": "No canary", "single": "overwrote", "many": "each planted with chance 50%"}[design] in told
+    assert {"none": "No canary", "single": "overwrote", "many": "each planted with probability 50%"}[design] in told
 
 
 def test_repeated_copies_are_named_once():

@@ -113,16 +113,16 @@ def test_claims_tell_their_rule_and_their_verdicts():
 def test_tests_are_counted_after_holm():
     told = " ".join(comparisons.test_sentences(TABLES, "ratio"))
     assert "The attack with the highest AUC is ratio." in told
-    assert "told from them in 8 of 8 tests" in told
+    assert "differs from them in 8 of 8 tests" in told
     assert "0 of 6 pairs of trials differ" in told
 
 
 def test_rates_stand_beside_the_base_model_and_non_members():
     (told,) = rates.rate_sentences(TABLES)
     assert "12 of 30 (40%, 95% interval 23% to 59%) prompted members, the most of 4 trials" in told
-    assert "2 of 30 under the base model and 1 of 30 of non-members" in told
+    assert "2 of 30 under the base model and 1 of 30 non-members" in told
     none = changed("extraction_rates", hits=0, rate=0.0, low=0.0, high=0.12)
-    assert "still leaves up to 12% of the members possible" in rates.rate_sentences(none)[0]
+    assert "still compatible with up to 12% of the members" in rates.rate_sentences(none)[0]
     row = rates.open_rates_grid(TABLES, canaries=False).rows[0]
     assert row[1:4] == ["members", "50% in one run", "0"]
     assert row[4:] == ["12 of 30 (23–59%)", "2 of 30 (1–22%)", "1 of 30 (0–17%)", "0 of 30 (0–12%)"]
@@ -132,7 +132,7 @@ def test_rates_stand_beside_the_base_model_and_non_members():
 
 def test_draws_are_medians_of_suffixes_with_both_controls():
     told = " ".join(rates.draw_sentences(TABLES))
-    assert "about 10\u202f000 draws until half of the members' suffixes have come with chance 50%" in told
+    assert "about 10\u202f000 draws until half of the members' suffixes have appeared with a chance of 50%" in told
     assert "the base model 10¹¹" in told
     assert "for non-members 10¹⁰" in told
     assert "Within 10\u202f000 draws, 12 of 30" in told
@@ -155,7 +155,7 @@ def test_exposure_is_told_with_its_ceiling_and_the_left_out():
     assert "5.3 bits for the first" in told
     assert "1.4 bits on average" in told
     assert "at 8 copies (" in told
-    assert "is not refuted" in told
+    assert "is not rejected" in told
     assert "do not quote those" in " ".join(canaries.exposure_sentences(changed("canaries", fit_p=0.001)))
     bare = changed("canaries", exposure_extrapolated=math.nan, note="39 references; a fit needs at least 50")
     assert "not extrapolated: 39 references" in " ".join(canaries.exposure_sentences(bare))
@@ -190,7 +190,7 @@ def test_single_records_are_told_by_id_with_the_attacks_that_agree(tmp_path):
     told = " ".join(single_records.exposed_sentences(TABLES))
     assert "The most exposed of all is canary_in-0" in told
     assert "3 of 3 attacks name it a member" in told
-    assert "3 records stand on the list of every one of 4 trials" in told
+    assert "3 records are on the lists of all 4 trials" in told
     grid = single_records.exposed_grid(TABLES)
     assert grid.rows[0] == ["canary_in-0", "planted canary", "ratio", "1", "4", "1", "99.0%", "3"]
     spread = changed("records", seeds_sd=0.25)
@@ -203,9 +203,9 @@ def test_single_records_are_told_by_id_with_the_attacks_that_agree(tmp_path):
 
 def test_counterfactual_counts_what_is_unknown():
     told = " ".join(single_records.counterfactual_sentences(TABLES))
-    assert "Of 1 canary no difference is known." in told
+    assert "For 1 canary no difference is known." in told
     unknown = changed("counterfactual", memorization=math.nan)
-    assert "is known of no canary" in single_records.counterfactual_sentences(unknown)[0]
+    assert "could be computed for no canary" in single_records.counterfactual_sentences(unknown)[0]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_long_tables_are_cut_and_say_where_the_rest_is():
     assert capped(grid, "draws", 5) is grid
     cut = capped(grid, "draws", 3)
     assert len(cut.rows) == 3
-    assert cut.note == "The first 3 of 5 rows; all of them stand in tables/draws.csv. Note."
+    assert cut.note == "The first 3 of 5 rows; all of them are in tables/draws.csv. Note."
 
 
 def test_empty_columns_fall_away_from_either_end():

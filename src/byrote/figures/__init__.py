@@ -74,26 +74,26 @@ FIGURES: dict[str, Figure] = {
         "Every attack with its controls",
         forest,
         ("trials", "membership"),
-        "AUC of each attack, members against non-members, the strongest on top. The intervals "
-        "are so wide that those of all attacks on a trial hold together, whichever is picked. Hollow markers: the same "
-        "attack where nothing was learned; dotted: a classifier that never saw a model. Both belong at 0.5; where "
-        "they do not, the two sides differ by themselves.",
+        "AUC of each attack, members against non-members, the strongest on top. The intervals are widened so that "
+        "those of all attacks on a trial hold together, whichever is picked. Hollow markers: the same attack where "
+        "nothing was learned; dotted: a classifier that never saw a model. Both should be at 0.5; where they are not, "
+        "the two sides differ even without training.",
     ),
     "roc": Figure(
         "ROC curves",
         roc,
         ("trials", "roc"),
-        "Share of members found (true-positive rate) against share of non-members wrongly named (false-positive rate), "
-        "one curve a trial. The logarithmic panel shows the low false-positive rates that matter to a single person. "
-        "Rates read off a curve follow the convention of published figures: threshold chosen on the evaluated records. "
-        "The report's sentences have their thresholds from calibration records.",
+        "Share of members found (true-positive rate) against share of non-members wrongly called members "
+        "(false-positive rate), one curve per trial. The logarithmic panel shows the low false-positive rates that "
+        "matter to a single person. Rates read off a curve follow the convention of published figures: threshold "
+        "chosen on the evaluated records. The sentences of the report use thresholds from calibration records.",
     ),
     "share_against_tuned_perplexity": Figure(
         "Reproduction against perplexity under the tuned model",
         share_against_tuned_perplexity,
         ("extraction",),
-        "Longest common run of tokens over the tokens to reproduce, for planted canaries, with a line by least squares "
-        "a temperature. Grey: what the base model wrote after the same prefixes.",
+        "Longest common run of tokens over the tokens to reproduce, for planted canaries, with a least-squares line "
+        "for each temperature. Grey: what the base model wrote after the same prefixes.",
     ),
     "share_against_base_perplexity": Figure(
         "Reproduction against perplexity under the base model",
@@ -105,30 +105,30 @@ FIGURES: dict[str, Figure] = {
         "Perplexity before and after fine-tuning",
         base_tuned_perplexity,
         ("extraction",),
-        "Each planted canary's perplexity under the base and the tuned model, coloured by the share reproduced. Points "
-        "below the dashed line became more likely by fine-tuning.",
+        "Each planted canary's perplexity under the base and the tuned model, coloured by the share reproduced. "
+        "Points below the dashed line became more likely through fine-tuning.",
     ),
     "canary_by_copies": Figure(
         "Canaries by number of copies",
         canary_by_copies,
         ("extraction",),
-        "Perplexity of canaries, and the share of them reproduced, against how often they stood in the training "
+        "Perplexity of canaries, and the share of them reproduced, against how often they occurred in the training "
         "records. Non-members and left-out canaries, on the left, are controls.",
     ),
     "exposure_by_copies": Figure(
         "Exposure by number of copies",
         exposure_by_copies,
         ("canaries",),
-        "How far up a canary ranks among references that were never planted, in bits. Left-out canaries, hollow, "
-        "show what records have that the model never saw. By rank nothing goes beyond the dashed line; extrapolated "
-        "values rest on a fit to the references.",
+        "How high a canary ranks among references that were never planted, in bits. Left-out canaries, hollow, show "
+        "the exposure of records that the model never saw. No exposure by rank can exceed the dashed line; "
+        "extrapolated values rest on a fit to the references.",
     ),
     "share_by_draws": Figure(
-        "Draws until suffixes come",
+        "Draws until suffixes appear",
         share_by_draws,
         ("draws",),
-        "Share of the prompted records whose true rest comes within so many draws, from its probability, without "
-        "sampling. Dotted: the base model, which gives what any text of the kind gives.",
+        "Share of the prompted records whose true rest appears within a given number of draws, computed from its "
+        "probability without sampling. Dotted: the base model, which shows what any text of this kind gives.",
     ),
     "agreement": Figure(
         "How far attacks agree",
@@ -147,11 +147,11 @@ def draw_all(
     compare_to: str | None = None,
     write: Callable[[Path, bytes], object] = Path.write_bytes,
 ) -> list[Drawn]:
-    """Write every figure that has data to `folder` as svg and png; one entry a figure of FIGURES, in its order.
+    """Write every figure that has data to `folder` as svg and png; one entry per figure of FIGURES, in its order.
 
     primary: the study's primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers · write: how a
-    file is written. The same tables give the same bytes of svg. A figure that is not drawn any more loses its old
-    files.
+    file is written. The same tables give the same bytes of svg. The old files of a figure that is no longer
+    drawn are deleted.
     StudyError for an unknown compare_to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,8 +177,8 @@ def _draw(
             raise NotDrawnError(f"no rows in the table {' and in '.join(empty)}")
         with rc_context(STYLE):
             drawing = figure.function(tables, options)
-            told = {"Date": None, "Creator": "byrote", "Title": figure.title}
-            write(svg, _image(drawing, format="svg", metadata=told))
+            metadata = {"Date": None, "Creator": "byrote", "Title": figure.title}
+            write(svg, _image(drawing, format="svg", metadata=metadata))
             drawing.set_layout_engine("none")  # it stays as laid out for the svg
             write(png, _image(drawing, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"}))
     except NotDrawnError as missing:

@@ -42,5 +42,5 @@ def agreement(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
 
 def _small_print(rows: pd.DataFrame, trials: int) -> str:
     low, high = rows["spearman"].min(), rows["spearman"].max()
-    told = f"Mean over {trials} trials; " if trials > 1 else ""
-    return f"{told}lowest {low:.2f}, highest {high:.2f}.".replace("-", "−")
+    over = f"Mean over {trials} trials; " if trials > 1 else ""
+    return f"{over}lowest {low:.2f}, highest {high:.2f}.".replace("-", "−")

@@ -29,7 +29,7 @@ SERIES = 8
 
 
 def auc_by_placement(tables: "Tables", options: Options) -> Drawing:
-    """Points with interval bars by matrices; a series a rank and variant. NotDrawnError where no AUC exists."""
+    """Points with interval bars by matrices; a series for each rank and variant. NotDrawnError where no AUC exists."""
     cells = auc_cells(tables, options.primary)
     if cells.empty:
         raise NotDrawnError(f"no AUC of the primary attack {options.primary!r} on the stratum records")
@@ -73,7 +73,7 @@ def draw_cells(axes: Axes, x: np.ndarray, rows: pd.DataFrame, look: dict[str, An
 def published_cells(
     axes: Axes, names: list[str], shift: float, rank: int, options: Options, look: dict[str, Any]
 ) -> None:
-    """Hollow markers of the published AUCs of this rank, beside our own."""
+    """Hollow markers of the published AUCs of this rank, beside those of the run."""
     if options.published is None:
         return
     of_rank = options.published[options.published["rank"] == rank]

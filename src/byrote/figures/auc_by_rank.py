@@ -46,8 +46,10 @@ def auc_by_rank(tables: "Tables", options: Options) -> Drawing:
         handles.append(handle(" · ".join(filter(None, [matrices, variant])), linestyle=line, **look))
         if options.published is not None:
             near = [same_matrices(name, matrices) for name in options.published["matrices"]]
-            theirs = options.published[near]
-            axes.plot(theirs["rank"], theirs["auc"], linestyle="", marker="o", mfc="none", mec=look["color"], zorder=2)
+            published = options.published[near]
+            axes.plot(
+                published["rank"], published["auc"], linestyle="", marker="o", mfc="none", mec=look["color"], zorder=2
+            )
     axes.axhline(0.5, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.set_xscale("log", base=2)
     ticks = [2**power for power in range(11) if ranks[0] <= 2**power <= ranks[-1]] if len(ranks) > 10 else ranks

@@ -52,7 +52,7 @@ def base_tuned_perplexity(tables: "Tables", options: Options) -> Drawing:  # noq
     handles = [handle("planted canary", "#555555", marker="o", linestyle="")]
     if not others.empty:
         handles.append(handle("non-member", "#b5b5b5", marker="o", markerfacecolor="none", linestyle=""))
-    handles.append(handle("no change by fine-tuning", "#555555", linestyle=(0, (4, 3)), linewidth=0.9))
+    handles.append(handle("unchanged by fine-tuning", "#555555", linestyle=(0, (4, 3)), linewidth=0.9))
     under_legend(figure, handles, 3)
     trials = canaries["trial"].nunique()
     note(figure, f"{trials} trials together." if trials > 1 else "")

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from byrote.tables import Tables
 
 CONTROLS = {"nonmember": "non-\nmembers", "canary_out": "left-out\ncanaries"}
-GAP = 1.5  # log2 copies between a control and what stands beside it
+GAP = 1.5  # log2 copies between a control and its neighbour
 
 
 def canary_by_copies(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
-    """Two panels over log2 copies; controls stand to the left. NotDrawnError where no canary was prompted."""
+    """Two panels over log2 copies; controls are on the left. NotDrawnError where no canary was prompted."""
     rows = tables.extraction
     seen = planted(rows)[["ngram_share", "perplexity_base", "perplexity_tuned"]]
     if not np.isfinite(seen.to_numpy(float)).any():

@@ -1,4 +1,4 @@
-"""AUCs gathered for reading: one row a cell (matrices × rank × what else varies), seeds together.
+"""AUCs gathered for reading: one row per cell (matrices × rank × what else varies), seeds together.
 
 Seeds are the unit of a claim about a configuration; records are the unit of a claim about one trained model.
 """
@@ -31,7 +31,7 @@ def variants(trials: pd.DataFrame) -> dict[str, str]:
 
 
 def seeds_interval(values: np.ndarray, level: float) -> tuple[float, float]:
-    """Student's t interval of a mean over S seeds, float (S,); (NaN, NaN) of fewer than `SEEDS_FOR_INTERVAL`."""
+    """Student's t interval of a mean over S seeds, float (S,); (NaN, NaN) for fewer than `SEEDS_FOR_INTERVAL`."""
     if len(values) < SEEDS_FOR_INTERVAL:
         return math.nan, math.nan
     half = t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
@@ -39,10 +39,10 @@ def seeds_interval(values: np.ndarray, level: float) -> tuple[float, float]:
 
 
 def auc_cells(tables: "Tables", attack: str, stratum: str = "records") -> pd.DataFrame:
-    """One row a cell, columns CELL_COLUMNS, matrices in the study's order and ranks rising.
+    """One row per cell, columns CELL_COLUMNS, matrices in the study's order and ranks rising.
 
     auc: mean over the cell's seeds · low, high: at the level of the tables, over records where `basis` is 'records'
-    (one seed), over seeds where it is 'seeds' (five or more), else NaN · aucs, trials: lists, one entry a seed. Rows
+    (one seed), over seeds where it is 'seeds' (five or more), else NaN · aucs, trials: lists, one entry per seed. Rows
     without an AUC are left out here; the report counts them.
     """
     rows = tables.membership

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from byrote.tables import Tables
 
 KINDS = {"exposure_rank": "by rank", "exposure_extrapolated": "extrapolated"}
+UNKNOWN = {
+    "exposure_rank": "No exposure by rank is known.",
+    "exposure_extrapolated": "No extrapolated exposure is known.",
+}
 MOST_TRIALS = 6
 ASIDE = 0.16  # log2 copies between a canary that was planted and one that was left out
 
 
 def exposure_by_copies(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
-    """A line of means a trial, a dot a canary, and the references' ceiling. NotDrawnError without an exposure."""
+    """A line of means per trial, a dot per canary, and the references' ceiling. NotDrawnError without an exposure."""
     rows = tables.canaries
     kinds = [kind for kind in KINDS if np.isfinite(rows[kind].to_numpy(float)).any()]
     if not kinds:
@@ -48,11 +52,11 @@ def exposure_by_copies(tables: "Tables", options: Options) -> Drawing:  # noqa: 
         _finish(axes, rows, KINDS[kind])
     hollow = {"linestyle": "", "marker": "o", "markerfacecolor": "white"}
     handles.append(handle("left out (mean)", GREY, **hollow))
-    handles.append(handle("most that the references can show by rank, log₂ R", "#555555", linestyle=(0, (4, 3))))
+    handles.append(handle("the most that the references can show by rank, log₂ R", "#555555", linestyle=(0, (4, 3))))
     under_legend(figure, handles, 2)
     places[0].set_ylabel("exposure, bits")
     text = ["Dots: single canaries.", not_shown(len(trials), "trials", MOST_TRIALS)]
-    text += [f"No exposure {KINDS[kind]} exists." for kind in KINDS if kind not in kinds]
+    text += [UNKNOWN[kind] for kind in KINDS if kind not in kinds]
     note(figure, " ".join(filter(None, text)))
     return figure
 

@@ -1,4 +1,4 @@
-"""Every attack of each trial with an interval over all attacks, its control and the blind baseline: a panel a trial."""
+"""Every attack of each trial with an interval over all attacks, its control and the blind baseline: a panel each."""
 
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,7 @@ def _finish(places: list[Axes], names: list[str], rows: pd.DataFrame, across: in
 
 
 def _handles(rows: pd.DataFrame, primary: str, level: float) -> list:
-    handles = [handle(f"attack, {100 * level:.3g}% intervals that hold together", OTHER, marker="o")]
+    handles = [handle(f"attack, {100 * level:.3g}% intervals, valid for all attacks together", OTHER, marker="o")]
     if primary in set(rows["attack"]):
         handles.append(handle(f"the primary attack, {primary}", OWN, marker="o"))
     hollow = {"linestyle": "", "markerfacecolor": "white"}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def roc(tables: "Tables", options: Options) -> Drawing:
-    """A curve a trial on the stratum records, primary attack. NotDrawnError where no curve exists."""
+    """A curve per trial on the stratum records, primary attack. NotDrawnError where no curve exists."""
     points = tables.roc
     points = points[(points["attack"] == options.primary) & (points["stratum"] == "records")]
     points = points.dropna(subset=["fpr", "tpr"])

@@ -33,7 +33,7 @@ def planted(extraction: pd.DataFrame) -> pd.DataFrame:
 
 
 def linear_fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float] | None:
-    """Slope, intercept and R² of y on x, both (P,), by least squares; None of under three points or without spread."""
+    """Slope, intercept and R² of y on x, both (P,), by least squares; None for under three points or no spread."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     slope, intercept = np.polyfit(x, y, 1)
@@ -68,8 +68,8 @@ def _scatter(tables: "Tables", column: str, label: str) -> Drawing:
     under_legend(figure, handles, 1)
     left = len(rows) - len(finite)
     trials = tuned["trial"].nunique()
-    told = f"{trials} trials together. " if trials > 1 else ""
-    note(figure, told + (f"{left} points without a finite value are not drawn." if left else ""))
+    together = f"{trials} trials together. " if trials > 1 else ""
+    note(figure, together + (f"{left} points without a finite value are not drawn." if left else ""))
     return figure
 
 

@@ -1,4 +1,4 @@
-"""How many draws it takes until what share of the true suffixes has come: tuned against base, in against out."""
+"""What share of the true suffixes appears within how many draws: tuned against base, in against out."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ MODELS = {"tuned": "-", "base": ":"}
 
 
 def share_by_draws(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
-    """Step curves of suffixes that come with the study's chance; canaries apart. NotDrawnError without a "
-    "probability."""
+    """Step curves of suffixes that appear with the study's chance; canaries separately. NotDrawnError without a
+    probability."""
     rows = tables.draws[tables.draws["draws_for_chance"].notna()]
     if rows.empty:
         raise NotDrawnError("no suffix has a probability of being drawn (extraction.temperatures above 0)")
@@ -32,13 +32,13 @@ def share_by_draws(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG0
     figure, places = drawing(3.6, len(parts))
     handles = []
     for axes, (title, part) in zip(places, parts.items(), strict=True):
-        for look, words, of in _series(part):
-            _step(axes, of["draws_for_chance"].to_numpy(float), look)
+        for look, words, suffixes in _series(part):
+            _step(axes, suffixes["draws_for_chance"].to_numpy(float), look)
             handles.append(handle(words, **look))
         axes.set_title(title)
     _finish(places, chance)
     under_legend(figure, handles, 3)
-    elsewhere = " Other chances stand in the table draws." if others else ""
+    elsewhere = " Other chances are in the table `draws`." if others else ""
     note(figure, _small_print(rows, temperature) + elsewhere)
     return figure
 
@@ -66,7 +66,7 @@ def _of(rows: pd.DataFrame, role: str, model: str) -> pd.DataFrame:
 
 
 def _step(axes: Axes, needed: np.ndarray, look: dict[str, Any]) -> None:
-    """The share of all suffixes that have come by each number of draws; those that take more hold the curve below 1."""
+    """The share of all suffixes that have appeared by each number of draws; those that need more keep it below 1."""
     come = np.sort(needed[needed <= MOST])
     x = np.concatenate([[FEWEST], come, [MOST]])
     y = np.concatenate([[0], np.arange(1, len(come) + 1), [len(come)]]) / len(needed)
@@ -79,7 +79,7 @@ def _finish(places: list[Axes], chance: float) -> None:
         axes.set_xlabel(f"draws, for a chance of {100 * chance:g}%")
         axes.minorticks_off()
         axes.grid()
-    places[0].set_ylabel("share of suffixes that have come")
+    places[0].set_ylabel("share of suffixes that have appeared")
 
 
 def _small_print(rows: pd.DataFrame, temperature: float) -> str:

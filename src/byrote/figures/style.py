@@ -56,10 +56,10 @@ class NotDrawnError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What a figure is told beside the tables.
+    """What a figure is given besides the tables.
 
     primary: the attack that claims are made with · published: columns matrices, rank, auc, or None ·
-    published_label: how the legend calls them.
+    published_label: their name in the legend.
     """
 
     primary: str = "ratio"
@@ -109,7 +109,7 @@ def plain(label: str) -> str:
 
 
 def shades(count: int) -> list[Any]:
-    """Colours of an ordered quantity, dark to light, of a map that colour-blind readers see rising."""
+    """Colours of an ordered quantity, dark to light, from a map that colour-blind readers see as rising."""
     if count == 1:
         return [COLOURS[0]]
     return [colormaps["viridis"](0.08 + 0.72 * i / (count - 1)) for i in range(count)]
@@ -121,7 +121,7 @@ def colour_of(index: int) -> str:
 
 
 def not_shown(total: int, what: str, shown: int = MOST) -> str:
-    """The small print where more things exist than a reader can tell apart; '' where all are shown."""
+    """The small print where there are more things than a reader can tell apart; '' where all are shown."""
     if total <= shown:
         return ""
     return (

@@ -29,9 +29,9 @@ def report_page(
 ) -> str:
     """The report as HTML.
 
-    findings: kind, count, message of what reading the corpus brought up · failures: trial, stage, error · texts: record
-    → text, or None for a report without any text · created: printed as given. Raises StudyError where
-    `study.report.compare_to` names nothing published. With texts the file is readable by its owner alone.
+    findings: kind, count and message of each remark from reading the corpus · failures: trial, stage, error · texts:
+    record → text, or None for a report without any text · created: printed as given. Raises StudyError where
+    `study.report.compare_to` names nothing published. With texts only its owner can read the file.
     """
     sections = sections_of(study, tables, drawn, findings, failures, texts, versions)
     return _template().render(name=study.name, created=created, sections=sections)

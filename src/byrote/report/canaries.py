@@ -1,6 +1,6 @@
 """What canaries show, where a study plants many: exposure, reproduction and the bound on epsilon, by copies.
 
-Planted canaries always stand beside those that a coin left out, which the model never saw.
+Planted canaries are always shown beside those that a coin left out, which the model never saw.
 """
 
 import math
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 UNSEEN = 1 / math.log(2)  # bits: the mean of −log₂ of a uniform rank, the exposure of a record that was never seen
 DOUBTFUL = 0.05  # p of the skew-normal fit below which extrapolated exposures are not to be quoted
 NOT_COMPARABLE = (
-    "A bound for groups of c copies says how far c copies of one record together can be told, and is not comparable to "
-    "a record-level ε: only canaries of one copy bound single records."
+    "A bound for groups of c copies is about c copies of a record taken together, and is not comparable to a "
+    "record-level ε: only canaries with one copy bound single records."
 )
 
 
@@ -34,15 +34,17 @@ def exposure_sentences(tables: "Tables") -> list[str]:
     if known.empty:
         return [_why_no_exposure(rows)]
     trials, references = known["trial"].nunique(), known["references"]
-    told = [
-        f"Exposure says how far up a canary ranks, by its perplexity, among {spread(references, 0)} references that "
-        f"were never planted: 0 bits for the last place, {ceiling_words(references)} for the first, which no rank "
-        f"goes beyond. A record that was never seen has {number(UNSEEN, 1)} bits on average."
+    sentences = [
+        f"Exposure measures how high a canary ranks by perplexity among {spread(references, 0)} references that were "
+        f"never planted: 0 bits for the last place and {ceiling_words(references)} for the first, the most that a "
+        f"rank can show. A record that was never seen has {number(UNSEEN, 1)} bits on average."
     ]
     each = [_means(copies, part) for copies, part in known.groupby("copies", sort=True)]
     many = f" (means over {count(trials, 'trial')})" if trials > 1 else ""
-    told.append(f"Planted canaries, with left-out ones in brackets, have {listing(each)}{many}.")
-    return told + _fit_sentence(rows)
+    sentences.append(
+        f"The mean exposure of planted canaries, with that of left-out ones in brackets, is {listing(each)}{many}."
+    )
+    return sentences + _fit_sentence(rows)
 
 
 def ceiling_words(references: pd.Series) -> str:
@@ -71,10 +73,10 @@ def _fit_sentence(rows: pd.DataFrame) -> list[str]:
     bad = int((fits < DOUBTFUL).sum())
     if bad:
         return [
-            f"In {bad} of {count(len(fits), 'trial')} the skew-normal fit behind extrapolated exposures does not hold "
-            f"(p {spread(fits, 3)}): do not quote those."
+            f"In {bad} of {count(len(fits), 'trial')} the skew-normal fit behind the extrapolated exposures is "
+            f"rejected (p {spread(fits, 3)}): do not quote those."
         ]
-    return [f"The skew-normal fit behind extrapolated exposures is not refuted (p {spread(fits)})."]
+    return [f"The skew-normal fit behind the extrapolated exposures is not rejected (p {spread(fits)})."]
 
 
 def audit_sentences(tables: "Tables") -> list[str]:
@@ -83,19 +85,20 @@ def audit_sentences(tables: "Tables") -> list[str]:
     if rows.empty:
         return ["No audit was made, so there is no lower bound on ε."]
     first, labels = records_of(rows)[0], labels_of(tables)
-    told = [
-        f"The audit guesses with the attack {first['attack']} which canaries were planted, and bounds from below the "
-        f"ε of (ε, δ)-differential privacy, δ = {first['delta']:g}, with {_confidence(first)} (Steinke et al. 2023). A "
-        "bound of 0 shows nothing and proves no privacy."
+    sentences = [
+        f"The audit uses the attack {first['attack']} to guess which canaries were planted, and derives from its "
+        f"guesses a lower bound on the ε of (ε, δ)-differential privacy, δ = {first['delta']:g}, with "
+        f"{_confidence(first)} (Steinke et al. 2023). A bound of 0 shows nothing: it does not prove privacy."
     ]
     single, groups = rows[rows["copies"] == 1], rows[rows["copies"] > 1]
-    told += [_bound(single, labels)] if len(single) else ["No canary has one copy, so single records are not bounded."]
+    unbound = "No canary has just one copy, so there is no bound for single records."
+    sentences.append(_bound(single, labels) if len(single) else unbound)
     if len(groups):
         each = [f"{_best(part)} for {copies_words(c)}" for c, part in groups.groupby("copies", sort=True)]
         trials = groups["trial"].nunique()
         most = f", the largest of {trials} trials each," if trials > 1 else ""
-        told.append(f"For groups of several copies{most} ε is at least {listing(each)}. {NOT_COMPARABLE}")
-    return told
+        sentences.append(f"For groups of several copies{most} ε is at least {listing(each)}. {NOT_COMPARABLE}")
+    return sentences
 
 
 def _confidence(row: Mapping[str, Any]) -> str:
@@ -115,13 +118,14 @@ def record_bound_sentences(tables: "Tables") -> list[str]:
     rows = tables.audits
     rows = rows[(rows["copies"] == 1) & rows["epsilon_low"].notna()]
     if rows.empty:
-        return ["No lower bound on a record-level ε was found: it takes canaries of one copy that have scores."]
+        return [
+            "No lower bound on a record-level ε could be computed: it takes canaries with one copy that have scores."
+        ]
     top = records_of(rows.sort_values("epsilon_low", ascending=False, kind="stable"))[0]
     most = f", the largest of {len(rows)} trials" if len(rows) > 1 else ""
     return [
-        f"Canaries of one copy bound the ε of single records from below by {number(top['epsilon_low'])}{most}, with "
-        f"{_confidence(top)}; so many canaries could have shown {number(top['largest'])} at "
-        "most."
+        f"Canaries with one copy show that the ε of single records is at least {number(top['epsilon_low'])}{most}, "
+        f"with {_confidence(top)}; this many canaries could have shown at most {number(top['largest'])}."
     ]
 
 
@@ -147,8 +151,8 @@ def audit_warnings(tables: "Tables") -> list[str]:
         return []
     return [
         f"In {len(bad)} of {count(len(rows), 'audit')} the control, an audit of references that were never planted, "
-        f"bounds ε by {spread(bad['null_epsilon'])} where 0 is due. Chance does that to any of them in one run of "
-        f"{_once(rows)}: the bounds here cannot be trusted."
+        f"puts ε at {spread(bad['null_epsilon'])} or more where 0 is expected. By chance, that happens to any of them "
+        f"in only one run in {_once(rows)}: the bounds here cannot be trusted."
     ]
 
 
@@ -181,12 +185,12 @@ def exposure_grid(tables: "Tables") -> Grid:
         "share",
     ]
     note = (
-        "Planted canaries, in brackets those left out. Exposure in bits, mean; extrapolated beyond the references "
-        "by a skew-normal fit. Perplexity: geometric mean. Share: longest common run over the tokens to reproduce, "
-        "each canary's best completion, on average."
+        "Planted canaries, with those left out in brackets. Exposure: mean, in bits; extrapolated: beyond the "
+        "references, by a skew-normal fit. Perplexity: geometric mean. Share: longest common run over the tokens to "
+        "reproduce, from each canary's best completion, on average."
     )
-    grid = Grid("Canaries by number of copies", [*headers, "why none"], body, 1, note, tail=1)
-    return capped(without_empty(grid, "why none"), "canaries")
+    grid = Grid("Canaries by number of copies", [*headers, "why missing"], body, 1, note, tail=1)
+    return capped(without_empty(grid, "why missing"), "canaries")
 
 
 def _sides(part: pd.DataFrame) -> Iterator[str]:
@@ -215,7 +219,7 @@ def _notes(part: pd.DataFrame) -> str:
 
 
 def audits_grid(tables: "Tables") -> Grid:
-    """Every audit with all that its bound rests on."""
+    """Every audit with everything that its bound rests on."""
     labels = labels_of(tables)
     body = [
         [
@@ -226,12 +230,13 @@ def audits_grid(tables: "Tables") -> Grid:
         ]
         for row in records_of(tables.audits)
     ]
-    headers = ["trial", "bounds a", "attack", "canaries", "guesses", "right", "ε at least", "could show at most"]
-    headers += ["null control", "δ", "confidence", "family", "why none"]
+    headers = ["trial", "unit", "attack", "canaries", "guesses", "right", "ε at least", "could show at most"]
+    headers += ["null control", "δ", "confidence", "family", "why missing"]
     note = (
         "Guesses, δ, level and attack were fixed in the study. The confidence is that all bounds of the family hold, "
-        "each at its share of the level (Bonferroni). Could show: with every guess right; few canaries can show "
-        f"little. Null control: the same audit of references that were never planted; 0 is due. {NOT_COMPARABLE}"
+        "each at its share of the level (Bonferroni). Could show: the bound if every guess were right; few canaries "
+        "can show little. Null control: the same audit of references that were never planted; 0 is expected. "
+        f"{NOT_COMPARABLE}"
     )
     grid = Grid("Lower bounds on ε from one run", headers, body, 3, note, tail=1)
-    return without_empty(grid, "why none")
+    return without_empty(grid, "why missing")

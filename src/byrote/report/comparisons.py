@@ -1,4 +1,4 @@
-"""Which configuration, trial or attack is stronger, and whether the data tell: sentences and tables.
+"""Which configuration, trial or attack is stronger, and whether the data can tell: sentences and tables.
 
 Claims about configurations take several seeds (`configurations`); paired tests compare trained models, or attacks on
 one of them (`comparisons`); `detectable` is what samples of this size can show at all.
@@ -40,17 +40,17 @@ DIFFERENT = 0.05  # p after Holm below which two AUCs are called different
 
 
 def placement_sentences(tables: "Tables", primary: str) -> list[str]:
-    """At each rank: which matrices leak most, and whether the data tell them from the next."""
+    """At each rank: which matrices leak most, and whether the data distinguish them from the next."""
     cells = auc_cells(tables, primary)
     broken = set(trials_of(tables, "collapsed")["trial"])
     cells = cells[cells["trials"].map(broken.isdisjoint).astype(bool)]
     groups = [group for _, group in cells.groupby(["rank", "variant"], sort=True) if len(group) > 1]
-    told = [_leader(group, tables.level) for group in groups[:MOST_COMPARED]]
+    sentences = [_leader(group, tables.level) for group in groups[:MOST_COMPARED]]
     if any((group["seeds"] == 1).all() for group in groups):
-        told.append(ONE_SEED)
+        sentences.append(ONE_SEED)
     if len(groups) > MOST_COMPARED:
-        told.append(f"{count(len(groups) - MOST_COMPARED, 'further comparison')} can be read from the table.")
-    return told
+        sentences.append(f"{count(len(groups) - MOST_COMPARED, 'further comparison')} can be found in the table.")
+    return sentences
 
 
 def _leader(group: pd.DataFrame, level: float) -> str:
@@ -73,7 +73,7 @@ def _seeds(first: pd.Series, second: pd.Series) -> str:
 
 def _overlap(first: pd.Series, second: pd.Series, level: float) -> str:
     if any(math.isnan(value) for value in (first["low"], second["high"])):
-        return "no interval tells whether they differ"
+        return "without intervals there is no telling whether they differ"
     return f"their {at_level(level)}s {'overlap' if first['low'] <= second['high'] else 'do not overlap'}"
 
 
@@ -84,18 +84,18 @@ def claim_sentences(tables: "Tables", study: Study) -> list[str]:
     if rows.empty:
         return []
     claims = study.claims
-    told = [
+    sentences = [
         f"Claims about configurations rest on the attack {study.membership.primary}, the stratum "
-        f"{stratum_words(claims.stratum)}, a margin of {claims.margin:g} AUC, and the "
-        f"seed as unit, at least {SEEDS_FOR_INTERVAL} of them; all were fixed in the study, none chosen by results."
-        + _together(rows["family"].dropna())
+        f"{stratum_words(claims.stratum)}, a margin of {claims.margin:g} AUC, and seeds as the unit, at least "
+        f"{SEEDS_FOR_INTERVAL} of them; the study fixed all of this beforehand, and none of it was chosen by its "
+        "results." + _together(rows["family"].dropna())
     ]
     decided = rows[rows["verdict"] != "undecided"]
-    told += [_claim(row) for row in records_of(decided)[:MOST_COMPARED]]
+    sentences += [_claim(row) for row in records_of(decided)[:MOST_COMPARED]]
     if len(decided) > MOST_COMPARED:
-        told.append(f"{count(len(decided) - MOST_COMPARED, 'further verdict')} can be read from the table.")
+        sentences.append(f"{count(len(decided) - MOST_COMPARED, 'further verdict')} can be found in the table.")
     undecided = rows[rows["verdict"] == "undecided"]
-    return told + ([_undecided(undecided, len(rows))] if len(undecided) else [])
+    return sentences + ([_undecided(undecided, len(rows))] if len(undecided) else [])
 
 
 def _together(families: pd.Series) -> str:
@@ -120,9 +120,9 @@ def _undecided(rows: pd.DataFrame, pairs: int) -> str:
     if few.any():
         why.append(f"too few seeds ({spread(rows.loc[few, 'seeds'], 0)}){'' if few.all() else f' in {int(few.sum())}'}")
     if wide.any():
-        why.append(f"in {int(wide.sum())} the interval of the difference reaches over the margin, or is missing")
+        why.append(f"in {int(wide.sum())} the interval of the difference crosses the margin, or is missing")
     if len(rows) == pairs:
-        head = "The one pair is" if pairs == 1 else f"All {pairs} pairs are"
+        head = "The only pair is" if pairs == 1 else f"All {pairs} pairs are"
     else:
         head = f"Of {pairs} pairs, {len(rows)} {'is' if len(rows) == 1 else 'are'}"
     return f"{head} undecided: {listing(why)}."
@@ -133,23 +133,23 @@ def test_sentences(tables: "Tables", primary: str) -> list[str]:
     rows = tables.comparisons
     rows = rows[rows["stratum"] == "records"]
     attacks, trials = rows[rows["kind"] == "attacks"], rows[rows["kind"] == "trials"]
-    told = []
+    sentences = []
     if len(attacks):
         best = attacks.drop_duplicates("trial_a")["attack_a"].value_counts()
         names = (
             [f"{name} in {count(int(n), 'trial')}" for name, n in best.items()] if len(best) > 1 else [best.index[0]]
         )
-        told.append(
-            f"The attack with the highest AUC is {listing(names)}. Paired with the other attacks on the same "
-            f"records, it is told from them in {_different(attacks, column='p_max_t')} (p below {DIFFERENT:g} over all "
-            "pairs of attacks on a trial, by the largest difference in resamples of documents)."
+        sentences.append(
+            f"The attack with the highest AUC is {listing(names)}. Compared with the other attacks on the same "
+            f"records, it differs from them in {_different(attacks, column='p_max_t')} (p below {DIFFERENT:g}, "
+            "corrected over all pairs of attacks on a trial by the largest difference in resamples of documents)."
         )
     if len(trials):
-        told.append(
-            f"By the attack {primary}, {_different(trials, 'pairs of trials')} differ (Holm's correction over all "
+        sentences.append(
+            f"Under the attack {primary}, {_different(trials, 'pairs of trials')} differ (Holm's correction over all "
             "pairs): a statement about trained models, not about configurations."
         )
-    return told
+    return sentences
 
 
 def _different(rows: pd.DataFrame, what: str = "tests", column: str = "p_holm") -> str:
@@ -164,14 +164,17 @@ def detectable_sentences(tables: "Tables") -> list[str]:
     if rows.empty:
         return []
     sizes = " against ".join(spread(rows[side], 0) for side in ("n_members", "n_nonmembers"))
-    told = [
-        f"With {sizes} records, an AUC can be told from 0.5 from {spread(rows['smallest_auc'])} on "
-        f"({_clustered(rows)}level 5%, power 80%); a leak smaller than that would go unseen here."
+    sentences = [
+        f"With {sizes} records, an AUC can be told from 0.5 if it is at least {spread(rows['smallest_auc'])} "
+        f"({_clustered(rows)}level 5%, power 80%); a smaller leak would go unseen here."
     ]
     differences = rows["smallest_difference"].dropna()
     if len(differences):
-        told.append(f"Two trials on the same records are told apart from a difference of {spread(differences, 3)} on.")
-    return told
+        sentences.append(
+            "Two trials on the same records can be told apart if their AUCs differ by at least "
+            f"{spread(differences, 3)}."
+        )
+    return sentences
 
 
 def _clustered(rows: pd.DataFrame) -> str:
@@ -183,7 +186,7 @@ def _clustered(rows: pd.DataFrame) -> str:
 
 
 def means_grid(tables: "Tables") -> Grid:
-    """Each configuration's mean AUC over its seeds, the spread of seeds and the sampling error apart."""
+    """Each configuration's mean AUC over its seeds, with the spread of seeds and the sampling error apart."""
     rows = tables.configurations
     body = [
         [
@@ -202,8 +205,8 @@ def means_grid(tables: "Tables") -> Grid:
         "remark",
     ]
     note = (
-        "The interval holds both what seeds do and what another sample of records would, so it is wider than one over "
-        "seeds alone. Spread of seeds: standard deviation with the sampling error taken out."
+        "The interval covers both the effect of seeds and that of drawing other records, so it is wider than one "
+        "over seeds alone. Spread of seeds: standard deviation with the sampling error removed."
     )
     return without_empty(
         Grid("Mean AUC of each configuration over its seeds", headers, body, 1, note, tail=1), "remark"
@@ -223,7 +226,7 @@ def claims_grid(tables: "Tables") -> Grid:
     ]
     headers = ["configuration", "against", "leaks", "why", "seeds", "difference", at_level(tables.level), "family"]
     note = (
-        "Difference: mean AUC of the first less that of the second, seed by seed. More, less: the whole interval "
+        "Difference: mean AUC of the first minus that of the second, seed by seed. More, less: the whole interval "
         "lies beyond the margin; equivalent: inside it. The claims are one family: their intervals are widened "
         "(Bonferroni) so that all of them hold together at the study's level, and so do the verdicts."
     )
@@ -242,14 +245,14 @@ def attack_tests_grid(tables: "Tables") -> Grid:
     ]
     headers = ["trial", "stratum", "highest AUC", "against", *_test_headers(tables.level)]
     note = (
-        "The strongest is picked by these very results, so interval and corrected p hold for all pairs of attacks "
-        "together: they come from the largest standardized difference in each resample of documents."
+        "The strongest attack is picked by these same results, so interval and corrected p hold for all pairs of "
+        "attacks together: they come from the largest standardized difference in each resample of documents."
     )
-    return _tests("The strongest attack against each other one", headers, body, note)
+    return _tests("The strongest attack against each of the others", headers, body, note)
 
 
 def trial_tests_grid(tables: "Tables") -> Grid:
-    """The primary attack between each two trials on the same records."""
+    """The primary attack, compared between every two trials on the same records."""
     rows, labels = tables.comparisons, labels_of(tables)
     body = [
         [
@@ -259,12 +262,12 @@ def trial_tests_grid(tables: "Tables") -> Grid:
         for row in records_of(rows[rows["kind"] == "trials"])
     ]
     headers = ["trial", "against", "stratum", "attack", *_test_headers(tables.level)]
-    note = "The interval is of one test alone; the corrected p is Holm's over the family."
+    note = "The interval is for one test alone; the corrected p is Holm's over the family."
     return _tests("Trials against each other, by the primary attack", headers, body, note)
 
 
 def _test_headers(level: float) -> tuple[str, ...]:
-    return "difference", at_level(level), "p", "p, corrected", "family", "why none"
+    return "difference", at_level(level), "p", "p, corrected", "family", "why missing"
 
 
 def _test_cells(row: Mapping[str, Any], corrected: str) -> list[str]:
@@ -274,7 +277,7 @@ def _test_cells(row: Mapping[str, Any], corrected: str) -> list[str]:
 
 def _tests(caption: str, headers: list[str], body: list[list[str]], of_family: str) -> Grid:
     note = "Difference of AUCs on the records that both score; test by document (DeLong, Obuchowski). " + of_family
-    return capped(without_empty(Grid(caption, headers, body, 4, note, tail=1), "why none"), "comparisons")
+    return capped(without_empty(Grid(caption, headers, body, 4, note, tail=1), "why missing"), "comparisons")
 
 
 def detectable_grid(tables: "Tables") -> Grid:
@@ -291,10 +294,10 @@ def detectable_grid(tables: "Tables") -> Grid:
         for row in records_of(tables.detectable)
     ]
     headers = ["trial", "stratum", "in", "out", "smallest AUC", "by document", "smallest difference"]
-    headers += ["at false positives of", "smallest share found", "why none"]
+    headers += ["at false positives of", "smallest share found", "why missing"]
     note = (
-        "What would be found four times in five at level 5%. By document: records of one document are as alike as they "
-        "were measured to be. Smallest difference: between two trials on the same records."
+        "Effects that would be found four times in five at level 5%. By document: with records of one document as "
+        "alike as they were measured to be. Smallest difference: between two trials on the same records."
     )
     grid = Grid("The smallest effects that these samples can show", headers, body, 2, note, tail=1)
-    return capped(without_empty(grid, "why none"), "detectable")
+    return capped(without_empty(grid, "why missing"), "detectable")

@@ -1,4 +1,4 @@
-"""Trials that fine-tuning left broken, or overfitted: what the reader must know before any other number of them."""
+"""Trials that fine-tuning left broken, or overfitted: what a reader must know before any other number about them."""
 
 from typing import TYPE_CHECKING
 
@@ -27,8 +27,8 @@ def collapsed_warnings(tables: "Tables") -> list[str]:
         broken, their, them = "they are broken models", "their", "them"
     return [
         f"{_named(rows)} collapsed: {their} perplexity rose {_change(rows, '')} on non-members and "
-        f"{_change(rows, '_members')} on members, above the base model's on both. What is measured on {them} tells "
-        f"nothing of what these settings memorize, for {broken}, and claims that rest on {them} are undecided. "
+        f"{_change(rows, '_members')} on members, above the base model's on both. What is measured on {them} says "
+        f"nothing about what these settings memorize, because {broken}, and claims that rest on {them} are undecided. "
         "Train with a lower training.learning_rate."
     ]
 

@@ -1,7 +1,7 @@
 """Whether the AUCs can mean memorization at all: what the controls and the blind baseline say, and warnings.
 
-A control asks the same question where nothing was learned, so it belongs near 0.5. How near a sample of this size can
-be asked to come is part of the answer.
+A control asks the same question where nothing was learned, so it belongs near 0.5. How near a sample of this size
+can be expected to come is part of the answer.
 """
 
 import math
@@ -46,7 +46,7 @@ def near_half(value: float, beyond: bool) -> str:
     """The end of a sentence about a control of this value; beyond: further from 0.5 than chance takes it."""
     far = abs(value - 0.5) >= FAR
     if far and beyond:
-        return ": members and non-members differ before any fine-tuning, and part of every AUC here may be that"
+        return ": members and non-members differ before any fine-tuning, and part of every AUC here may come from that"
     if far:
         return ", which chance alone may give in a sample of this size"
     if beyond:
@@ -63,17 +63,17 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     alarmed = blind_alarm(rows)
     controlled = rows.dropna(subset=["auc_control"])
     under_null = controlled["control"] == "null trial"
-    told = [
+    sentences = [
         f"{CONTROLS[name]} {_attacks(part)}{_judged(part, alarmed)}."
         for name, part in (("base model", controlled[~under_null]), ("null trial", controlled[under_null]))
         if len(part)
     ]
     if primary not in set(controlled["attack"]):
-        told.append(
+        sentences.append(
             f"The primary attack ({primary}) compares with the base model, so the base model is no control for it; "
             "a null trial on other documents would be one, and there is none."
         )
-    return told + _blind_sentence(rows)
+    return sentences + _blind_sentence(rows)
 
 
 def blind_alarm(rows: pd.DataFrame) -> bool | None:
@@ -84,26 +84,27 @@ def blind_alarm(rows: pd.DataFrame) -> bool | None:
 
 def control_end(value: float, beyond: bool, alarmed: bool | None) -> str:
     """The end of a sentence about a control with a model in it: one far from 0.5 has two readings, unless the blind
-    classifier, which has no model, alarms too."""
+    classifier, which has no model, raises an alarm too."""
     far = abs(value - 0.5) >= FAR and beyond
     return f". {readings(alarmed)[:-1]}" if far and not alarmed else near_half(value, beyond)
 
 
 def readings(alarmed: bool | None) -> str:
     """The two readings of a control with a model that is far from 0.5, and what tells them apart."""
-    two = (
-        "There are two readings: the sides differ as texts, or the base model itself has seen the members, as where a "
-        "model that was already fine-tuned on them is given as the base"
+    both = (
+        "There are two readings: the sides differ as texts, or the base model itself has seen the members, for "
+        "instance because a model that was already fine-tuned on them was given as the base"
     )
     if alarmed is None:
         return (
-            f"{two}. A classifier that never saw a model would tell them apart, and none was tried here; either way an "
-            "AUC here is no measure of what this fine-tuning memorized."
+            f"{both}. A classifier that never saw a model would show which of them holds, but none was tried here; "
+            "either way an AUC here does not measure what this fine-tuning memorized."
         )
     return (
-        f"{two}. A classifier that never saw a model tells them apart: it alarms where texts differ, and here it does "
-        "not, which speaks for the second. Then records were memorized before this fine-tuning, and an AUC here is no "
-        "measure of what it added: take a base model that cannot have seen the members."
+        f"{both}. A classifier that never saw a model shows which of them holds: it raises an alarm where the texts "
+        "differ, and here it does not, which speaks for the second. In that case records were memorized before this "
+        "fine-tuning, and an AUC here does not measure what it added: use a base model that cannot have seen the "
+        "members."
     )
 
 
@@ -128,9 +129,7 @@ def _tests(rows: pd.DataFrame) -> int:
 def _blind_sentence(rows: pd.DataFrame) -> list[str]:
     sets = rows.dropna(subset=["auc_blind"]).drop_duplicates(["auc_blind", "blind_p_value"])
     if sets.empty:
-        return [
-            "No classifier without a model was tried on the texts, so it is not known whether the sides look alike."
-        ]
+        return ["No classifier was tried on the texts alone, so it is not known whether the two sides look alike."]
     blind, beyond = sets["auc_blind"], not all_alike(list(sets["blind_p_value"]))
     furthest = float(blind.iloc[int(blind.sub(0.5).abs().to_numpy().argmax())])
     p = spread(sets["blind_p_value"], 3)
@@ -142,12 +141,12 @@ def _blind_sentence(rows: pd.DataFrame) -> list[str]:
 
 
 def warning_sentences(tables: "Tables") -> list[str]:
-    """One sentence a stratum and control that is FAR from 0.5 by more than chance: what to read the AUCs there with.
+    """One sentence for each stratum and control that is FAR from 0.5 by more than chance: how to read the AUCs there.
 
-    The chance, by document, is shared over all controls that are looked at, so that a large grid does not warn by
-    itself. That of the blind classifier comes from permuted labels (`blind_test`).
+    The chance, by document, is shared over all controls that are looked at, so that a large grid does not raise
+    warnings just by being large. That of the blind classifier comes from permuted labels (`blind_test`).
     """
-    told = []
+    sentences = []
     kinds = (("base model", "auc_control"), ("null trial", "auc_control"), ("blind", "auc_blind"))
     for stratum, rows in tables.membership.groupby("stratum", sort=False):
         alarmed = blind_alarm(rows)
@@ -157,8 +156,8 @@ def warning_sentences(tables: "Tables") -> list[str]:
                 part = part[(part["control"] == "null trial") == (kind == "null trial")]
             bad = list(_bad(part, column))
             if bad:
-                told.append(_warning(tables, stratum, kind, bad, column, alarmed))
-    return told
+                sentences.append(_warning(tables, stratum, kind, bad, column, alarmed))
+    return sentences
 
 
 def _bad(rows: pd.DataFrame, column: str) -> Iterator[dict[Any, Any]]:
@@ -177,13 +176,17 @@ def _warning(
 ) -> str:
     values, where = spread(pd.Series([row[column] for row in bad])), stratum_words(stratum)
     trials = list(dict.fromkeys(row["trial"] for row in bad))
-    of = labels_of(tables).get(trials[0], trials[0]) if len(trials) == 1 else count(len(trials), "trial")
+    whose = labels_of(tables).get(trials[0], trials[0]) if len(trials) == 1 else count(len(trials), "trial")
     end = (
-        "The two sides differ as texts, before any fine-tuning, so an AUC on them is no measure of memorization until "
-        "the difference is taken out: compare the AUCs among records of like length and like perplexity, or split anew."
+        "The two sides differ as texts, before any fine-tuning, so an AUC on them does not measure memorization "
+        "until the difference is removed: compare the AUCs among records of similar length and similar perplexity, "
+        "or split the corpus anew."
     )
     if kind == "blind":
-        return f"On {where} ({of}), a classifier that never saw a model reaches AUC {values} where 0.5 is due. {end}"
+        blind = f"a classifier that never saw a model reaches AUC {values} where 0.5 is expected"
+        return f"On {where} ({whose}), {blind}. {end}"
     attacks, end = listing(list(dict.fromkeys(row["attack"] for row in bad))), end if alarmed else readings(alarmed)
     name = "the base model" if kind == "base model" else "the null trial, which never saw the members,"
-    return f"On {where} ({of}), the same attacks on {name} reach AUC {values} ({attacks}) where 0.5 is due. {end}"
+    return (
+        f"On {where} ({whose}), the same attacks on {name} reach AUC {values} ({attacks}) where 0.5 is expected. {end}"
+    )

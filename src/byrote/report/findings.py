@@ -1,7 +1,7 @@
 """What was found, in sentences: pure functions from tables to lists of sentences.
 
-A sentence says no more than its data bear: an interval stands beside every AUC that has one, a maximum is called a
-maximum, one seed a configuration compares trained models, and what has no control is said to have none.
+A sentence claims no more than its data support: every AUC that has an interval is given with it, a maximum is called a
+maximum, one seed per configuration compares trained models, and what has no control is said to have none.
 """
 
 import math
@@ -57,47 +57,52 @@ def strongest_sentences(tables: "Tables", primary: str) -> list[str]:
     label = labels_of(tables).get(top["trial"], top["trial"])
     value = with_interval(top["auc"], top["auc_low"], top["auc_high"], tables.level)
     head = "The AUC" if len(rows) == 1 else "The largest AUC"
-    told = [
+    sentences = [
         f"{head} of the primary attack ({primary}) is {value}, of {label}: shown one member and one non-member, the "
-        f"attack names the member {number(100 * top['auc'], 0)} times in 100, where guessing does 50 times."
+        f"attack names the member {number(100 * top['auc'], 0)} times in 100, where guessing would do so 50 times."
     ]
     if len(rows) > 1:
-        told.append(f"It is the largest of {len(rows)} trials, so a repetition would tend to give less.")
+        sentences.append(f"It is the largest of {len(rows)} trials, so it would tend to be lower if measured again.")
     if top["trial"] in set(trials_of(tables, "collapsed")["trial"]):
-        return [*told, "That trial collapsed, so this AUC is a broken model's and says nothing of its settings."]
-    return told + _beside_guessing(top)
+        return [
+            *sentences,
+            "That trial collapsed, so this AUC is a broken model's and says nothing about its settings.",
+        ]
+    return sentences + _beside_guessing(top)
 
 
 def any_attack_sentences(tables: "Tables", primary: str) -> list[str]:
     """The strongest attack of all, and the auditor, where either is stronger than the primary one."""
     rows = _records(tables)
-    ours = rows[rows["attack"] == primary]["auc"].max()
+    primary_auc = rows[rows["attack"] == primary]["auc"].max()
     outsiders, auditor = rows[rows["attack"] != "auditor"], rows[rows["attack"] == "auditor"]
-    told = []
-    if len(outsiders) and not outsiders["auc"].max() <= ours:
+    sentences = []
+    if len(outsiders) and not outsiders["auc"].max() <= primary_auc:
         top = outsiders.iloc[int(outsiders["auc"].to_numpy(float).argmax())]
         value = with_interval(top["auc"], top["simultaneous_low"], top["simultaneous_high"], tables.level)
         attacks, label = outsiders["attack"].nunique(), labels_of(tables).get(top["trial"])
-        told.append(
-            f"Of all {attacks} attacks the strongest, {top['attack']}, reaches {value} after {label}; it was found "
-            "by looking at all of them, which flatters it. Its interval is so wide that those of all attacks on the "
-            "trial hold together."
+        sentences.append(
+            f"Of all {attacks} attacks the strongest, {top['attack']}, reaches {value} after {label}; it was picked "
+            "by looking at all of them, which flatters it. Its interval is widened so that those of all attacks on "
+            "the trial hold together."
         )
     if len(auditor):
-        told.append(
+        sentences.append(
             "An auditor who knows the members and combines all attacks reaches "
             f"{spread(auditor['auc'])}{' (lowest and highest trial)' if len(auditor) > 1 else ''}."
         )
-    return told
+    return sentences
 
 
 def _beside_guessing(top: pd.Series) -> list[str]:
     if math.isnan(top["auc_low"]) or math.isnan(top["auc_high"]):
         return ["Without an interval, it cannot be told from guessing."]
     if top["auc_low"] <= 0.5 <= top["auc_high"]:
-        return ["Its interval holds 0.5: this sample does not tell it from guessing."]
+        return ["Its interval contains 0.5: this sample does not tell it from guessing."]
     if top["auc_high"] < 0.5:
-        return ["It lies below 0.5: the attack ranks non-members first, which points at a difference of the splits."]
+        return [
+            "It lies below 0.5: the attack ranks non-members first, which points to a difference between the splits."
+        ]
     return []
 
 
@@ -107,17 +112,17 @@ def membership_sentences(tables: "Tables", primary: str) -> list[str]:
     if rows.empty:
         return [f"The primary attack ({primary}) has no AUC."]
     records, canaries = rows[rows["stratum"] == "records"], rows[rows["stratum"] != "records"]
-    told = []
+    sentences = []
     if len(records):
-        told.append(f"Members against non-members: AUC {_auc_of(records, tables.level)}.")
+        sentences.append(f"Members against non-members: AUC {_auc_of(records, tables.level)}.")
     if len(records) > 1:
         clear = int((records["auc_low"] > 0.5).sum())
-        told.append(f"In {clear} of {len(records)} trials the interval lies above 0.5.")
+        sentences.append(f"In {clear} of {len(records)} trials the interval lies above 0.5.")
     if len(canaries):
         parts = canaries.groupby("copies", sort=True)
         each = [f"{copies_words(copies)}: {_auc_of(part, tables.level)}" for copies, part in parts]
-        told.append(f"Canaries planted against canaries left out, by number of copies: {'; '.join(each)}.")
-    return told
+        sentences.append(f"Canaries planted against canaries left out, by number of copies: {'; '.join(each)}.")
+    return sentences
 
 
 def _auc_of(part: pd.DataFrame, level: float) -> str:
@@ -135,17 +140,17 @@ def operating_sentences(tables: "Tables", primary: str) -> list[str]:
     rows = rows[(rows["attack"] == primary) & (rows["stratum"] == "records")]
     published = rows[rows["threshold_source"] == "published"]
     rows = rows[rows["threshold_source"] == "calibration"]
-    told = []
+    sentences = []
     for target, part in rows.dropna(subset=["tpr"]).groupby("target_fpr", sort=False):
         by_trial = " (lowest and highest trial)" if len(part) > 1 else ""
         span = _tpr_interval(part.iloc[0]) if len(part) == 1 else ""
-        told.append(
-            f"With a threshold fixed beforehand on calibration records for at most {rate(target)} of false "
-            f"positives, the attack names {_shares(part['tpr'])} of the members{span} and "
+        sentences.append(
+            "With a threshold fixed beforehand on calibration records for a false-positive rate of at most "
+            f"{rate(target)}, the attack flags {_shares(part['tpr'])} of the members{span} and "
             f"{_shares(part['realised_fpr'])} of the non-members{by_trial}."
         )
-        told += _published(published[published["target_fpr"] == target], part["target_fpr"].iloc[0])
-    return told
+        sentences += _published(published[published["target_fpr"] == target], part["target_fpr"].iloc[0])
+    return sentences
 
 
 def _tpr_interval(row: pd.Series) -> str:
@@ -160,8 +165,8 @@ def _published(rows: pd.DataFrame, target: float) -> list[str]:
     if known.empty:
         return []
     return [
-        f"Published figures take the largest share at a false-positive rate of at most {rate(target)} on the evaluated "
-        f"records themselves, which flatters: that would be {_shares(known)}."
+        f"Published figures take the largest share at a false-positive rate of at most {rate(target)} on the "
+        f"evaluated records themselves, which flatters the attack: here that would be {_shares(known)}."
     ]
 
 
@@ -176,23 +181,23 @@ def utility_sentences(tables: "Tables") -> list[str]:
     if rows.empty:
         return ["No trial has a perplexity on non-members under both models."]
     worse = int((rows["perplexity_tuned"] > rows["perplexity_base"]).sum())
-    told = [
+    sentences = [
         f"On non-members the perplexity is {spread(rows['perplexity_base'], 1)} under the base model and "
         f"{spread(rows['perplexity_tuned'], 1)} after fine-tuning ({count(len(rows), 'trial')}; lower is better)."
     ]
     if worse:
-        told.append(f"In {count(worse, 'trial')} fine-tuning made it worse.")
-    told += overfitted_sentences(tables)
+        sentences.append(f"In {count(worse, 'trial')} fine-tuning made it worse.")
+    sentences += overfitted_sentences(tables)
     if len(rows) > 1:
-        told.append(
-            "Trials that differ in this perplexity also differ in how far they were trained, and a comparison of their "
-            "leakage is confounded by that."
+        sentences.append(
+            "Trials that differ in this perplexity also differ in how far they were trained, which confounds any "
+            "comparison of their leakage."
         )
-    return told
+    return sentences
 
 
 def summary_sentences(tables: "Tables", primary: str, many: bool = False) -> list[str]:
-    """Paragraphs, what matters most first: the largest leak, its controls, what is given back, canaries, matrices.
+    """Paragraphs, what matters most first: the largest leak, its controls, what comes back, canaries, matrices.
 
     many: whether the study plants canaries of many numbers of copies.
     """
@@ -214,26 +219,26 @@ def missing_sentences(tables: "Tables", undrawn: int, failures: int) -> list[str
     refused = tables.operating_points["refused_because"].notna().sum()
     left_out = tables.membership["left_out"].fillna(0).astype(int)
     uncontrolled = sorted(set(tables.membership.loc[tables.membership["auc_control"].isna(), "attack"]))
-    told = []
+    sentences = []
     if refused:
         points = count(int(refused), "operating point")
-        told.append(f"{points} {_were(refused)} refused, because the records are too few to resolve the rate.")
+        sentences.append(f"{points} {_were(refused)} refused, because there are too few records to resolve the rate.")
     if uncontrolled:
-        told.append(f"No control exists for {listing(uncontrolled)}.")
+        sentences.append(f"No control exists for {listing(uncontrolled)}.")
     if (left_out > 0).any():
         most = count(int(left_out.max()), "record")
-        told.append(
+        sentences.append(
             f"Some attacks have no value on some records: up to {most} {_were(left_out.max())} left out of an AUC."
         )
     empty = int(tables.membership["auc"].isna().sum())
     if empty:
-        told.append(f"{count(empty, 'AUC')} could not be computed.")
+        sentences.append(f"{count(empty, 'AUC')} could not be computed.")
     if undrawn:
-        told.append(f"{count(undrawn, 'figure')} {_were(undrawn)} not drawn.")
+        sentences.append(f"{count(undrawn, 'figure')} {_were(undrawn)} not drawn.")
     if failures:
         again = "it" if failures == 1 else "them"
-        told.append(f"{count(failures, 'stage')} failed; the same `byrote run` tries {again} again.")
-    return told or ["Nothing that the study asked for is missing."]
+        sentences.append(f"{count(failures, 'stage')} failed; the same `byrote run` tries {again} again.")
+    return sentences or ["Nothing that the study asked for is missing."]
 
 
 def _were(amount: int) -> str:
@@ -251,15 +256,17 @@ def seconds_worked(spans: Sequence[tuple[str, str]]) -> float:
 
 
 def machine_sentences(tables: "Tables", remarks: int) -> list[str]:
-    """Time spent, on what, and how many things the corpus was found to have."""
-    told = []
+    """Time spent, on what, and how many remarks reading the corpus led to."""
+    sentences = []
     spans = tables.timings[["began", "finished"]].dropna()
     if len(spans):
         devices = sorted(set(tables.timings["device"].dropna()))
         where = f", on {listing(devices)}" if devices else ""
         worked = seconds_worked(list(spans.itertuples(index=False, name=None)))
-        told.append(f"The stored stages took {duration(worked)}{where}; stages side by side count once.")
+        sentences.append(
+            f"The stored stages took {duration(worked)}{where}; stages that ran side by side are counted once."
+        )
     else:
-        told.append("No timings are stored.")
-    told.append(f"Reading and checking the corpus gave {count(remarks, 'remark')}.")
-    return told
+        sentences.append("No timings are stored.")
+    sentences.append(f"Reading and checking the corpus gave {count(remarks, 'remark')}.")
+    return sentences

@@ -12,27 +12,28 @@ from byrote.statistics.intervals import clopper_pearson
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
-SIDES = {"matched": "a record trained on", "nonmember": "a non-member"}
+SIDES = {"matched": "a training record", "nonmember": "a non-member"}
 
 
 def sentences(tables: "Tables") -> list[str]:
-    """One paragraph: how many texts hold a run of a record trained on, with both controls, and the longest such run."""
+    """One paragraph: how many texts hold a run of a training record, with both controls, and the longest such run."""
     rows = tables.untargeted
     if rows.empty:
         return [
-            "No text written from an empty prompt is stored, so nothing is known about what the models say unasked."
+            "No text written from an empty prompt is stored, so nothing is known about what the models write "
+            "unprompted."
         ]
     tuned, base = (rows[rows["model"] == model] for model in ("tuned", "base"))
-    told = [
-        f"Each model wrote {_per_trial(tuned)} from an empty prompt, which were looked up among the records.",
+    paragraph = [
+        f"Each model wrote {_per_trial(tuned)} from an empty prompt, and these texts were compared with the records.",
         f"A run of tokens long enough to count (extraction.untargeted.least) is shared {_shares(tuned)}.",
-        f"In texts of the base model it is shared {_shares(base)}. What it writes too, and what stands in records that "
-        "were never trained on, is no evidence of memorization.",
+        f"In texts of the base model it is shared {_shares(base)}. What the base model also writes, and what also "
+        "occurs in records that were never trained on, is no evidence of memorization.",
     ]
     longest = tuned["matched_tokens"].max()
     if not missing(longest):
-        told.append(f"The longest run shared with a record trained on has {count(int(longest), 'token')}.")
-    return [" ".join(told)]
+        paragraph.append(f"The longest run shared with a training record has {count(int(longest), 'token')}.")
+    return [" ".join(paragraph)]
 
 
 def _per_trial(rows: pd.DataFrame) -> str:
@@ -41,7 +42,7 @@ def _per_trial(rows: pd.DataFrame) -> str:
 
 
 def _shares(rows: pd.DataFrame) -> str:
-    """`with a record trained on in 0 to 3 of 100 texts a trial and with a non-member in none`, lowest and highest."""
+    """`with a training record in 0 to 3 of 100 texts a trial and with a non-member in none`, lowest and highest."""
     parts = []
     for column, words in SIDES.items():
         hits = rows.groupby("trial")[column].count()
@@ -63,7 +64,7 @@ def grid(tables: "Tables") -> Grid:
     headers = ["trial", "texts with a match", at_level(tables.level), "with a non-member", "base model", "longest run"]
     headers += [f"first by {attack}" for attack in attacks]
     note = (
-        "Match: a run of tokens shared with a record trained on. First by: matches among the texts that the attack "
+        "Match: a run of tokens shared with a training record. First by: matches among the texts that the attack "
         "ranks highest; in brackets among the base model's own texts, ranked by the same attack unless it compares "
         "with the base model. Intervals: Clopper and Pearson."
     )
@@ -73,17 +74,17 @@ def grid(tables: "Tables") -> Grid:
 def _overall(texts: pd.DataFrame, level: float) -> list[str]:
     """Matches of all texts of a trial, their interval, matches with non-members, those of the base model, longest."""
     tuned, base = (texts[texts["model"] == model] for model in ("tuned", "base"))
-    hits, of = int(tuned["matched"].count()), len(tuned)
-    low, high = clopper_pearson(hits, of, level)
-    cells = [f"{hits} of {plain(of)}", f"{percent(low, 0)} to {percent(high, 0)}"]
+    hits, total = int(tuned["matched"].count()), len(tuned)
+    low, high = clopper_pearson(hits, total, level)
+    cells = [f"{hits} of {plain(total)}", f"{percent(low, 0)} to {percent(high, 0)}"]
     cells += [plain(int(tuned["nonmember"].count())), f"{int(base['matched'].count())} of {plain(len(base))}"]
     return [*cells, plain(tuned["matched_tokens"].max())]
 
 
 def _first(rates: pd.DataFrame) -> str:
-    """`3 of 10 (0)`: among the fewest first that are looked at, and in brackets the base model's."""
-    found = {row["model"]: row for row in rates[rates["first"] == rates["first"].min()].to_dict("records")}
-    tuned, base = found.get("tuned"), found.get("base")
+    """`3 of 10 (0)`: matches among the fewest top-ranked texts that are looked at; in brackets, the base model's."""
+    by_model = {row["model"]: row for row in rates[rates["first"] == rates["first"].min()].to_dict("records")}
+    tuned, base = by_model.get("tuned"), by_model.get("base")
     if tuned is None or missing(tuned["matches"]):
         return MISSING
     return f"{_matches(tuned)} of {plain(tuned['first'])} ({MISSING if base is None else _matches(base)})"

@@ -1,6 +1,6 @@
 """What the models write when they are given the first part of a record: sentences and tables.
 
-The tuned model always stands beside the base model, and members beside non-members: a completion that the base model
+The tuned model is always shown beside the base model, and members beside non-members: a completion that the base model
 also writes, or that records never trained on get as often, is no evidence of memorization.
 """
 
@@ -33,14 +33,16 @@ def generation_summary(extraction: pd.DataFrame, level: float, by_copies: bool =
     """One row a role and temperature, and copies if asked: what tuned and base model wrote.
 
     Columns role, copies (NaN where not asked for), temperature, trials, and for each model completions_*, share_*
-    (mean), verbatim_*, low_*, high_* (Clopper–Pearson, of the verbatim rate; NaN where a record stands in several rows,
+    (mean), verbatim_*, low_*, high_* (Clopper–Pearson, of the verbatim rate; NaN where a record occurs in several rows,
     which are then not independent).
     """
     rows = []
     copies = extraction["copies"] if by_copies else pd.Series(math.nan, index=extraction.index)
     grouped = extraction.assign(copies=copies.where(extraction["role"].isin(["canary_in", "canary_out"])))
-    for (role, many, temperature), part in grouped.groupby(["role", "copies", "temperature"], sort=False, dropna=False):
-        row: dict[str, Any] = {"role": role, "copies": many, "temperature": temperature}
+    for (role, copy_count, temperature), part in grouped.groupby(
+        ["role", "copies", "temperature"], sort=False, dropna=False
+    ):
+        row: dict[str, Any] = {"role": role, "copies": copy_count, "temperature": temperature}
         row["trials"] = part["trial"].nunique()
         for model in ("tuned", "base"):
             row |= _of_model(part[part["model"] == model], model, level)
@@ -53,11 +55,11 @@ def generation_summary(extraction: pd.DataFrame, level: float, by_copies: bool =
 
 def _of_model(part: pd.DataFrame, model: str, level: float) -> dict[str, Any]:
     known = part["verbatim"].dropna().astype(bool)
-    hits, of = int(known.sum()), len(known)
-    alone = of > 0 and not part.duplicated("record").any()
-    low, high = clopper_pearson(hits, of, level) if alone else (math.nan, math.nan)
+    hits, total = int(known.sum()), len(known)
+    alone = total > 0 and not part.duplicated("record").any()
+    low, high = clopper_pearson(hits, total, level) if alone else (math.nan, math.nan)
     share = float(part["ngram_share"].mean()) if len(part) else math.nan
-    values = {"completions": of, "share": share, "verbatim": hits, "low": low, "high": high}
+    values = {"completions": total, "share": share, "verbatim": hits, "low": low, "high": high}
     return {f"{name}_{model}": value for name, value in values.items()}
 
 
@@ -71,7 +73,7 @@ def generation_sentences(tables: "Tables") -> list[str]:
         "rest. In brackets: the base model on the same prompts; what it also writes is no evidence of memorization."
     )
     if (tables.extraction["role"] != "nonmember").all():
-        lead += " No non-member was prompted, so there is no control for what any text of this kind would give."
+        lead += " No non-member was prompted, so there is no control for what any text of this kind would yield."
     return [lead, *(_at_temperature(value, part) for value, part in summary.groupby("temperature", sort=True))]
 
 
@@ -83,8 +85,8 @@ def _at_temperature(temperature: Any, part: pd.DataFrame) -> str:
     ]
     shares = [f"{percent(row['share_tuned'], 0)} for {_kind(row)} ({percent(row['share_base'], 0)})" for row in rows]
     return (
-        f"At temperature {temperature:g}, completions equal to the whole rest: {listing(whole)}. Longest common run of "
-        f"tokens over the tokens to reproduce, on average: {listing(shares)}."
+        f"At temperature {temperature:g}, completions that equal the whole rest: {listing(whole)}. Longest common run "
+        f"of tokens over the tokens to reproduce, on average: {listing(shares)}."
     )
 
 
@@ -98,16 +100,17 @@ def generation_grid(tables: "Tables") -> Grid:
     for row in records_of(generation_summary(tables.extraction, tables.level, by_copies=True)):
         cells = [KINDS.get(row["role"], row["role"]), plain(row["copies"]), f"{row['temperature']:g}"]
         for model in ("tuned", "base"):
-            hits, of = row[f"verbatim_{model}"], row[f"completions_{model}"]
+            hits, total = row[f"verbatim_{model}"], row[f"completions_{model}"]
             low, high = row[f"low_{model}"], row[f"high_{model}"]
             span = "" if missing(low) else f" ({percent(low, 0)} to {percent(high, 0)})"
-            cells += [f"{hits} of {plain(of)}{span}", percent(row[f"share_{model}"], 0)]
+            cells += [f"{hits} of {plain(total)}{span}", percent(row[f"share_{model}"], 0)]
         body.append([*cells, plain(row["trials"])])
     headers = ["prompted records", "copies", "temperature", "verbatim, tuned", "share, tuned"]
     headers += ["verbatim, base", "share, base", "trials"]
     note = (
         f"Verbatim: completions equal to the rest of the record, token by token, with the {at_level(tables.level)} "
-        "where every record stands once. Share: longest common run of tokens over the tokens to reproduce, on average."
+        "where every record occurs once. Share: longest common run of tokens over the tokens to reproduce, on "
+        "average."
     )
     grid = Grid("What the models write after the first part of a record, all trials together", headers, body, 1, note)
     return without_empty(grid, "copies")

@@ -1,4 +1,4 @@
-"""The null trial beside its trial: how much of an AUC it accounts for is never said, only whether the two differ."""
+"""The null trial beside its trial: never how much of an AUC it accounts for, only whether the two differ."""
 
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,12 @@ from byrote.report.words import MISSING, count, interval, missing, number, p_val
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
-TOLD = 0.05  # p below which one trial is told from its null trial, each test alone
+DIFFERENT = 0.05  # p below which a trial is called different from its null trial, each test alone
 
 
 def null_trial_sentences(tables: "Tables", primary: str) -> list[str]:
     """How far the primary attack on members and non-members is above its control, where that is a null trial, and
-    whether the null trial is a likeness of its trial."""
+    whether the null trial resembles its trial."""
     rows = tables.membership
     rows = rows[(rows["stratum"] == "records") & (rows["control"] == "null trial") & (rows["attack"] == primary)]
     if rows.empty:
@@ -28,11 +28,11 @@ def _tested(rows: pd.DataFrame, primary: str) -> list[str]:
     if rows.empty:
         return []
     if len(rows) > 1:
-        told = int((rows["above_control_p"] < TOLD).sum())
+        different = int((rows["above_control_p"] < DIFFERENT).sum())
         return [
-            f"Paired with the null trial on the same records, by document, the attack {primary} is told from it in "
-            f"{told} of {count(len(rows), 'trial')} (p below {TOLD:g}, each test alone); the differences are "
-            f"{spread(rows['above_control'], 3)}."
+            f"Paired with the null trial on the same records, by document, the attack {primary} differs from it in "
+            f"{different} of {count(len(rows), 'trial')} (p below {DIFFERENT:g}, each test alone); the differences "
+            f"are {spread(rows['above_control'], 3)}."
         ]
     row = rows.iloc[0]
     return [
@@ -49,8 +49,8 @@ def _unmatched(tables: "Tables") -> list[str]:
     whose = "The null trial" if len(tables.null_trials) == 1 else f"The null trial of {count(len(rows), 'trial')}"
     return [
         f"{whose} is unmatched: its perplexity on non-members is {spread(rows['null_perplexity'], 1)}, the trial's "
-        f"{spread(rows['perplexity'], 1)}, more than a tenth apart, so the two did not learn the manner of the corpus "
-        "alike, and what the null trial reaches cannot be taken off what the trial reaches."
+        f"{spread(rows['perplexity'], 1)}, more than a tenth apart, so the two did not learn the style of the corpus "
+        "equally well, and what the null trial reaches cannot be subtracted from what the trial reaches."
     ]
 
 
@@ -59,8 +59,8 @@ def _of_another(tables: "Tables") -> list[str]:
     if not others:
         return []
     return [
-        f"One null trial, with the first trial's settings, serves all; for {count(others, 'trial')} it is of another "
-        "configuration (controls.null_trial: each trains one for each)."
+        f"One null trial, with the first trial's settings, serves all trials; for {count(others, 'trial')} it is of "
+        "another configuration (controls.null_trial: each trains one for every trial)."
     ]
 
 
@@ -78,9 +78,9 @@ def null_trials_grid(tables: "Tables") -> Grid:
     headers = ["trial", "null trial", "epochs", "of the null trial", "steps", "of the null trial"]
     headers += ["perplexity", "of the null trial", "note"]
     note = (
-        "The null trial is tuned on the calibration records, whose documents are on neither side, in as many steps as "
-        "the trial, at most in twice its epochs. Perplexity: on non-members, which neither has seen. Unmatched: the "
-        "perplexities differ by more than a tenth of the trial's."
+        "The null trial is tuned on the calibration records, whose documents are on neither side, for as many steps "
+        "as the trial, but for at most twice its epochs. Perplexity: on non-members, which neither has seen. "
+        "Unmatched: the perplexities differ by more than a tenth of the trial's."
     )
     return without_empty(Grid("Trials and their null trials", headers, body, 2, note, tail=1), "note")
 

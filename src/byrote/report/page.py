@@ -65,7 +65,7 @@ def labels_of(tables: "Tables") -> dict[Any, str]:
 
 
 def joined(*paragraphs: Sequence[str]) -> list[str]:
-    """Each list of sentences as one paragraph; empty ones fall away."""
+    """Each list of sentences as one paragraph; empty ones are left out."""
     return [" ".join(sentences) for sentences in paragraphs if sentences]
 
 
@@ -79,12 +79,12 @@ def capped(grid: Grid, table: str, most: int = MOST_ROWS) -> Grid:
     total = len(grid.rows)
     if total <= most:
         return grid
-    told = f"The first {plain(most)} of {plain(total)} rows; all of them stand in tables/{table}.csv."
-    return replace(grid, rows=grid.rows[:most], note=f"{told} {grid.note}".strip())
+    cut = f"The first {plain(most)} of {plain(total)} rows; all of them are in tables/{table}.csv."
+    return replace(grid, rows=grid.rows[:most], note=f"{cut} {grid.note}".strip())
 
 
 def without_empty(grid: Grid, *optional: str) -> Grid:
-    """The same table without those of the `optional` columns that hold dashes alone."""
+    """The same table without those of the `optional` columns that hold only dashes."""
     gone = [
         i for i, name in enumerate(grid.headers) if name in optional and all(row[i] == MISSING for row in grid.rows)
     ]
@@ -96,7 +96,7 @@ def without_empty(grid: Grid, *optional: str) -> Grid:
 
 
 def reasons_note(what: str, reasons: Mapping[str, Sequence[str]]) -> str:
-    """Why numbers are missing: `No control: difference and ratio (needs a null trial).`; '' where none is."""
+    """Why numbers are missing: `No control: difference and ratio (needs a null trial).`; '' where none is missing."""
     parts = [f"{listing(list(dict.fromkeys(names)))} ({reason})" for reason, names in reasons.items()]
     return f"{what}: {'; '.join(parts)}." if parts else ""
 
@@ -118,8 +118,12 @@ def text_or_dash(value: Any) -> str:
 
 
 def pictures(drawn: Sequence[Drawn]) -> list[Picture]:
-    """Those of the figures that were drawn."""
-    return [Picture(one.title, one.caption, inline_svg(one.svg, one.name)) for one in drawn if one.svg is not None]
+    """The figures that were drawn."""
+    return [
+        Picture(figure.title, figure.caption, inline_svg(figure.svg, figure.name))
+        for figure in drawn
+        if figure.svg is not None
+    ]
 
 
 def inline_svg(path: Path, name: str) -> Markup:

@@ -1,7 +1,7 @@
 """How many records come back, and in how many draws: rates with intervals, tuned beside base, in beside out.
 
 `in`: members, or canaries that were planted · `out`: non-members, or canaries left out. The model never saw what is
-out, so a rate there is what records of this kind give without having been learned.
+out, so a rate there is what records of this kind show without having been learned.
 """
 
 import math
@@ -42,21 +42,21 @@ def paired(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any]
 
     Shared: trial, stratum, and `keys`. A role that is neither in nor out takes no part.
     """
-    found: dict[tuple[Any, ...], dict[tuple[str, str], Mapping[str, Any]]] = {}
+    measurements: dict[tuple[Any, ...], dict[tuple[str, str], Mapping[str, Any]]] = {}
     for row in records_of(rows[rows["role"].isin([*IN, *OUT])]):
         canary = row["role"].startswith("canary")
         stratum = f"canaries@{int(row['copies'])}" if canary else "records"
         key = (row["trial"], stratum, *(None if missing(row[name]) else row[name] for name in keys))
-        found.setdefault(key, {})[row["model"], "in" if row["role"] in IN else "out"] = row
+        measurements.setdefault(key, {})[row["model"], "in" if row["role"] in IN else "out"] = row
     names = ("trial", "stratum", *keys)
-    return [(dict(zip(names, key, strict=True)), cells) for key, cells in found.items()]
+    return [(dict(zip(names, key, strict=True)), cells) for key, cells in measurements.items()]
 
 
 # --- sentences --------------------------------------------------------------------------------------------------
 
 
 def rate_sentences(tables: "Tables") -> list[str]:
-    """The trial that gives back most members, by the longest common run, with base model and non-members beside."""
+    """The trial that reproduces the most members, by the longest common run, with base model and non-members beside."""
     rows = tables.extraction_rates
     rows = rows[(rows["metric"] == "ngram_share") & rows["rate"].notna()]
     rows = _coldest(rows[rows["role"].isin(["member", "nonmember"])])
@@ -70,16 +70,16 @@ def rate_sentences(tables: "Tables") -> list[str]:
     if not row["hits"]:
         nobody = f"none of {trials} tuned models writes" if trials > 1 else "the tuned model never writes"
         return [
-            f"{asked}{nobody} {least} for a member (0 of {plain(row['of'])} prompted); that still leaves up to "
-            f"{percent(row['high'], 0)} of the members possible."
+            f"{asked}{nobody} {least} for a member (0 of {plain(row['of'])} prompted); that is still compatible with "
+            f"up to {percent(row['high'], 0)} of the members."
         ]
     label = labels_of(tables).get(head["trial"], head["trial"])
-    told = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
-    return [f"{told}; {_controls(cells)}."]
+    sentence = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
+    return [f"{sentence}; {_controls(cells)}."]
 
 
 def draw_sentences(tables: "Tables") -> list[str]:
-    """In how many draws suffixes come, by probability: the trial that needs fewest for half of its members."""
+    """How many draws suffixes take, by probability: the trial that needs the fewest for half of its members."""
     medians = _medians(tables.draws)
     members = medians[(medians["role"] == "member") & (medians["model"] == "tuned")]
     members = members[members["temperature"] == _plainest(members["temperature"])]
@@ -102,9 +102,9 @@ def draw_sentences(tables: "Tables") -> list[str]:
     fewest = f", the fewest of {trials} trials" if trials > 1 else ""
     beside = f" ({'; '.join(others)})" if others else ""
     return [
-        f"Without sampling, from the probability of each true suffix at temperature {first['temperature']:g}: after "
-        f"{label} it takes about {draws(first['median'])} draws until half of the members' suffixes have come with "
-        f"chance {rate(first['chance'])}{fewest}{beside}.",
+        f"From the probability of each true suffix at temperature {first['temperature']:g}, without sampling: after "
+        f"{label} it takes about {draws(first['median'])} draws until half of the members' suffixes have appeared "
+        f"with a chance of {rate(first['chance'])}{fewest}{beside}.",
         *_within(tables, first),
     ]
 
@@ -120,19 +120,19 @@ def _within(tables: "Tables", first: Mapping[str, Any]) -> list[str]:
     head, cells, trials = top
     label, row = labels_of(tables).get(head["trial"], head["trial"]), cells["tuned", "in"]
     return [
-        f"Within {count_draws(row['threshold'])}, {_hits(row, tables.level)} members' suffixes come after {label}"
-        f"{_most(trials)}; {_controls(cells)}."
+        f"Within {count_draws(row['threshold'])}, {_hits(row, tables.level)} suffixes of members appear after "
+        f"{label}{_most(trials)}; {_controls(cells)}."
     ]
 
 
 def _top(rows: pd.DataFrame) -> tuple[dict[str, Any], Cells, int] | None:
     """The measurement with the highest rate of the tuned model on what is in, and of how many trials."""
-    found = [(head, cells) for head, cells in paired(rows, ("prefix", "temperature", "metric", "threshold", "chance"))]
-    found = [(head, cells) for head, cells in found if ("tuned", "in") in cells]
-    if not found:
+    keys = ("prefix", "temperature", "metric", "threshold", "chance")
+    measurements = [(head, cells) for head, cells in paired(rows, keys) if ("tuned", "in") in cells]
+    if not measurements:
         return None
-    head, cells = max(found, key=lambda one: one[1]["tuned", "in"]["rate"])
-    return head, cells, len({head["trial"] for head, _ in found})
+    head, cells = max(measurements, key=lambda measurement: measurement[1]["tuned", "in"]["rate"])
+    return head, cells, len({head["trial"] for head, _ in measurements})
 
 
 def _hits(row: Mapping[str, Any], level: float) -> str:
@@ -141,9 +141,9 @@ def _hits(row: Mapping[str, Any], level: float) -> str:
 
 
 def _controls(cells: Cells) -> str:
-    names = {("base", "in"): "under the base model", ("tuned", "out"): "of non-members"}
-    told = [f"{_of(cells[side])} {words}" for side, words in names.items() if side in cells]
-    return listing(told) if told else "no control was prompted"
+    names = {("base", "in"): "under the base model", ("tuned", "out"): "non-members"}
+    controls = [f"{_of(cells[side])} {words}" for side, words in names.items() if side in cells]
+    return listing(controls) if controls else "no control was prompted"
 
 
 def _of(row: Mapping[str, Any]) -> str:
@@ -158,7 +158,7 @@ def _most(trials: int) -> str:
 
 
 def open_rates_grid(tables: "Tables", canaries: bool) -> Grid:
-    """The rates to read first: the lowest and the highest bar, at the coldest temperature, and the most draws.
+    """The rates to read first: the lowest and the highest threshold, at the coldest temperature, and the most draws.
 
     canaries: of canaries, else of records.
     """
@@ -181,19 +181,21 @@ def open_rates_grid(tables: "Tables", canaries: bool) -> Grid:
 def all_rates_grid(tables: "Tables") -> Grid:
     """Every metric at every threshold and temperature."""
     caption = "Records that come back, by every metric, threshold and temperature"
-    found = [_rates_grid(tables, tables.extraction_rates, canaries, caption) for canaries in (False, True)]
-    rows = [*found[0].rows, *found[1].rows]
-    return capped(Grid(caption, found[0].headers, rows, 3, found[0].note), "extraction_rates")
+    of_records, of_canaries = (
+        _rates_grid(tables, tables.extraction_rates, canaries, caption) for canaries in (False, True)
+    )
+    rows = [*of_records.rows, *of_canaries.rows]
+    return capped(Grid(caption, of_records.headers, rows, 3, of_records.note), "extraction_rates")
 
 
 def _rates_grid(tables: "Tables", rows: pd.DataFrame, canaries: bool, caption: str) -> Grid:
     labels, body = labels_of(tables), []
-    found = paired(rows, ("metric", "threshold", "temperature", "prefix", "chance"))
-    found = [(head, cells) for head, cells in found if is_canary(head["stratum"]) == canaries]
+    measurements = paired(rows, ("metric", "threshold", "temperature", "prefix", "chance"))
+    measurements = [(head, cells) for head, cells in measurements if is_canary(head["stratum"]) == canaries]
     chances = rows["chance"].nunique()
     several, order = rows["prefix"].nunique() > 1, {trial: i for i, trial in enumerate(labels)}
-    found.sort(key=lambda one: (order.get(one[0]["trial"], len(order)), _copies(one[0]["stratum"])))
-    for head, cells in found:
+    measurements.sort(key=lambda pair: (order.get(pair[0]["trial"], len(order)), _copies(pair[0]["stratum"])))
+    for head, cells in measurements:
         words = [labels.get(head["trial"], head["trial"]), kind_words(head["stratum"]), _criterion(head)]
         words[2] += f", prefix {head['prefix']:g}" * several
         words[2] += f" with chance {rate(head['chance'])}" if head["chance"] is not None and chances > 1 else ""
@@ -238,7 +240,7 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 
 
 def draws_grid(tables: "Tables") -> Grid:
-    """Half of the suffixes come within so many draws; and the one that comes first."""
+    """In how many draws half of the suffixes appear, and in how many the first of them."""
     labels, medians = labels_of(tables), _medians(tables.draws)
     body = []
     for head, cells in paired(medians, ("temperature", "prefix", "chance")):
@@ -250,19 +252,20 @@ def draws_grid(tables: "Tables") -> Grid:
         body.append([*words, *medians_of, *least])
     headers = ["trial", "records", "temperature", "chance", "suffixes", *SIDE_HEADERS, "first, in", "first, out"]
     note = (
-        "Median over suffixes of the draws that it takes to see exactly the true suffix with this chance, from its "
-        "probability, without sampling; first: the least of them. Top-k and top-p are the study's."
+        "Median over suffixes of the number of draws needed to see exactly the true suffix with this chance, "
+        "computed from its probability without sampling. First: the suffix that needs the fewest. Top-k and top-p "
+        "are those of the study."
     )
-    return capped(Grid("Draws until half of the suffixes have come", headers, body, 2, note), "draws")
+    return capped(Grid("Draws until half of the suffixes have appeared", headers, body, 2, note), "draws")
 
 
 def _medians(rows: pd.DataFrame) -> pd.DataFrame:
     keys = ["trial", "model", "role", "copies", "prefix", "temperature", "chance"]
     known = rows[rows["draws_for_chance"].notna()]
     grouped = known.groupby(keys, sort=False)["draws_for_chance"]
-    # The lower of the two middle values: a mean of 10³ and 10³⁰ would be no number of draws that anything takes.
-    found = grouped.quantile(0.5, interpolation="lower").rename("median").to_frame()
-    return found.assign(least=grouped.min(), records=grouped.size()).reset_index()
+    # The lower of the two middle values: a mean of 10³ and 10³⁰ would be a number of draws that no suffix takes.
+    medians = grouped.quantile(0.5, interpolation="lower").rename("median").to_frame()
+    return medians.assign(least=grouped.min(), records=grouped.size()).reset_index()
 
 
 def _coldest(rows: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,14 @@ from byrote.report import (
     single_records,
     tabulate,
 )
-from byrote.report import findings as found
+from byrote.report.findings import (
+    machine_sentences,
+    membership_sentences,
+    missing_sentences,
+    operating_sentences,
+    summary_sentences,
+    utility_sentences,
+)
 from byrote.report.page import Grid, Section, filled, joined, labels_of, pictures
 from byrote.study import Study
 
@@ -42,8 +49,8 @@ def sections_of(
 ) -> list[Section]:
     """Every section that the run has something for. Arguments as of `report_page`."""
     primary, many = study.membership.primary, study.canaries.design == "many"
-    settings, utility = setting.setting_grid(study), joined(found.utility_sentences(tables))
-    summary = found.summary_sentences(tables, primary, many)
+    settings, utility = setting.setting_grid(study), joined(utility_sentences(tables))
+    summary = summary_sentences(tables, primary, many)
     return [
         Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables, findings)]),
         Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
@@ -78,7 +85,7 @@ def _sentence(message: str) -> str:
 
 
 def _named(drawn: Sequence[Drawn], names: Sequence[str]) -> list[Drawn]:
-    return [one for one in drawn if one.name in names]
+    return [figure for figure in drawn if figure.name in names]
 
 
 def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Section:
@@ -93,8 +100,8 @@ def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Secti
         "membership",
         "Membership inference",
         joined(
-            found.membership_sentences(tables, primary),
-            found.operating_sentences(tables, primary),
+            membership_sentences(tables, primary),
+            operating_sentences(tables, primary),
             comparisons.test_sentences(tables, primary),
             comparisons.claim_sentences(tables, study),
             comparisons.detectable_sentences(tables),
@@ -106,8 +113,10 @@ def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Secti
 
 
 def _shows_texts(texts: Mapping[str, str] | None) -> list[str]:
-    told = "This page shows the text of records (report.include_text): keep it where the records themselves are kept."
-    return [] if texts is None else [told]
+    warning = (
+        "This page shows the text of records (report.include_text): keep it where the records themselves are kept."
+    )
+    return [] if texts is None else [warning]
 
 
 def _generation(tables: "Tables", drawn: Sequence[Drawn], texts: Mapping[str, str] | None, many: bool) -> Section:
@@ -122,7 +131,7 @@ def _generation(tables: "Tables", drawn: Sequence[Drawn], texts: Mapping[str, st
         "Prompted generation",
         [*generation.generation_sentences(tables), *joined(rates.rate_sentences(tables), rates.draw_sentences(tables))],
         grids=[*short, *filled(*grids), *shown],
-        pictures=pictures([one for one in drawn if one.name not in elsewhere]),
+        pictures=pictures([figure for figure in drawn if figure.name not in elsewhere]),
         folded=[*([] if short else summary), *filled(rates.draws_grid(tables), rates.all_rates_grid(tables))],
     )
 
@@ -162,14 +171,14 @@ def _records(tables: "Tables", drawn: Sequence[Drawn]) -> Section:
 
 def _missing(tables: "Tables", drawn: Sequence[Drawn], failures: Sequence[Mapping[str, Any]]) -> Section:
     labels = labels_of(tables)
-    undrawn = [f"{one.title}: {one.reason}" for one in drawn if one.svg is None]
+    undrawn = [f"{figure.title}: {figure.reason}" for figure in drawn if figure.svg is None]
     failed = [f"{labels.get(f['trial'], f['trial'])}, {_stage(f['stage'])}: {f['error']}" for f in failures]
     refused = filled(tabulate.refused_grid(tables))
     lists = [("Figures that were not drawn", undrawn), ("Stages that failed", failed)]
     return Section(
         "missing",
         "What was not measured",
-        joined(found.missing_sentences(tables, len(undrawn), len(failed))),
+        joined(missing_sentences(tables, len(undrawn), len(failed))),
         grids=[grid for grid in refused if len(grid.rows) <= MOST_OPEN],
         folded=[grid for grid in refused if len(grid.rows) > MOST_OPEN],
         lists=[(title, items) for title, items in lists if items],
@@ -190,7 +199,7 @@ def _machine(
     return Section(
         "machine",
         "Data and machine",
-        joined([*found.machine_sentences(tables, len(findings)), seeds]),
+        joined([*machine_sentences(tables, len(findings)), seeds]),
         grids=filled(tabulate.timings_grid(tables), packages),
-        lists=[("What reading the corpus brought up", remarks)] if remarks else [],
+        lists=[("Remarks from reading the corpus", remarks)] if remarks else [],
     )

@@ -34,10 +34,11 @@ def _canaries(plan: Canaries) -> str:
     if isinstance(plan, NoCanaries):
         return "No canary was planted."
     if isinstance(plan, SingleCanary):
-        return "In each trial one record, the canary, overwrote others as often as its copies say."
+        return "In each trial one record, the canary, overwrote as many others as it has copies."
     copies = listing([str(c) for c in sorted(set(plan.copies))], "or")
     share = percent(plan.inclusion, 0)
-    return f"{count(plan.count, 'canary', 'canaries')} of {copies} copies took part, each planted with chance {share}."
+    canaries = count(plan.count, "canary", "canaries")
+    return f"{canaries} of {copies} copies took part, each planted with probability {share}."
 
 
 def setting_grid(study: Study) -> Grid:
@@ -62,7 +63,7 @@ def _flat(name: str, value: Any) -> list[tuple[str, str]]:
 
 def seed_words(study: Study, seeds: Sequence[Any]) -> str:
     """Which seeds fixed what."""
-    told = f"Study seed {study.seed}"
+    text = f"Study seed {study.seed}"
     if len(seeds):
-        told += f"; seeds of the trials (initialisation, order, dropout): {listing([str(seed) for seed in seeds])}"
-    return f"{told}; seed of prompts and sampling: {study.extraction.seed}."
+        text += f"; seeds of the trials (initialisation, order, dropout): {listing([str(seed) for seed in seeds])}"
+    return f"{text}; seed of prompts and sampling: {study.extraction.seed}."

@@ -1,6 +1,6 @@
 """Single records: which stand out most, how far attacks and seeds agree, and what planting a record did to it.
 
-Ids only; a record's text stands nowhere here.
+Ids only; no record's text appears here.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_OPEN = 15
 MIXED = "in several ways"
-ONE = {"member": "member", "canary_in": "planted canary"}
+ROLES = {"member": "member", "canary_in": "planted canary"}
 
 
 # --- sentences --------------------------------------------------------------------------------------------------
@@ -27,32 +27,34 @@ def exposed_sentences(tables: "Tables") -> list[str]:
     if rows.empty:
         return []
     trials, attacks = rows["trial"].nunique(), _attacks(tables)
-    told = [
-        "A record is exposed as far as attacks place it above records that the model never saw. Of each trial the "
-        f"{int(rows.groupby('trial').size().max())} most exposed members and planted canaries are kept, by the mean "
-        f"over {count(attacks, 'attack')}."
+    sentences = [
+        "A record is exposed to the extent that attacks place it above records that the model never saw. The "
+        f"{int(rows.groupby('trial').size().max())} most exposed members and planted canaries of each trial are kept, "
+        f"by the mean over {count(attacks, 'attack')}."
     ]
     first = records_of(rows.sort_values("percentile", ascending=False, kind="stable"))[0]
     label = labels_of(tables).get(first["trial"], first["trial"])
-    told.append(
+    sentences.append(
         f"The most exposed of all is {first['record']}, after {label}: {percent(first['percentile'])} of non-members "
         f"lie below it on average{_agree(first, attacks)}."
     )
     if trials > 1:
         always = int((rows.groupby("record")["trial"].nunique() == trials).sum())
-        told.append(f"{count(always, 'record')} {_stand(always)} on the list of every one of {trials} trials.")
-    told.append("The head of any list is there by luck too: measured again, it would tend to look less exposed.")
-    return told
+        sentences.append(f"{count(always, 'record')} {_are(always)} on the lists of all {trials} trials.")
+    sentences.append(
+        "Whatever heads such a list is partly there by luck: measured again, it would tend to look less exposed."
+    )
+    return sentences
 
 
-def _stand(amount: int) -> str:
-    return "stands" if amount == 1 else "stand"
+def _are(amount: int) -> str:
+    return "is" if amount == 1 else "are"
 
 
 def _agree(row: dict[str, Any], attacks: int) -> str:
     if missing(row["attacks_above"]):
         return ""
-    return f", and {plain(row['attacks_above'])} of {attacks} attacks name it a member at 1% of false positives"
+    return f", and {plain(row['attacks_above'])} of {attacks} attacks name it a member at a false-positive rate of 1%"
 
 
 def _attacks(tables: "Tables") -> int:
@@ -67,8 +69,8 @@ def agreement_sentences(tables: "Tables") -> list[str]:
     if known.empty:
         return []
     return [
-        f"Attacks order the members alike to a rank correlation of {number(known.median())} in the middle "
-        f"({spread(known)}); where they disagree, one attack's list is not the other's."
+        f"The orders in which two attacks put the members have a median rank correlation of {number(known.median())} "
+        f"({spread(known)}); where attacks disagree, so do their lists."
     ]
 
 
@@ -79,22 +81,23 @@ def counterfactual_sentences(tables: "Tables") -> list[str]:
         return []
     known = rows[rows["memorization"].notna()]
     if known.empty:
-        return ["Counterfactual memorization is known of no canary: each was in, or out of, every trial."]
+        return ["Counterfactual memorization could be computed for no canary: each was in every trial, or in none."]
     above = int((known["memorization"] > 0).sum())
-    told = [
-        "Trials of one configuration drew their canaries by a coin, so each canary can be compared with and without "
-        f"itself in training: its log-probability a token rises by {number(known['memorization'].mean())} nats on "
-        f"average ({spread(known['memorization'])}), and in {above} of {plain(len(known))} it rises at all."
+    sentences = [
+        "Trials of one configuration drew their canaries by a coin, so trials that had a canary can be compared with "
+        "those that did not: where it was trained on, its log-probability per token is higher by "
+        f"{number(known['memorization'].mean())} nats on average ({spread(known['memorization'])}), and it is higher "
+        f"for {above} of {count(len(known), 'canary', 'canaries')}."
     ]
     missed = len(rows) - len(known)
-    return told + ([f"Of {count(missed, 'canary', 'canaries')} no difference is known."] if missed else [])
+    return sentences + ([f"For {count(missed, 'canary', 'canaries')} no difference is known."] if missed else [])
 
 
 # --- tables -----------------------------------------------------------------------------------------------------
 
 
 def exposed_grid(tables: "Tables") -> Grid:
-    """The records that head the lists of most trials, one row a record."""
+    """The records that head the lists of most trials, one row per record."""
     rows, attacks = tables.records, _attacks(tables)
     body = []
     if len(rows):
@@ -106,8 +109,9 @@ def exposed_grid(tables: "Tables") -> Grid:
     headers = ["record", "role", "strongest attack", "copies", "trials", "best place", "above non-members"]
     headers += ["attacks that agree", "spread over seeds"]
     note = (
-        "Trials: whose list holds the record. Above non-members: share of non-members below it, mean over attacks and "
-        f"those trials. Attacks that agree: of {attacks}, how many name it a member at 1% of false positives."
+        "Trials: how many lists include the record. Above non-members: share of non-members below it, mean over "
+        f"attacks and those trials. Attacks that agree: of {attacks}, how many name it a member at a false-positive "
+        "rate of 1%."
     )
     if rows["seeds_sd"].notna().any():
         note += " Spread over seeds: standard deviation of the primary attack's score, in its own unit."
@@ -117,7 +121,7 @@ def exposed_grid(tables: "Tables") -> Grid:
 
 def _record(name: str, part: pd.DataFrame) -> list[str]:
     strongest = part["strongest_attack"].value_counts().index
-    roles = list(dict.fromkeys(ONE.get(str(role), str(role)) for role in part["role"]))
+    roles = list(dict.fromkeys(ROLES.get(str(role), str(role)) for role in part["role"]))
     return [
         *(name, roles[0] if len(roles) == 1 else MIXED, str(strongest[0]), spread(part["copies"], 0)),
         *(plain(part["trial"].nunique()), plain(part["exposed_rank"].min()), percent(part["percentile"].mean())),
@@ -133,7 +137,7 @@ def lists_grid(tables: "Tables") -> Grid:
             *(
                 labels.get(row["trial"], row["trial"]),
                 row["record"],
-                ONE.get(row["role"], row["role"]),
+                ROLES.get(row["role"], row["role"]),
             ),
             *(text_or_dash(row["strongest_attack"]), plain(row["exposed_rank"]), plain(row["copies"])),
             *(percent(row["percentile"]), plain(row["attacks_above"]), number(row["seeds_sd"], 3)),
@@ -150,22 +154,22 @@ def lists_grid(tables: "Tables") -> Grid:
 def agreement_grid(tables: "Tables") -> Grid:
     """How far two attacks order members alike, over the trials."""
     body = []
-    for (one, other), part in tables.agreement.groupby(["attack_a", "attack_b"], sort=False):
+    for (first, second), part in tables.agreement.groupby(["attack_a", "attack_b"], sort=False):
         rho, overlap = part["spearman"].dropna(), part["jaccard_top"].dropna()
         notes = [note for note in dict.fromkeys(part["note"].dropna()) if note]
         body.append(
             [
-                *(str(one), str(other), number(rho.mean()), spread(rho), number(overlap.mean()), plain(len(part))),
+                *(str(first), str(second), number(rho.mean()), spread(rho), number(overlap.mean()), plain(len(part))),
                 text_or_dash("; ".join(notes)),
             ]
         )
-    headers = ["attack", "and", "rank correlation", "lowest to highest", "overlap of the top", "trials", "why none"]
+    headers = ["attack", "and", "rank correlation", "lowest to highest", "overlap of the top", "trials", "why missing"]
     note = (
         "Over members, mean of the trials. Overlap of the top: of the fifty records that either attack puts "
         "highest, the share that both do."
     )
     grid = Grid("How far attacks agree on the members", headers, body, 2, note, tail=1)
-    return without_empty(grid, "why none")
+    return without_empty(grid, "why missing")
 
 
 def counterfactual_grid(tables: "Tables") -> Grid:
@@ -181,8 +185,8 @@ def counterfactual_grid(tables: "Tables") -> Grid:
     ]
     headers = ["configuration", "canary", "trials in", "trials out", "memorization", "LiRA online", "LiRA offline"]
     note = (
-        "Memorization: mean log-probability a token over trials that had the canary less that over those that had "
-        "not, in nats (Zhang et al. 2023). LiRA: mean score over the trials that had it (Carlini et al. 2022)."
+        "Memorization: mean log-probability per token over the trials that had the canary minus that over those that "
+        "did not, in nats (Zhang et al. 2023). LiRA: mean score over the trials that had it (Carlini et al. 2022)."
     )
     grid = Grid("What training on a canary did to it", [*headers, "remark"], body, 2, note, tail=1)
     return capped(without_empty(grid, "remark"), "counterfactual", 100)

@@ -28,7 +28,7 @@ OTHER_INTERVALS = {"hanley": "Hanley–McNeil", "delong": "DeLong", "bootstrap":
 
 
 def primary_grid(tables: "Tables", primary: str, published: Published | None) -> Grid:
-    """The primary attack on records, a row a trial: AUC, what stands beside it, and the strongest attack."""
+    """The primary attack on records, a row per trial: AUC, what it is compared with, and the strongest attack."""
     rows, words = tables.membership, variants(tables.trials)
     rows, strongest = rows[rows["stratum"] == "records"], _strongest(tables)
     body = []
@@ -44,11 +44,11 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
     note = (
         "Interval: by document (Obuchowski 1997), on the logit scale. Control: the same attack where nothing was "
         "learned. Blind: a classifier that never saw a model. Both belong near 0.5. Strongest attack: chosen by "
-        "these very results."
+        "these same results."
     )
     if published is not None:
         note += f" Published: {published.title}, {published.source}; {published.setting}."
-    caption = f"AUC of the primary attack ({primary}), members against non-members, one row a trial"
+    caption = f"AUC of the primary attack ({primary}), members against non-members, one row per trial"
     optional = ("also varied", "published", "control on", f"{at_level(tables.level)} of the control")
     return without_empty(Grid(caption, headers, body, 2, note), *optional)
 
@@ -89,21 +89,21 @@ def attacks_grid(tables: "Tables") -> Grid:
     headers = ["trial", "stratum", "attack", "AUC", at, "control"]
     headers += [f"{at} of the control", "above the control", f"{at} of the difference", "p"]
     headers += ["control on", "blind"]
-    headers += ["like length", "like perplexity", "smallest told", "in", "out", "left out"]
+    headers += ["similar length", "similar perplexity", "smallest detectable", "in", "out", "left out"]
     note = (
-        "Control: AUC of the same attack on the base model or under the null trial. Above the control: the difference, "
-        "on the records that both score; interval and test by document (DeLong, Obuchowski), each test alone. "
-        "Unmatched: the null trial's perplexity on non-members is more than a tenth from the trial's. "
-        "Blind: a bag-of-words classifier with folds by document, on records. Like length, like perplexity: AUC among "
-        "records of like length, and of like perplexity under the base model. Smallest told: the smallest AUC that "
-        "this sample tells from 0.5. In, out: records compared. Left out: records without a score. Auditor: all "
-        "attacks combined by somebody who knows the members. "
+        "Control: AUC of the same attack on the base model or under the null trial. Above the control: the "
+        "difference, on the records that both score; interval and test by document (DeLong, Obuchowski), each test "
+        "alone. Unmatched: the null trial's perplexity on non-members differs from the trial's by more than a tenth "
+        "of it. Blind: a bag-of-words classifier with folds by document, on records. Similar length, similar "
+        "perplexity: AUC among records of similar length, and of similar perplexity under the base model. Smallest "
+        "detectable: the smallest AUC that this sample can tell from 0.5. In, out: records compared. Left out: "
+        "records without a score. Auditor: all attacks combined by somebody who knows the members. "
     )
     return Grid("AUC of every attack, with controls", headers, body, 3, note + _why_missing(tables))
 
 
 def _control(row: Mapping[str, Any]) -> str:
-    """What the control was taken on, and what is to be known of it."""
+    """What the control was measured on, and what to know about it."""
     if missing(row["auc_control"]) or missing(row["control"]):
         return MISSING
     note = "" if missing(row["control_note"]) else str(row["control_note"])
@@ -120,15 +120,15 @@ def _above(row: Mapping[str, Any]) -> str:
 
 
 def _why_missing(tables: "Tables") -> str:
-    told = []
+    notes = []
     for what, column, value in (("No control", "control", "auc_control"), ("No interval", "interval", "auc_low")):
         rows = tables.membership[tables.membership[value].isna() & tables.membership[column].notna()]
         reasons = {
             str(why).removeprefix("none: "): [str(name) for name in part["attack"]]
             for why, part in rows.groupby(column, sort=False)
         }
-        told.append(reasons_note(what, reasons))
-    return " ".join(filter(None, told))
+        notes.append(reasons_note(what, reasons))
+    return " ".join(filter(None, notes))
 
 
 def intervals_grid(tables: "Tables") -> Grid:
@@ -146,16 +146,16 @@ def intervals_grid(tables: "Tables") -> Grid:
     headers = ["trial", "stratum", "attack", "AUC", "by document", "all attacks together", "resamples"]
     headers += OTHER_INTERVALS.values()
     note = (
-        "All attacks together: by document, so wide that the intervals of all attacks on a stratum hold together; the "
-        "one to read for an attack picked by its result. Resamples: of documents, for these and the bootstrap. "
+        "All attacks together: by document, widened so that the intervals of all attacks on a stratum hold together; "
+        "the one to read for an attack picked by its result. Resamples: of documents, for these and the bootstrap. "
         "Hanley–McNeil and DeLong take records as independent and are too narrow where those of one document are "
-        "alike; published figures mostly have them."
+        "alike; most published figures use them."
     )
     return Grid(f"The same AUCs under other {at_level(tables.level)}s", headers, body, 3, note)
 
 
 def operating_grid(tables: "Tables") -> Grid:
-    """Rates at fixed thresholds, and as papers print them; refused ones are told by `refused_grid`."""
+    """Rates at fixed thresholds, and as papers print them; refused ones are in `refused_grid`."""
     labels = labels_of(tables)
     points = tables.operating_points[tables.operating_points["refused_because"].isna()]
     body = [
@@ -235,5 +235,5 @@ def timings_grid(tables: "Tables") -> Grid:
         speed = round(tokens / seconds) if seconds > 0 else None
         cells = [str(stage), MISSING if missing(device) else str(device), plain(len(part)), duration(seconds)]
         body.append([*cells, plain(tokens), plain(speed), memory(part["peak_memory"].max())])
-    headers = ["stage", "device", "times", "time", "tokens", "tokens a second", "peak memory"]
+    headers = ["stage", "device", "times", "time", "tokens", "tokens per second", "peak memory"]
     return Grid("Time by stage", headers, body, 2)

@@ -70,16 +70,16 @@ def at_level(level: float) -> str:
 
 
 def with_interval(value: Any, low: Any, high: Any, level: float, digits: int = 2) -> str:
-    """`0.80 (95% interval 0.79 to 0.81)`, or the number alone, and says so."""
+    """`0.80 (95% interval 0.79 to 0.81)`, or the number alone, saying that it has no interval."""
     if missing(low) or missing(high):
         return f"{number(value, digits)} (no interval)"
     return f"{number(value, digits)} ({at_level(level)} {interval(low, high, digits)})"
 
 
-def count(amount: int, one: str, many: str | None = None) -> str:
+def count(amount: int, singular: str, plural: str | None = None) -> str:
     """`1 trial`, `3 trials`, `no trials`."""
-    many = many or f"{one}s"
-    return f"no {many}" if amount == 0 else f"{plain(amount)} {one if amount == 1 else many}"
+    plural = plural or f"{singular}s"
+    return f"no {plural}" if amount == 0 else f"{plain(amount)} {singular if amount == 1 else plural}"
 
 
 def listing(words: Sequence[str], last: str = "and") -> str:
