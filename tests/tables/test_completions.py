@@ -48,7 +48,7 @@ def test_the_same_completion_is_measured_once_and_another_text_is_not_the_same()
     assert first is second
     assert (first["edit_similarity"], other["edit_similarity"]) == (1.0, pytest.approx(other["edit_similarity"]))
     assert other["edit_similarity"] < 0.5
-    assert len(judged.found) == 2
+    assert len(judged.measured) == 2
 
 
 def test_without_texts_rare_words_are_unknown_not_absent():

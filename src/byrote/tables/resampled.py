@@ -58,10 +58,14 @@ class Resampled:
         return f"all pairs of {len(self.attacks)} attacks, {len(self.areas)} resamples"
 
 
-def resample(this: Compared, found: Mapping[str, Scored], resamples: int, seed: int, level: float) -> Resampled:
+def resample(compared: Compared, scores: Mapping[str, Scored], resamples: int, seed: int, level: float) -> Resampled:
     """AUCs of the attacks on documents drawn with replacement, once for all of them."""
-    ours, theirs = ([getattr(one, side) for one in found.values()] for side in ("members", "nonmembers"))
-    documents = min(len(set(groups)) for groups in this.groups)
-    if not found:
+    members_KP, nonmembers_KQ = (
+        [getattr(scored, side) for scored in scores.values()] for side in ("members", "nonmembers")
+    )
+    documents = min(len(set(groups)) for groups in compared.groups)
+    if not scores:
         return Resampled((), np.full((resamples, 0), math.nan), level, documents)
-    return Resampled(tuple(found), auc_draws(ours, theirs, *this.groups, resamples, seed), level, documents)
+    return Resampled(
+        tuple(scores), auc_draws(members_KP, nonmembers_KQ, *compared.groups, resamples, seed), level, documents
+    )
