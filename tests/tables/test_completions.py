@@ -24,10 +24,10 @@ def row(record: str, share: float | None, verbatim: bool = False, **head: object
 
 
 def found(rows: list[dict], metric: str, threshold: float) -> dict:
-    (one,) = (
+    (rate,) = (
         r for r in extraction_rates(rows, (0.5, 1.0), 0.95) if (r["metric"], r["threshold"]) == (metric, threshold)
     )
-    return one
+    return rate
 
 
 def test_every_prompted_completion_has_every_metric_and_the_base_models_stand_first():
@@ -67,8 +67,8 @@ def test_a_record_counts_once_by_its_best_sample():
 
 
 def test_what_nothing_can_be_measured_on_has_no_rate():
-    one = found([row("a", None)], "ngram_share", 0.5)
-    assert (one["hits"], one["of"], one["rate"], one["low"]) == (0, 0, None, None)
+    rate = found([row("a", None)], "ngram_share", 0.5)
+    assert (rate["hits"], rate["of"], rate["rate"], rate["low"]) == (0, 0, None, None)
 
 
 def test_models_roles_copies_and_temperatures_are_apart():

@@ -45,7 +45,7 @@ def scores(seed: int, lift: float = 0.0) -> TokenScores:
     return TokenScores(tuple(records()), offsets, flat, top1, -4 * ones, ones)
 
 
-def compared_records(null: TokenScores | None = None, lift: float = 0.1) -> Compared:
+def records_compared(null: TokenScores | None = None, lift: float = 0.1) -> Compared:
     (stratum,) = strata_of(roles())
     return compare_stratum(stratum, roles(), records(), scores(1, lift), scores(2), null)
 
@@ -55,8 +55,8 @@ def row_of(attack: str, compared: Compared) -> dict:
     return membership_row(compared, scored, ATTACKS[attack], SETTINGS, together(compared, {attack: scored}))
 
 
-def together(compared: Compared, scores: dict[str, Scored]) -> Resampled:
-    return resample(compared, scores, SETTINGS.resamples, SETTINGS.seed, SETTINGS.level)
+def together(compared: Compared, by_attack: dict[str, Scored]) -> Resampled:
+    return resample(compared, by_attack, SETTINGS.resamples, SETTINGS.seed, SETTINGS.level)
 
 
 def test_strata_are_apart_and_leave_out_what_is_no_comparison():
@@ -70,7 +70,7 @@ def test_strata_are_apart_and_leave_out_what_is_no_comparison():
 
 
 def test_every_interval_stands_beside_the_area():
-    compared = compared_records()
+    compared = records_compared()
     scored = score_with(compared, {"ratio": ATTACKS["ratio"]})["ratio"]
     row = row_of("ratio", compared)
     area = auc(scored.members, scored.nonmembers)
@@ -87,7 +87,7 @@ def test_every_interval_stands_beside_the_area():
 
 
 def test_sides_that_do_not_overlap_have_no_interval_and_say_why():
-    row = row_of("difference", compared_records(lift=5.0))
+    row = row_of("difference", records_compared(lift=5.0))
     assert row["auc"] == 1.0
     assert row["interval"].startswith("none: ")
     assert row["auc_low"] is None
@@ -95,36 +95,32 @@ def test_sides_that_do_not_overlap_have_no_interval_and_say_why():
 
 
 def test_single_model_attacks_are_controlled_by_the_base_model_and_others_by_the_null_trial():
-    assert (row_of("loss", compared_records())["control"], row_of("ratio", compared_records())["auc_control"]) == (
-        "base model",
-        None,
-    )
-    assert row_of("ratio", compared_records())["control"] == "none: needs a null trial (controls.null_trial)"
+    loss, ratio = row_of("loss", records_compared()), row_of("ratio", records_compared())
+    assert (loss["control"], ratio["auc_control"]) == ("base model", None)
+    assert row_of("ratio", records_compared())["control"] == "none: needs a null trial (controls.null_trial)"
     null = scores(9)
-    row = row_of("ratio", compared_records(null))
+    row = row_of("ratio", records_compared(null))
     compared = compare_stratum(next(strata_of(roles())), roles(), records(), null, scores(2), None)
     under_null = score_with(compared, {"ratio": ATTACKS["ratio"]})["ratio"]
     assert row["control"] == "null trial"
     assert row["auc_control"] == auc(under_null.members, under_null.nonmembers)
     assert abs(row["auc_control"] - 0.5) < 0.15 < row["auc"] - 0.5
     assert row["control_note"] == ""
-    assert row_of("rmia", compared_records(null))["control"].startswith(
+    assert row_of("rmia", records_compared(null))["control"].startswith(
         "none: a null trial is tuned on the very population"
     )
 
 
 @pytest.mark.parametrize("attack", ["loss", "ratio"])
 def test_a_control_has_an_interval_and_a_paired_test_by_document(attack: str):
-    compared = compared_records(scores(9), lift=0.3)
+    compared = records_compared(scores(9), lift=0.3)
     tuned = score_with(compared, {attack: ATTACKS[attack]})[attack]
-    row, null = (
-        row_of(attack, compared),
-        compare_stratum(compared.stratum, roles(), records(), scores(9), scores(2), None),
-    )
+    row = row_of(attack, compared)
+    null = compare_stratum(compared.stratum, roles(), records(), scores(9), scores(2), None)
     sides = [side.control() for side in compared.sides] if attack == "loss" else null.sides
-    ours, theirs = (ATTACKS[attack].score(side) for side in sides[:2])
+    members, nonmembers = (ATTACKS[attack].score(side) for side in sides[:2])
     areas, covariance = clustered(
-        np.stack([tuned.members, ours]), np.stack([tuned.nonmembers, theirs]), *compared.groups
+        np.stack([tuned.members, members]), np.stack([tuned.nonmembers, nonmembers]), *compared.groups
     )
     assert row["auc_control"] == pytest.approx(areas[1])
     low, high = interval(areas[1], covariance[1, 1], 0.95)
@@ -136,19 +132,19 @@ def test_a_control_has_an_interval_and_a_paired_test_by_document(attack: str):
 
 
 def test_a_control_without_an_interval_or_a_test_says_why():
-    row = row_of("difference", compared_records(scores(9, lift=5.0), lift=5.0))
+    row = row_of("difference", records_compared(scores(9, lift=5.0), lift=5.0))
     assert (row["auc_control"], row["auc_control_low"], row["above_control_p"]) == (1.0, None, None)
     assert "no interval: the AUC is 1" in row["control_note"]
     assert "no test: every record is placed alike under both" in row["control_note"]
 
 
 def test_the_auditor_is_apart_and_has_no_threshold_from_calibration():
-    compared = compared_records()
-    scores = score_with(compared, ATTACKS)
-    scored, reason = auditor_scores(compared, scores, 0)
+    compared = records_compared()
+    by_attack = score_with(compared, ATTACKS)
+    scored, reason = auditor_scores(compared, by_attack, 0)
     assert scored
     assert not reason
-    row = membership_row(compared, scored, None, SETTINGS, together(compared, scores))
+    row = membership_row(compared, scored, None, SETTINGS, together(compared, by_attack))
     assert (row["attack"], row["knowledge"]) == ("auditor", "auditor")
     assert row["auc"] > 0.6
     assert row["interval"].startswith("none: its folds are refitted")
@@ -160,7 +156,7 @@ def test_the_auditor_is_apart_and_has_no_threshold_from_calibration():
 
 
 def test_a_rate_from_calibration_has_intervals_by_document_and_the_published_one_has_none():
-    compared = compared_records(lift=0.02)
+    compared = records_compared(lift=0.02)
     scored = score_with(compared, {"ratio": ATTACKS["ratio"]})["ratio"]
     fixed, published = operating_rows(compared, scored, SETTINGS)
     sides = (scored.members, scored.calibration, compared.groups[0], compared.calibration_groups)
@@ -177,7 +173,7 @@ def test_a_rate_from_calibration_has_intervals_by_document_and_the_published_one
 
 
 def test_few_calibration_records_above_the_cut_leave_the_rate_without_an_interval():
-    compared = compared_records()
+    compared = records_compared()
     scored = score_with(compared, {"ratio": ATTACKS["ratio"]})["ratio"]
     point = next(iter(operating_rows(compared, scored, Settings(0.95, 200, 3, (0.04,), "ratio"))))
     assert point["tpr"] is not None
@@ -186,19 +182,20 @@ def test_few_calibration_records_above_the_cut_leave_the_rate_without_an_interva
 
 
 def test_the_number_of_resamples_stands_beside_the_bootstrap_interval():
-    assert row_of("ratio", compared_records())["resamples"] == SETTINGS.resamples
-    compared = compared_records()
+    assert row_of("ratio", records_compared())["resamples"] == SETTINGS.resamples
+    compared = records_compared()
     alone = dataclasses.replace(compared, groups=(("d",) * N, ("e",) * N))
     assert row_of("ratio", alone)["resamples"] is None
 
 
 def test_the_strongest_attack_is_tested_against_each_other_over_all_pairs():
-    compared = compared_records()
-    scores = score_with(compared, ATTACKS)
-    resampled = together(compared, scores)
-    rows = attack_comparisons(compared, scores, resampled)
+    compared = records_compared()
+    by_attack = score_with(compared, ATTACKS)
+    resampled = together(compared, by_attack)
+    rows = attack_comparisons(compared, by_attack, resampled)
     areas = {
-        name: auc(s.members[~np.isnan(s.members)], s.nonmembers[~np.isnan(s.nonmembers)]) for name, s in scores.items()
+        name: auc(s.members[~np.isnan(s.members)], s.nonmembers[~np.isnan(s.nonmembers)])
+        for name, s in by_attack.items()
     }
     best = max((n for n in areas if not math.isnan(areas[n])), key=lambda n: areas[n])
     assert {row["attack_a"] for row in rows} == {best}
@@ -208,16 +205,16 @@ def test_the_strongest_attack_is_tested_against_each_other_over_all_pairs():
     loss = next(row for row in rows if row["attack_b"] == "loss")
     assert loss["difference"] == pytest.approx(areas[best] - areas["loss"])
     assert {row["family"] for row in rows} == {f"all pairs of {len(ATTACKS)} attacks, 200 resamples"}
-    alone = paired(compared, scores[best], scores["loss"], 0.95)
+    alone = paired(compared, by_attack[best], by_attack["loss"], 0.95)
     wider = norm.ppf(0.5 + resampled.difference_level / 2) / norm.ppf(0.975)
     assert loss["high"] - loss["low"] == pytest.approx(wider * (alone["high"] - alone["low"]))
     assert wider > 1.2
 
 
 def test_the_interval_over_all_attacks_holds_that_of_one():
-    compared = compared_records()
-    scores = score_with(compared, ATTACKS)
-    row = membership_row(compared, scores["ratio"], ATTACKS["ratio"], SETTINGS, together(compared, scores))
+    compared = records_compared()
+    by_attack = score_with(compared, ATTACKS)
+    row = membership_row(compared, by_attack["ratio"], ATTACKS["ratio"], SETTINGS, together(compared, by_attack))
     assert row["simultaneous_low"] < row["auc_low"] < row["auc"] < row["auc_high"] < row["simultaneous_high"]
     assert row["resamples"] == 200
     alone = row_of("ratio", compared)
@@ -226,7 +223,7 @@ def test_the_interval_over_all_attacks_holds_that_of_one():
 
 
 def test_infinite_scores_that_no_threshold_can_keep_are_refused():
-    compared = compared_records()
+    compared = records_compared()
     scored = Scored("x", np.ones(N), np.ones(N), np.array([math.inf] * 30 + [0.0] * 30))
     point = next(iter(operating_rows(compared, scored, SETTINGS)))
     assert "30 of 60 non-members share the highest score" in point["refused_because"]

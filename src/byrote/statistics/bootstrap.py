@@ -35,11 +35,8 @@ def over_groups(
     member_documents, nonmember_documents = np.unique(of_P), np.unique(of_Q)
     if min(len(member_documents), len(nonmember_documents)) < 2:
         return np.full(resamples, math.nan)
-    pools = (
-        [np.arange(documents)]
-        if np.intersect1d(member_documents, nonmember_documents).size
-        else [member_documents, nonmember_documents]
-    )
+    shared = np.intersect1d(member_documents, nonmember_documents).size > 0
+    pools = [np.arange(documents)] if shared else [member_documents, nonmember_documents]
     generator = np.random.default_rng(seed)
     values = []
     for start in range(0, resamples, BATCH):

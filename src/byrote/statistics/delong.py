@@ -37,13 +37,11 @@ def delong(members_KP: np.ndarray, nonmembers_KQ: np.ndarray) -> tuple[np.ndarra
         return _missing(curves)
     placements_KP, placements_KQ = placements(members_KP, nonmembers_KQ)
     areas_K = placements_KP.mean(axis=1)
-    placements_KP, placements_KQ = (
+    centred_KP, centred_KQ = (
         (placements_KP - areas_K[:, None]) / members,
         (placements_KQ - areas_K[:, None]) / nonmembers,
     )
-    return areas_K, _factor(members) * placements_KP @ placements_KP.T + _factor(
-        nonmembers
-    ) * placements_KQ @ placements_KQ.T
+    return areas_K, _factor(members) * centred_KP @ centred_KP.T + _factor(nonmembers) * centred_KQ @ centred_KQ.T
 
 
 def clustered(
@@ -74,9 +72,8 @@ def clustered(
     members_KG = _sums((placements_KP - areas_K[:, None]) / members, of_P, documents)
     nonmembers_KG = _sums((placements_KQ - areas_K[:, None]) / nonmembers, of_Q, documents)
     both_KK = members_KG @ nonmembers_KG.T
-    covariance_KK = (
-        _factor(len(set(of_P))) * members_KG @ members_KG.T + _factor(len(set(of_Q))) * nonmembers_KG @ nonmembers_KG.T
-    )
+    factor_P, factor_Q = _factor(len(set(of_P))), _factor(len(set(of_Q)))
+    covariance_KK = factor_P * members_KG @ members_KG.T + factor_Q * nonmembers_KG @ nonmembers_KG.T
     return areas_K, covariance_KK + _factor(documents) * (both_KK + both_KK.T)
 
 

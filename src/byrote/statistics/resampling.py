@@ -44,9 +44,8 @@ def _areas(members_P: np.ndarray, nonmembers_Q: np.ndarray) -> Areas:
     starts = np.flatnonzero(np.diff(below, prepend=-1) | np.diff(upto, prepend=-1))
     below_U, upto_U = below[starts], upto[starts]
     # Sums of neighbouring rows: ten times as fast as add.reduceat along the first axis.
-    sum_UP = csr_matrix(
-        (np.ones(len(sorted_P)), order_P, np.append(starts, len(sorted_P))), (len(starts), len(members_P))
-    )
+    ends = np.append(starts, len(sorted_P))
+    sum_UP = csr_matrix((np.ones(len(sorted_P)), order_P, ends), (len(starts), len(members_P)))
 
     def areas(weights_PB: np.ndarray, weights_QB: np.ndarray) -> np.ndarray:
         if not len(sorted_P) or not len(sorted_Q):

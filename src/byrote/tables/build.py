@@ -121,9 +121,8 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
             continue
         if trial.tuned is not None and base_scores is not None:
             for stratum in strata_of(trial.roles):
-                compared = compare_stratum(
-                    stratum, trial.roles, records, trial.tuned, base_scores, null and null.scores
-                )
+                under_null = null and null.scores
+                compared = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, under_null)
                 if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
                     blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
                 alone = blind_columns(compared, blind.get(planned["roles"]))

@@ -151,8 +151,8 @@ class ScoredStratum:
 def known_scores(compared: Compared, scored: Scored) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
     """Scores of the members and non-members that have one, and their documents."""
     groups = [
-        [g for g, k in zip(gs, known, strict=True) if k]
-        for gs, known in zip(compared.groups, scored.known, strict=True)
+        [group for group, known in zip(groups, known_of_side, strict=True) if known]
+        for groups, known_of_side in zip(compared.groups, scored.known, strict=True)
     ]
     return scored.members[scored.known[0]], scored.nonmembers[scored.known[1]], groups
 

@@ -24,9 +24,8 @@ def attack_comparisons(compared: Compared, scores: Mapping[str, Scored], resampl
         return []
     best = strongest(known)
     head = {"stratum": compared.stratum.name, "attack_a": best, "family": resampled.family}
-    tests = {
-        name: paired(compared, scores[best], scores[name], resampled.difference_level) for name in known if name != best
-    }
+    level = resampled.difference_level
+    tests = {name: paired(compared, scores[best], scores[name], level) for name in known if name != best}
     return [{**head, "attack_b": name, **test, **_max_t(test, resampled)} for name, test in tests.items()]
 
 

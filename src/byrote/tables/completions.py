@@ -102,10 +102,8 @@ def draw_rows(
 
     stages: the completions of the tuned model, then of the base model, which is asked more where trials differ.
     """
-    of, suffixes_by_model = (
-        {a.record: a for a in roles},
-        {model: _suffixes(run, stage) for model, stage in stages.items()},
-    )
+    of = {a.record: a for a in roles}
+    suffixes_by_model = {model: _suffixes(run, stage) for model, stage in stages.items()}
     prompted = {row["record"] for row in suffixes_by_model["tuned"]}
     for model, suffixes in suffixes_by_model.items():
         kept = [row for row in suffixes if row["record"] in prompted]

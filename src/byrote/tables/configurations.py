@@ -44,9 +44,8 @@ def curve_of(scored_stratum: ScoredStratum, attack: str) -> Curve:
         tuple(np.array(values, dtype=str)[known] for values, known in zip(sides, scored.known, strict=True))
         for sides in ((stratum.members, stratum.nonmembers), scored_stratum.compared.groups)
     )
-    return Curve(
-        scored.members[scored.known[0]], scored.nonmembers[scored.known[1]], (ids[0], ids[1]), (groups[0], groups[1])
-    )
+    members, nonmembers = scored.members[scored.known[0]], scored.nonmembers[scored.known[1]]
+    return Curve(members, nonmembers, (ids[0], ids[1]), (groups[0], groups[1]))
 
 
 def settings_key(planned: Mapping[str, Any]) -> str:

@@ -99,9 +99,8 @@ def look_up(
 def completion_rows(models: Mapping[str, LookedUp]) -> Iterator[Row]:
     """One row a completion; what it matched is missing where it matched nothing."""
     for model, looked_up in models.items():
-        for c, matched, nonmember in zip(
-            looked_up.free.completions, looked_up.trained_on, looked_up.nonmembers, strict=True
-        ):
+        completions = looked_up.free.completions
+        for c, matched, nonmember in zip(completions, looked_up.trained_on, looked_up.nonmembers, strict=True):
             yield {
                 **{"model": model, "sample": c.sample, "tokens": len(c.token_ids)},
                 **present(output_perplexity=perplexity(c.logprob)),
@@ -118,20 +117,16 @@ def rate_rows(
     is_base: these are the base model's own, which an attack that compares with the base model cannot rank: its rows
     are missing, and say so.
     """
-    evidence = Evidence(
-        looked_up.free.scores, looked_up.free.base, tuple(c.text for c in looked_up.free.completions), population
-    )
-    trained_on_N, nonmember_N = (
-        np.array([m is not None for m in side], bool) for side in (looked_up.trained_on, looked_up.nonmembers)
-    )
+    free, sides = looked_up.free, (looked_up.trained_on, looked_up.nonmembers)
+    evidence = Evidence(free.scores, free.base, tuple(c.text for c in free.completions), population)
+    trained_on_N, nonmember_N = (np.array([m is not None for m in side], bool) for side in sides)
     for name, attack in attacks.items():
         if is_base and attack.needs_base:
             why = "the base model's completions cannot be ranked against the base model"
             yield from ({"attack": name, "first": k, "left_out": 0, "reason": why} for k in firsts(len(evidence)))
         else:
-            yield from (
-                {"attack": name, **row} for row in ranked_rows(attack.score(evidence), trained_on_N, nonmember_N, level)
-            )
+            ranked = ranked_rows(attack.score(evidence), trained_on_N, nonmember_N, level)
+            yield from ({"attack": name, **row} for row in ranked)
 
 
 def ranked_rows(scores_N: np.ndarray, trained_on_N: np.ndarray, nonmember_N: np.ndarray, level: float) -> Iterator[Row]:

@@ -57,7 +57,7 @@ def membership_row(
         "left_out": int(np.isnan(scored.members).sum() + np.isnan(scored.nonmembers).sum()),
         **present(auc=area),
         **_control(compared, scored, attack, settings.level),
-        **(NO_INTERVAL if attack is None else _intervals(scored, compared, area, settings, resampled)),
+        **(NO_INTERVAL if attack is None else _intervals(compared, scored, area, settings, resampled)),
         **_matched(compared, scored),
     }
 
@@ -73,13 +73,9 @@ def operating_rows(compared: Compared, scored: Scored, settings: Settings) -> It
     """TPR and realised FPR at each target rate: threshold from calibration, and the convention of published figures."""
     head = {"stratum": compared.stratum.name, "attack": scored.attack}
     for rate in settings.rates:
-        yield {
-            **head,
-            "target_fpr": rate,
-            "threshold_source": "calibration",
-            **_calibrated(compared, scored, rate, settings),
-        }
-        yield {**head, "target_fpr": rate, "threshold_source": "published", **_published(compared, scored, rate)}
+        calibrated, published = _calibrated(compared, scored, rate, settings), _published(compared, scored, rate)
+        yield {**head, "target_fpr": rate, "threshold_source": "calibration", **calibrated}
+        yield {**head, "target_fpr": rate, "threshold_source": "published", **published}
 
 
 # --- parts ------------------------------------------------------------------------------------------------------
@@ -123,7 +119,7 @@ def _control_sides(compared: Compared, attack: Attack | None) -> tuple[Sequence[
 
 
 def _intervals(
-    scored: Scored, compared: Compared, area: float, settings: Settings, resampled: Resampled
+    compared: Compared, scored: Scored, area: float, settings: Settings, resampled: Resampled
 ) -> dict[str, Any]:
     """By document (Obuchowski 1997) as the row's own interval; beside it the others."""
     members, nonmembers, groups = known_scores(compared, scored)

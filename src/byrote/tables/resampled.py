@@ -60,12 +60,10 @@ class Resampled:
 
 def resample(compared: Compared, scores: Mapping[str, Scored], resamples: int, seed: int, level: float) -> Resampled:
     """AUCs of the attacks on documents drawn with replacement, once for all of them."""
-    members_KP, nonmembers_KQ = (
-        [getattr(scored, side) for scored in scores.values()] for side in ("members", "nonmembers")
-    )
+    members_KP = [scored.members for scored in scores.values()]
+    nonmembers_KQ = [scored.nonmembers for scored in scores.values()]
     documents = min(len(set(groups)) for groups in compared.groups)
     if not scores:
         return Resampled((), np.full((resamples, 0), math.nan), level, documents)
-    return Resampled(
-        tuple(scores), auc_draws(members_KP, nonmembers_KQ, *compared.groups, resamples, seed), level, documents
-    )
+    areas_BK = auc_draws(members_KP, nonmembers_KQ, *compared.groups, resamples, seed)
+    return Resampled(tuple(scores), areas_BK, level, documents)
