@@ -37,10 +37,8 @@ def delong(members_KP: np.ndarray, nonmembers_KQ: np.ndarray) -> tuple[np.ndarra
         return _missing(curves)
     placements_KP, placements_KQ = placements(members_KP, nonmembers_KQ)
     areas_K = placements_KP.mean(axis=1)
-    centred_KP, centred_KQ = (
-        (placements_KP - areas_K[:, None]) / members,
-        (placements_KQ - areas_K[:, None]) / nonmembers,
-    )
+    centred_KP = (placements_KP - areas_K[:, None]) / members
+    centred_KQ = (placements_KQ - areas_K[:, None]) / nonmembers
     return areas_K, _factor(members) * centred_KP @ centred_KP.T + _factor(nonmembers) * centred_KQ @ centred_KQ.T
 
 
