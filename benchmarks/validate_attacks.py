@@ -46,10 +46,10 @@ def control_alarms(simulations: int, seed: int, at_most: AtMost) -> Iterator[Any
     """A control on the base model: 100 and 100 documents of one to four records that resemble each other."""
     generator, alarms, plain, simulations = np.random.default_rng(seed), 0, 0, max(simulations // 2, 100)
     for _ in range(simulations):
-        this, _ = _sample(generator, 100, 0.5)
-        scores = score_with(this, find_attacks(["loss"]))
+        compared, _ = _sample(generator, 100, 0.5)
+        scores = score_with(compared, find_attacks(["loss"]))
         row = membership_row(
-            this, scores["loss"], ATTACKS["loss"], SETTINGS_FEW, _resampled(this, scores, SETTINGS_FEW)
+            compared, scores["loss"], ATTACKS["loss"], SETTINGS_FEW, _resampled(compared, scores, SETTINGS_FEW)
         )
         members, others = row["n_members"], row["n_nonmembers"]
         alarms += beyond_chance(row["auc_control"], row["auc_control_se"])
@@ -66,13 +66,13 @@ def strongest_attacks(simulations: int, seed: int, at_most: AtMost) -> Iterator[
     generator = np.random.default_rng(seed)
     called, wrong, wrong_alone, holm, simulations = 0, 0, 0, 0, max(simulations // 2, 100)
     for _ in range(simulations):
-        this, parts = _sample(generator, 60, 0.3)
-        resampled = _resampled(this, parts, SETTINGS)
-        tests = pd.DataFrame(attack_comparisons(this, parts, resampled))
+        compared, parts = _sample(generator, 60, 0.3)
+        resampled = _resampled(compared, parts, SETTINGS)
+        tests = pd.DataFrame(attack_comparisons(compared, parts, resampled))
         called += bool((tests["p_max_t"] < 0.05).any())
         holm += bool((tests["p_value"].min() * (EQUAL - 1)) < 0.05)
         strongest = parts[tests["attack_a"].iloc[0]]
-        row = membership_row(this, strongest, ATTACKS["loss"], SETTINGS, resampled)
+        row = membership_row(compared, strongest, ATTACKS["loss"], SETTINGS, resampled)
         wrong += not row["simultaneous_low"] <= 0.5 <= row["simultaneous_high"]
         wrong_alone += not row["auc_low"] <= 0.5 <= row["auc_high"]
     setting, error = f"{EQUAL} equal attacks, 60 and 60 documents", _error(0.05, simulations)
@@ -86,10 +86,10 @@ def auditors(simulations: int, seed: int, at_most: AtMost) -> Iterator[Any]:
     """The auditor's AUC stands without an interval: the share of rows that print one."""
     generator, printed = np.random.default_rng(seed), 0
     for _ in range(max(simulations // 50, 5)):
-        this, parts = _sample(generator, 60, 0.3)
-        combined, _ = auditor_scores(this, parts, 0)
+        compared, parts = _sample(generator, 60, 0.3)
+        combined, _ = auditor_scores(compared, parts, 0)
         assert combined
-        row = membership_row(this, combined, None, SETTINGS, _resampled(this, parts, SETTINGS))
+        row = membership_row(compared, combined, None, SETTINGS, _resampled(compared, parts, SETTINGS))
         printed += any(row.get(f"{kind}_low") is not None for kind in ("auc", "simultaneous", "hanley", "bootstrap"))
     yield at_most(
         "auditor's intervals printed", f"{EQUAL} equal attacks, 60 and 60 documents", float(printed), 0.0, 0.0
@@ -105,8 +105,8 @@ def _error(rate: float, simulations: int) -> float:
     return (rate * (1 - rate) / simulations) ** 0.5
 
 
-def _resampled(this: Compared, parts: dict[str, Scored], settings: Settings) -> Any:
-    return resample(this, parts, settings.resamples, settings.seed, settings.level)
+def _resampled(compared: Compared, parts: dict[str, Scored], settings: Settings) -> Any:
+    return resample(compared, parts, settings.resamples, settings.seed, settings.level)
 
 
 def _texts(generator: np.random.Generator, documents: int) -> tuple[list[str], list[str]]:
@@ -130,8 +130,8 @@ def _sample(generator: np.random.Generator, documents: int, icc: float) -> tuple
     return whole, {f"loss of token {k}": _of_token(whole, k) for k in range(EQUAL)}
 
 
-def _of_token(this: Compared, k: int) -> Scored:
-    sides = [side.tuned.logprob.reshape(-1, EQUAL)[:, k].astype(float) for side in this.sides[:2]]
+def _of_token(compared: Compared, k: int) -> Scored:
+    sides = [side.tuned.logprob.reshape(-1, EQUAL)[:, k].astype(float) for side in compared.sides[:2]]
     return Scored(f"loss of token {k}", *sides, np.empty(0))
 
 

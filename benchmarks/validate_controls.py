@@ -63,9 +63,9 @@ def null_controls(simulations: int, seed: int) -> Iterator[Any]:
     no_draws = Resampled(attacks, np.full((1, len(attacks)), np.nan), SETTINGS.level, 0)  # not looked at here
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in attacks}
     for turn in range(simulations):
-        this = stratum_of(120, 80, lifts, [seed, turn])
-        for name, scored in score_with(this, {name: ATTACKS[name] for name in attacks}).items():
-            rows[name].append(membership_row(this, scored, ATTACKS[name], SETTINGS, no_draws))
+        compared = stratum_of(120, 80, lifts, [seed, turn])
+        for name, scored in score_with(compared, {name: ATTACKS[name] for name in attacks}).items():
+            rows[name].append(membership_row(compared, scored, ATTACKS[name], SETTINGS, no_draws))
     told = sum(row["above_control_p"] < 0.05 for row in rows["difference_mean"]) / simulations
     setting = "trial and null trial alike, 120 and 80 documents, 1–4 records each"
     yield at_most("trial told from its null trial", setting, told, 0.05, (0.05 * 0.95 / simulations) ** 0.5)

@@ -18,7 +18,7 @@ from byrote.statistics.intervals import clopper_pearson
 from byrote.statistics.roc import rate_at, threshold_at_most
 from byrote.statistics.seeds import over_seeds
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of
-from byrote.tables.compared import Compared, Scored, Seen, Stratum
+from byrote.tables.compared import Compared, Scored, ScoredStratum, Stratum
 from byrote.tables.configurations import configuration_rows
 from byrote.tables.membership import Settings, operating_rows
 
@@ -47,7 +47,7 @@ def side(records: int, name: str, icc: float | None, generator: np.random.Genera
     return Side(scores, tuple(f"{name}{d}" for d in document))
 
 
-def compared(members: Side, nonmembers: Side, calibration: Side) -> Compared:
+def compared_of(members: Side, nonmembers: Side, calibration: Side) -> Compared:
     """A stratum whose scores come from elsewhere."""
     ids = tuple(
         tuple(f"{name}{i}" for i in range(len(part.groups))) for name, part in (("m", members), ("n", nonmembers))
@@ -86,11 +86,11 @@ def _held(
     for _ in range(turns):
         draw = partial(side, icc=icc, generator=generator)
         ours, theirs, others = draw(members, "m"), draw(300, "n"), draw(calibration, "c")
-        this = compared(ours, theirs, others)
+        compared = compared_of(ours, theirs, others)
         for area in AREAS:
             lift = float(norm.ppf(area)) * 2**0.5
             scored = Scored("loss", ours.scores + lift, theirs.scores, others.scores)
-            for row in operating_rows(this, scored, settings):
+            for row in operating_rows(compared, scored, settings):
                 if row["threshold_source"] == "calibration":
                     for what, holds in _truths(row, scored, lift).items():
                         key = (area, row["target_fpr"], what)
@@ -143,7 +143,7 @@ def families_of_claims(simulations: int, seed: int, row: MakeRow) -> Iterator[An
     for _ in range(turns):
         noise = generator.normal(size=200)
         trials = [
-            _seen(rank, s, raised if lift is None else lift, noise, generator)
+            _scored_stratum(rank, s, raised if lift is None else lift, noise, generator)
             for rank, lift in enumerate(lifts)
             for s in range(5)
         ]
@@ -155,7 +155,9 @@ def families_of_claims(simulations: int, seed: int, row: MakeRow) -> Iterator[An
     yield row("claims, any in error, each at 95% alone", setting, wrong["alone"] / turns)
 
 
-def _seen(rank: int, seed: int, lift: float, noise: np.ndarray, generator: np.random.Generator) -> Seen:
+def _scored_stratum(
+    rank: int, seed: int, lift: float, noise: np.ndarray, generator: np.random.Generator
+) -> ScoredStratum:
     """A trial whose records' noise is mostly that of every other trial; its seed shifts nothing."""
     scores = 0.98**0.5 * noise + 0.02**0.5 * generator.normal(size=len(noise))
     half = len(noise) // 2
@@ -163,10 +165,10 @@ def _seen(rank: int, seed: int, lift: float, noise: np.ndarray, generator: np.ra
     settings = {"lora": {"rank": rank}, "training": {"seed": seed}, "canaries": {"design": "none", "seed": 0}}
     planned = {"trial": f"{rank}-{seed}", "matrices": "v", "rank": rank, "label": f"rank {rank}", "settings": settings}
     scored = Scored("loss", scores[:half] + lift, scores[half:], np.empty(0))
-    return Seen(planned, compared(sides[0], sides[1], Side(np.empty(0), ())), {"loss": scored})
+    return ScoredStratum(planned, compared_of(sides[0], sides[1], Side(np.empty(0), ())), {"loss": scored})
 
 
-def _any_wrong(trials: list[Seen], lifts: tuple[float | None, ...], level: float) -> bool:
+def _any_wrong(trials: list[ScoredStratum], lifts: tuple[float | None, ...], level: float) -> bool:
     """Equal configurations may not be called more or less; those apart by the margin not so, nor equivalent."""
     rows = [row for row in configuration_rows(trials, "loss", MARGIN, level) if row["against"]]
     ranks = [(a, b) for a in range(len(lifts)) for b in range(a + 1, len(lifts))]

@@ -3,6 +3,7 @@
 Axes: N records, S scored tokens over all records (ragged, by `offsets`).
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,20 @@ import pyarrow as pa
 MEMBERS, NONMEMBERS, CALIBRATION = "members", "nonmembers", "calibration"
 SPLITS = (MEMBERS, NONMEMBERS, CALIBRATION)
 CANARIES = "canaries"  # of records that no corpus has: canaries and references that the base model wrote
+
+RECORDS_STRATUM = "records"  # the stratum of members and non-members; `canary_stratum` names the others
+_CANARY_STRATUM = re.compile(r"canaries@([1-9]\d*)")
+
+
+def canary_stratum(copies: int) -> str:
+    """The name of the stratum of canaries that stand so many times in the training records."""
+    return f"canaries@{copies}"
+
+
+def copies_in(stratum: str) -> int | None:
+    """The copies of each canary of a stratum, by its name; None for `records`, and for what names no stratum."""
+    named = _CANARY_STRATUM.fullmatch(stratum)
+    return int(named[1]) if named else None
 
 
 class Role(StrEnum):

@@ -86,13 +86,13 @@ def test_many_reserves_whole_documents_and_deals_copies_before_the_coin():
 
 def test_many_keeps_its_reserve_over_seeds_and_its_copies_over_the_coin():
     records = corpus(300)
-    one, two = assign(records, many(seed=1)), assign(records, many(seed=2))
+    first, second = assign(records, many(seed=1)), assign(records, many(seed=2))
     planted = {Role.CANARY_IN, Role.CANARY_OUT}
-    assert {a.record for a in one if a.role in planted} == {a.record for a in two if a.role in planted}
-    assert [a for a in one if a.role is Role.MEMBER] == [a for a in two if a.role is Role.MEMBER]
-    assert one != two
+    assert {a.record for a in first if a.role in planted} == {a.record for a in second if a.role in planted}
+    assert [a for a in first if a.role is Role.MEMBER] == [a for a in second if a.role is Role.MEMBER]
+    assert first != second
     always = {a.record: a.copies for a in assign(records, many(inclusion=1.0))}
-    assert all(always[a.record] == a.copies for a in one if a.role in planted)
+    assert all(always[a.record] == a.copies for a in first if a.role in planted)
 
 
 def test_the_coin_falls_both_ways_about_evenly():

@@ -45,14 +45,14 @@ def recipe(**changes: Any) -> Recipe:
 @pytest.mark.parametrize("texts", ["synthetic", "reformulated"])
 def test_texts_are_new_long_enough_and_the_same_every_time(base: lm.Base, tokenizer: lm.Tokenizer, texts: str) -> None:
     heard: list[int] = []
-    found = invent(recipe(texts=texts), base.model, tokenizer, 128, heard.append)
-    assert len(found.texts) == len(set(found.texts)) == sum(heard) == 9
-    assert not set(found.texts) & {LONG, *TEXTS}
-    assert all(len(ids) >= LEAST_TOKENS for ids in tokenizer.encode(list(found.texts), append_eos=False))
-    assert all("\n" not in text for text in found.texts) or texts == "reformulated"
-    assert invent(recipe(texts=texts), base.model, tokenizer, 128, heard.append) == found
+    written = invent(recipe(texts=texts), base.model, tokenizer, 128, heard.append)
+    assert len(written.texts) == len(set(written.texts)) == sum(heard) == 9
+    assert not set(written.texts) & {LONG, *TEXTS}
+    assert all(len(ids) >= LEAST_TOKENS for ids in tokenizer.encode(list(written.texts), append_eos=False))
+    assert all("\n" not in text for text in written.texts) or texts == "reformulated"
+    assert invent(recipe(texts=texts), base.model, tokenizer, 128, heard.append) == written
     other = invent(recipe(texts=texts, reserve_seed=1), base.model, tokenizer, 128, heard.append)
-    assert not set(other.texts) & set(found.texts)
+    assert not set(other.texts) & set(written.texts)
 
 
 def test_a_reformulation_redraws_the_share_asked_for(
@@ -77,7 +77,7 @@ def test_redrawn_tokens_come_from_what_stands_before_them(base: lm.Base, tokeniz
     """At temperature near 0 a redrawn token is the likeliest other one after the text so far, one pass at a time."""
     wanted = recipe(texts="reformulated", temperature=1e-4, changed=0.2)
     ids = list(template(wanted.members, wanted.plan).token_ids)
-    found = invent(wanted, base.model, tokenizer, 128, lambda _: None).texts
+    written = invent(wanted, base.model, tokenizer, 128, lambda _: None).texts
     expected = set()
     import numpy as np
 
@@ -91,7 +91,7 @@ def test_redrawn_tokens_come_from_what_stands_before_them(base: lm.Base, tokeniz
             logits[ids[place]] = -torch.inf
             text.append(int(logits.argmax()) if place in places else ids[place])
         expected.add(tokenizer.decode(text).strip())
-    assert set(found) <= expected
+    assert set(written) <= expected
 
 
 def test_too_few_usable_texts_is_an_error_with_the_way_out(base: lm.Base, tokenizer: lm.Tokenizer) -> None:

@@ -45,22 +45,22 @@ def by_scikit(members: list[str], others: list[str], groups: list[str], seed: in
 @pytest.mark.parametrize(("documents", "size"), [(30, 2), (4, 3), (3, 1)])
 def test_it_equals_scikit_learns_naive_bayes_on_the_same_folds(documents: int, size: int, seed: int):
     members, others, groups = corpus(documents, size, seed, shift=0.02)
-    found = blind_test(members, others, groups, seed=seed, permutations=9)
-    assert found.auc == pytest.approx(by_scikit(members, others, groups, seed), abs=1e-12, nan_ok=True)
-    assert math.isnan(found.auc) == bool(found.reason)
+    result = blind_test(members, others, groups, seed=seed, permutations=9)
+    assert result.auc == pytest.approx(by_scikit(members, others, groups, seed), abs=1e-12, nan_ok=True)
+    assert math.isnan(result.auc) == bool(result.reason)
 
 
 def test_the_p_value_counts_labellings_that_give_as_much():
     members, others, groups = corpus(8, 2, 3)
-    found = blind_test(members, others, groups, permutations=19)
+    result = blind_test(members, others, groups, permutations=19)
     texts, labels = np.array([*members, *others]), np.array([True] * len(members) + [False] * len(others))
     as_far = 0
     for row in permuted(labels, np.array(groups), 19, 0):
         order = np.argsort(~row, kind="stable")
         cut = int(row.sum())
         shuffled = list(texts[order][:cut]), list(texts[order][cut:]), list(np.array(groups)[order])
-        as_far += abs(by_scikit(*shuffled, 0) - 0.5) >= abs(found.auc - 0.5) - 1e-12
-    assert found.p_value == (1 + as_far) / 20
+        as_far += abs(by_scikit(*shuffled, 0) - 0.5) >= abs(result.auc - 0.5) - 1e-12
+    assert result.p_value == (1 + as_far) / 20
 
 
 def test_whole_documents_exchange_sides_and_a_mixed_one_exchanges_within():
@@ -76,9 +76,9 @@ def test_whole_documents_exchange_sides_and_a_mixed_one_exchanges_within():
 
 def test_a_word_of_one_side_is_seen_and_a_word_of_a_document_is_not():
     members, others, groups = corpus(30, 3, 0)
-    seen = blind_test([f"{t} before" for t in members], [f"{t} after" for t in others], groups)
-    assert seen.auc > 0.99
-    assert seen.p_value == 1 / 500
+    result = blind_test([f"{t} before" for t in members], [f"{t} after" for t in others], groups)
+    assert result.auc > 0.99
+    assert result.p_value == 1 / 500
     own = [f"word{g} {t}" for g, t in zip(groups, [*members, *others], strict=True)]
     assert blind_test(own[:90], own[90:], groups).p_value > 0.01
 

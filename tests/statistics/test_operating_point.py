@@ -70,8 +70,8 @@ def naive_tpr_interval(members, calibration, rate, draws: int) -> tuple[float, f
 def test_the_interval_is_that_of_drawing_the_cut_and_the_rate(lift: float, rate: float):
     generator = np.random.default_rng(2)
     members, calibration = generator.normal(lift, 1, 150), generator.normal(size=120)
-    found = tpr_interval(members, calibration, range(150), range(120), rate)
-    assert found == pytest.approx(naive_tpr_interval(members, calibration, rate, 20_000), abs=0.012)
+    ends = tpr_interval(members, calibration, range(150), range(120), rate)
+    assert ends == pytest.approx(naive_tpr_interval(members, calibration, rate, 20_000), abs=0.012)
 
 
 def test_where_the_cut_matters_little_the_interval_is_that_of_the_share():

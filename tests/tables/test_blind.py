@@ -33,15 +33,15 @@ def test_it_is_computed_once_kept_and_read_again(tmp_path: Path):
 
 @pytest.mark.parametrize("change", ["text", "group", "seed", "sides"])
 def test_another_text_document_seed_or_side_is_another_result(tmp_path: Path, change: str):
-    run, records, this = Run(tmp_path), dict(RECORDS), THIS
+    run, records, compared = Run(tmp_path), dict(RECORDS), THIS
     blind_of(run, THIS, RECORDS, 0, keep=True)
     if change in ("text", "group"):
         records["r3"] = dataclasses.replace(records["r3"], **{change: "another"})
     if change == "sides":
         stratum = THIS.stratum
         swapped = dataclasses.replace(stratum, members=stratum.nonmembers, nonmembers=stratum.members)
-        this = dataclasses.replace(THIS, stratum=swapped)
-    blind_of(run, this, records, int(change == "seed"), keep=True)
+        compared = dataclasses.replace(THIS, stratum=swapped)
+    blind_of(run, compared, records, int(change == "seed"), keep=True)
     assert len(list((tmp_path / "blind").iterdir())) == 2
 
 

@@ -57,29 +57,29 @@ def test_a_trial_without_canaries_has_no_rows():
 
 
 def test_the_audit_bounds_each_number_of_copies_apart_and_its_null_is_low():
-    one, eight = audits(3.0)
+    single, eight = audits(3.0)
     planted = sum(a.role is Role.CANARY_IN and a.copies == 1 for a in roles())
     right = min(100, planted) + min(100, 200 - planted)  # half are guessed in, and the scores do not overlap
-    assert (one["unit"], one["canaries"], one["guesses"], one["right"]) == ("record", 200, 200, right)
-    assert one["epsilon_low"] == pytest.approx(epsilon_lower_bound(200, 200, right, 1e-5))
-    assert 1 < one["epsilon_low"] < one["largest"]
-    assert one["null_epsilon"] < 0.5
+    assert (single["unit"], single["canaries"], single["guesses"], single["right"]) == ("record", 200, 200, right)
+    assert single["epsilon_low"] == pytest.approx(epsilon_lower_bound(200, 200, right, 1e-5))
+    assert 1 < single["epsilon_low"] < single["largest"]
+    assert single["null_epsilon"] < 0.5
     assert (eight["unit"], eight["canaries"]) == ("group of 8", 40)
     assert "fewer than 200" in eight["note"]
-    assert not one["note"]
+    assert not single["note"]
 
 
 def test_what_was_not_learned_has_no_bound_and_guesses_are_those_of_the_study():
-    one, _ = audits(0.0, guesses=50)
-    assert one["guesses"] == 50
-    assert one["epsilon_low"] < 0.3
+    row, _ = audits(0.0, guesses=50)
+    assert row["guesses"] == 50
+    assert row["epsilon_low"] < 0.3
 
 
 def test_bounds_of_a_family_share_its_level():
-    (alone, _), (one, _) = audits(3.0), audits(3.0, family=8)
-    assert (alone["family"], one["family"], one["level"]) == ("1 bound", "8 bounds", 0.05)
-    assert one["epsilon_low"] == pytest.approx(epsilon_lower_bound(200, 200, one["right"], 1e-5, 0.05 / 8))
-    assert one["epsilon_low"] < alone["epsilon_low"]
+    (alone, _), (row, _) = audits(3.0), audits(3.0, family=8)
+    assert (alone["family"], row["family"], row["level"]) == ("1 bound", "8 bounds", 0.05)
+    assert row["epsilon_low"] == pytest.approx(epsilon_lower_bound(200, 200, row["right"], 1e-5, 0.05 / 8))
+    assert row["epsilon_low"] < alone["epsilon_low"]
     assert (bounds_of(roles(), 0.5), bounds_of(roles(), 0.9)) == (2, 0)
 
 

@@ -23,11 +23,11 @@ def row(record: str, share: float | None, verbatim: bool = False, **head: object
     return {**told, **head, "record": record, "ngram_share": share, "verbatim": verbatim}
 
 
-def found(rows: list[dict], metric: str, threshold: float) -> dict:
-    (one,) = (
+def rate_of(rows: list[dict], metric: str, threshold: float) -> dict:
+    (rate,) = (
         r for r in extraction_rates(rows, (0.5, 1.0), 0.95) if (r["metric"], r["threshold"]) == (metric, threshold)
     )
-    return one
+    return rate
 
 
 def test_every_prompted_completion_has_every_metric_and_the_base_models_stand_first():
@@ -48,7 +48,7 @@ def test_the_same_completion_is_measured_once_and_another_text_is_not_the_same()
     assert first is second
     assert (first["edit_similarity"], other["edit_similarity"]) == (1.0, pytest.approx(other["edit_similarity"]))
     assert other["edit_similarity"] < 0.5
-    assert len(judged.found) == 2
+    assert len(judged.measured) == 2
 
 
 def test_without_texts_rare_words_are_unknown_not_absent():
@@ -57,18 +57,18 @@ def test_without_texts_rare_words_are_unknown_not_absent():
 
 def test_a_record_counts_once_by_its_best_sample():
     rows = [row("a", 0.2), row("a", 0.7), row("b", 0.4), row("c", 1.0, verbatim=True), row("d", None)]
-    half, whole = found(rows, "ngram_share", 0.5), found(rows, "ngram_share", 1.0)
+    half, whole = rate_of(rows, "ngram_share", 0.5), rate_of(rows, "ngram_share", 1.0)
     assert (half["hits"], half["of"], half["rate"]) == (2, 3, pytest.approx(2 / 3))
     assert (half["low"], half["high"]) == clopper_pearson(2, 3, 0.95)
     assert (whole["hits"], whole["of"]) == (1, 3)
-    assert (found(rows, "verbatim", 1.0)["hits"], found(rows, "verbatim", 1.0)["of"]) == (1, 4)
+    assert (rate_of(rows, "verbatim", 1.0)["hits"], rate_of(rows, "verbatim", 1.0)["of"]) == (1, 4)
     with pytest.raises(ValueError, match="not enough values"):
-        found(rows, "verbatim", 0.5)
+        rate_of(rows, "verbatim", 0.5)
 
 
 def test_what_nothing_can_be_measured_on_has_no_rate():
-    one = found([row("a", None)], "ngram_share", 0.5)
-    assert (one["hits"], one["of"], one["rate"], one["low"]) == (0, 0, None, None)
+    rate = rate_of([row("a", None)], "ngram_share", 0.5)
+    assert (rate["hits"], rate["of"], rate["rate"], rate["low"]) == (0, 0, None, None)
 
 
 def test_models_roles_copies_and_temperatures_are_apart():
@@ -85,10 +85,10 @@ def test_draws_count_the_suffixes_that_come_in_time():
         for chance in (0.5, 0.9)
         for record, value in log_p.items()
     ]
-    found = list(draw_rates(rows, (1, 100, 10_000), 0.95))
-    surer = {r["threshold"]: r["hits"] for r in found if r["chance"] == 0.9}
+    told = list(draw_rates(rows, (1, 100, 10_000), 0.95))
+    surer = {r["threshold"]: r["hits"] for r in told if r["chance"] == 0.9}
     assert surer == {n: sum(1 - (1 - p) ** n >= 0.9 for p in (0.6, 0.01, 0)) for n in (1, 100, 10_000)}
-    rates = {r["threshold"]: (r["hits"], r["of"]) for r in found if r["chance"] == 0.5}
+    rates = {r["threshold"]: (r["hits"], r["of"]) for r in told if r["chance"] == 0.5}
     by_hand = {n: sum(1 - (1 - p) ** n >= 0.5 for p in (0.6, 0.01, 0)) for n in (1, 100, 10_000)}
     assert rates == {n: (hits, 3) for n, hits in by_hand.items()} == {1: (1, 3), 100: (2, 3), 10_000: (2, 3)}
     assert next(iter(draw_rates(rows, (7,), 0.95)))["metric"] == "draws<=7"

@@ -15,7 +15,7 @@ from byrote.statistics.seeds import claim, over_seeds
 from byrote.tables.compared import Compared, Scored, Stratum
 from byrote.tables.configurations import (
     Curve,
-    Seen,
+    ScoredStratum,
     configuration_rows,
     covariance_of,
     curve_of,
@@ -38,7 +38,7 @@ def planned(rank: int, seed: int, canary_seed: int = 0) -> dict:
     return {**head, "label": f"v · rank {rank} · seed {seed}"}
 
 
-def seen(rank: int, seed: int, lift: float, ids: str = "", nan: int = 0) -> Seen:
+def scored_stratum(rank: int, seed: int, lift: float, ids: str = "", nan: int = 0) -> ScoredStratum:
     """Members' scores are higher by `lift`; documents of two records; the same noise of records under every seed."""
     shared, own = np.random.default_rng(1).normal(size=P + Q), np.random.default_rng([rank, seed]).normal(size=P + Q)
     scores = shared + own / 2 + lift * (np.arange(P + Q) < P)
@@ -48,11 +48,11 @@ def seen(rank: int, seed: int, lift: float, ids: str = "", nan: int = 0) -> Seen
     groups = tuple(f"{ids}d{i // 2}" for i in range(P)), tuple(f"{ids}e{i // 2}" for i in range(Q))
     stratum = Stratum("records", 1, tuple(names[0]), tuple(names[1]), ())
     empty = Evidence(NOTHING, NOTHING, ())
-    this = Compared(stratum, (empty, empty, empty), groups, None)
-    return Seen(planned(rank, seed), this, {"ratio": Scored("ratio", members, nonmembers, np.zeros(0))})
+    compared = Compared(stratum, (empty, empty, empty), groups, None)
+    return ScoredStratum(planned(rank, seed), compared, {"ratio": Scored("ratio", members, nonmembers, np.zeros(0))})
 
 
-def rows(trials: list[Seen], margin: float = 0.02) -> list[dict]:
+def rows(trials: list[ScoredStratum], margin: float = 0.02) -> list[dict]:
     return list(configuration_rows(trials, "ratio", margin, 0.95))
 
 
@@ -63,11 +63,11 @@ def test_seeds_make_no_configuration_of_their_own_and_everything_else_does():
 
 
 def test_a_configurations_mean_is_over_its_seeds():
-    trials = [seen(1, seed, 0.5) for seed in range(5)]
+    trials = [scored_stratum(1, seed, 0.5) for seed in range(5)]
     (row,) = rows(trials)
-    scores = [(t.found["ratio"].members, t.found["ratio"].nonmembers) for t in trials]
+    scores = [(t.scores["ratio"].members, t.scores["ratio"].nonmembers) for t in trials]
     areas = np.array([np.mean([(m > n) + (m == n) / 2 for m in ours for n in theirs]) for ours, theirs in scores])
-    groups = trials[0].this.groups
+    groups = trials[0].compared.groups
     _, covariance = clustered(np.array([s[0] for s in scores]), np.array([s[1] for s in scores]), *groups)
     expected = over_seeds(areas, covariance)
     assert row["mean"] == pytest.approx(areas.mean())
@@ -77,16 +77,19 @@ def test_a_configurations_mean_is_over_its_seeds():
 
 
 def test_a_claim_is_paired_by_seed_whatever_the_order():
-    a, b = [seen(1, seed, 0.0) for seed in range(6)], [seen(2, seed, 2.0) for seed in (5, 3, 1, 0, 2, 4)]
+    a, b = (
+        [scored_stratum(1, seed, 0.0) for seed in range(6)],
+        [scored_stratum(2, seed, 2.0) for seed in (5, 3, 1, 0, 2, 4)],
+    )
     row = rows([*a, *b])[-1]
     by_seed = sorted(b, key=lambda one: one.planned["seed"])
-    areas = [[auc(t.found["ratio"].members, t.found["ratio"].nonmembers) for t in side] for side in (a, by_seed)]
+    areas = [[auc(t.scores["ratio"].members, t.scores["ratio"].nonmembers) for t in side] for side in (a, by_seed)]
     assert row["difference"] == pytest.approx(np.mean(areas[0]) - np.mean(areas[1]))
     both = [*a, *by_seed]
     joint = clustered(
-        np.array([t.found["ratio"].members for t in both]),
-        np.array([t.found["ratio"].nonmembers for t in both]),
-        *a[0].this.groups,
+        np.array([t.scores["ratio"].members for t in both]),
+        np.array([t.scores["ratio"].nonmembers for t in both]),
+        *a[0].compared.groups,
     )[1]
     contrast = np.concatenate([np.eye(6), -np.eye(6)], axis=1)
     expected = claim(areas[0], areas[1], 0.02, contrast @ joint @ contrast.T)
@@ -97,8 +100,8 @@ def test_a_claim_is_paired_by_seed_whatever_the_order():
 
 
 def test_claims_are_a_family_of_the_pairs_with_enough_seeds():
-    trials = [seen(rank, seed, lift) for rank, lift in ((1, 0.0), (2, 0.6), (3, 2.0)) for seed in range(5)]
-    alone = rows([*trials, seen(4, 0, 1.0)])
+    trials = [scored_stratum(rank, seed, lift) for rank, lift in ((1, 0.0), (2, 0.6), (3, 2.0)) for seed in range(5)]
+    alone = rows([*trials, scored_stratum(4, 0, 1.0)])
     claims = [row for row in alone if row["against"]]
     assert [row.get("family") for row in claims] == ["3 claims", "3 claims", None, "3 claims", None, None]
     (pair,) = (row for row in rows(trials[:10]) if row["against"])
@@ -111,7 +114,7 @@ def test_claims_are_a_family_of_the_pairs_with_enough_seeds():
 
 
 def test_few_seeds_and_lost_areas_are_said_and_decide_nothing():
-    one, other, claimed = rows([seen(1, 0, 0.5), seen(2, 0, 3.0, nan=P)])
+    one, other, claimed = rows([scored_stratum(1, 0, 0.5), scored_stratum(2, 0, 3.0, nan=P)])
     assert (one["mean"] is None, one["low"], one["reason"]) == (False, None, "one seed shows no spread")
     assert (other["seeds"], other.get("mean"), other["reason"]) == (0, None, "1 trials have no AUC")
     assert claimed["verdict"] == "undecided"
@@ -120,16 +123,16 @@ def test_few_seeds_and_lost_areas_are_said_and_decide_nothing():
 
 
 def test_curves_on_other_records_have_variances_only_and_it_is_said():
-    curves = [curve_of(seen(1, seed, 0.5, ids=f"s{seed}"), "ratio") for seed in range(3)]
+    curves = [curve_of(scored_stratum(1, seed, 0.5, ids=f"s{seed}"), "ratio") for seed in range(3)]
     variances, why = covariance_of(curves)
     expected = [clustered(c.members[None], c.nonmembers[None], *c.groups)[1][0, 0] for c in curves]
     assert variances.tolist() == pytest.approx(expected)
     assert "share few records" in why
-    assert "share few records" in rows([seen(1, seed, 0.5, ids=f"s{seed}") for seed in range(3)])[0]["reason"]
+    assert "share few records" in rows([scored_stratum(1, seed, 0.5, ids=f"s{seed}") for seed in range(3)])[0]["reason"]
 
 
 def test_records_are_matched_by_id_not_by_place():
-    one, other = curve_of(seen(1, 0, 0.5), "ratio"), curve_of(seen(1, 1, 0.5, nan=2), "ratio")
+    one, other = curve_of(scored_stratum(1, 0, 0.5), "ratio"), curve_of(scored_stratum(1, 1, 0.5, nan=2), "ratio")
     turn = np.random.default_rng(0).permutation(len(other.members))
     ids, groups = ((side[0][turn], side[1]) for side in (other.ids, other.groups))
     turned = Curve(other.members[turn], other.nonmembers, ids, groups)
@@ -145,23 +148,23 @@ def test_records_are_matched_by_id_not_by_place():
 
 
 def test_what_a_sample_can_show_stands_with_its_reason():
-    alone = list(detectable_rows([seen(1, 0, 0.5)], "ratio", (0.1, 0.001)))
+    alone = list(detectable_rows([scored_stratum(1, 0, 0.5)], "ratio", (0.1, 0.001)))
     assert [row["target_fpr"] for row in alone] == [0.1, 0.001]
     assert alone[0]["smallest_auc"] == pytest.approx(smallest_auc(P, Q))
     assert alone[0]["smallest_auc_clustered"] >= alone[0]["smallest_auc"]
     assert alone[0]["smallest_tpr"] == pytest.approx(smallest_tpr(P, 0.1))
     assert alone[0]["reason"] == "no other trial on the same records to compare with"
     assert (alone[1]["smallest_tpr"], "cannot resolve" in alone[1]["reason"]) == (None, True)
-    two = list(detectable_rows([seen(1, 0, 0.5), seen(2, 0, 0.5)], "ratio", (0.1,)))
+    two = list(detectable_rows([scored_stratum(1, 0, 0.5), scored_stratum(2, 0, 0.5)], "ratio", (0.1,)))
     assert all(0 < row["smallest_difference"] < 0.5 and row["reason"] == "" for row in two)
-    (empty,) = detectable_rows([seen(1, 0, 0.5, nan=P)], "ratio", (0.1,))
+    (empty,) = detectable_rows([scored_stratum(1, 0, 0.5, nan=P)], "ratio", (0.1,))
     assert (empty["n_members"], empty.get("smallest_auc"), empty["reason"]) == (
         0, None, "a side is empty; 0 members cannot show a rate above 0.1",
     )  # fmt: skip
 
 
 def test_a_sample_that_is_told_apart_fully_has_no_factor_of_documents():
-    (row,) = detectable_rows([seen(1, 0, 50.0)], "ratio", (0.1,))
+    (row,) = detectable_rows([scored_stratum(1, 0, 50.0)], "ratio", (0.1,))
     assert "smallest_auc_clustered" not in row
     assert "needs a variance" in row["reason"]
     assert not math.isnan(row["smallest_auc"])

@@ -61,20 +61,22 @@ def test_only_what_was_trained_on_counts_as_a_match_and_only_non_members_as_its_
     assert not any("text" in str(value) for row in rows for value in row.values())
 
 
-def by_attack(one: LookedUp, names: tuple[str, ...], is_base: bool = False, population=None) -> dict[str, list[dict]]:
-    rows = list(rate_rows(one, find_attacks(names), population, 0.95, is_base))
+def by_attack(
+    looked_up: LookedUp, names: tuple[str, ...], is_base: bool = False, population=None
+) -> dict[str, list[dict]]:
+    rows = list(rate_rows(looked_up, find_attacks(names), population, 0.95, is_base))
     return {name: [r for r in rows if r["attack"] == name] for name in names}
 
 
 def test_the_likeliest_completion_is_ranked_first_and_under_ratio_the_one_that_tuning_made_likelier():
     """Of twelve completions the one that matches is the likeliest, and the one that tuning moved most."""
     likely = free(*(((0,), -2.0 - n) for n in range(11)), ((1, 2, 3), -0.1), base=-4.0)
-    one = look_up({"tuned": likely}, ROLES, RECORDS, 3)["tuned"]
-    for rows in by_attack(one, ("loss", "ratio", "zlib", "min_k", "difference_mean")).values():
+    looked_up = look_up({"tuned": likely}, ROLES, RECORDS, 3)["tuned"]
+    for rows in by_attack(looked_up, ("loss", "ratio", "zlib", "min_k", "difference_mean")).values():
         assert [(r["first"], r["matches"]) for r in rows] == [(10, 1), (12, 1)]
     unlikely = free(*(((0,), -2.0 - n) for n in range(11)), ((1, 2, 3), -99.0), base=-4.0)
-    one = look_up({"tuned": unlikely}, ROLES, RECORDS, 3)["tuned"]
-    for rows in by_attack(one, ("loss", "ratio", "zlib", "min_k")).values():
+    looked_up = look_up({"tuned": unlikely}, ROLES, RECORDS, 3)["tuned"]
+    for rows in by_attack(looked_up, ("loss", "ratio", "zlib", "min_k")).values():
         assert [(r["first"], r["matches"], r["precision"]) for r in rows] == [(10, 0, 0), (12, 1, 1 / 12)]
 
 
@@ -88,18 +90,18 @@ def test_the_base_models_own_completions_are_ranked_by_single_model_attacks_alon
 
 
 def test_an_attack_that_needs_calibration_records_ranks_where_there_are_some():
-    one = look_up({"tuned": free(((1, 2, 3), -0.1), ((0,), -9.0), base=-4.0)}, ROLES, RECORDS, 3)["tuned"]
-    (missing,) = by_attack(one, ("rmia",))["rmia"]
+    looked_up = look_up({"tuned": free(((1, 2, 3), -0.1), ((0,), -9.0), base=-4.0)}, ROLES, RECORDS, 3)["tuned"]
+    (missing,) = by_attack(looked_up, ("rmia",))["rmia"]
     assert missing == {"attack": "rmia", "left_out": 2, "reason": "no completion has a score under this attack"}
-    (row,) = by_attack(one, ("rmia",), population=(token_scores([-1.0]), token_scores([-1.0])))["rmia"]
+    (row,) = by_attack(looked_up, ("rmia",), population=(token_scores([-1.0]), token_scores([-1.0])))["rmia"]
     assert (row["first"], row["matches"], row["left_out"]) == (2, 1, 0)
 
 
 # --- ranks by hand ----------------------------------------------------------------------------------------------
 
 
-def rows_of(scores: list[float], ours: set[int], theirs: set[int] = frozenset()) -> list[dict]:  # type: ignore[assignment]
-    flags = (np.array([i in side for i in range(len(scores))]) for side in (ours, theirs))
+def rows_of(scores: list[float], trained_on: set[int], nonmembers: set[int] = frozenset()) -> list[dict]:  # type: ignore[assignment]
+    flags = (np.array([i in side for i in range(len(scores))]) for side in (trained_on, nonmembers))
     return list(ranked_rows(np.array(scores, float), *flags, 0.95))
 
 

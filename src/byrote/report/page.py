@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from byrote.figures import Drawn
+from byrote.records import copies_in
 from byrote.report.words import MISSING, count, listing, missing, plain
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def reasons_note(what: str, reasons: Mapping[str, Sequence[str]]) -> str:
 
 def stratum_words(stratum: Any) -> str:
     """`records`, or `canaries, 8×`."""
-    name = str(stratum)
-    return f"canaries, {name.removeprefix('canaries@')}×" if name.startswith("canaries@") else name
+    copies = copies_in(str(stratum))
+    return f"canaries, {copies}×" if copies else str(stratum)
 
 
 def copies_words(copies: Any) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from byrote.records import RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.report.page import Grid, capped, labels_of, records_of, stratum_words
 from byrote.report.words import MISSING, at_level, draws, listing, missing, percent, plain, rate
 
@@ -34,7 +35,7 @@ Cells = Mapping[tuple[str, str], Mapping[str, Any]]
 
 def is_canary(stratum: str) -> bool:
     """Whether a stratum of `paired` rows is one of canaries."""
-    return stratum != "records"
+    return stratum != RECORDS_STRATUM
 
 
 def paired(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any], Cells]]:
@@ -45,7 +46,7 @@ def paired(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any]
     measurements: dict[tuple[Any, ...], dict[tuple[str, str], Mapping[str, Any]]] = {}
     for row in records_of(rows[rows["role"].isin([*IN, *OUT])]):
         canary = row["role"].startswith("canary")
-        stratum = f"canaries@{int(row['copies'])}" if canary else "records"
+        stratum = canary_stratum(int(row["copies"])) if canary else RECORDS_STRATUM
         key = (row["trial"], stratum, *(None if missing(row[name]) else row[name] for name in keys))
         measurements.setdefault(key, {})[row["model"], "in" if row["role"] in IN else "out"] = row
     names = ("trial", "stratum", *keys)
@@ -194,7 +195,7 @@ def _rates_grid(tables: "Tables", rows: pd.DataFrame, canaries: bool, caption: s
     measurements = [(head, cells) for head, cells in measurements if is_canary(head["stratum"]) == canaries]
     chances = rows["chance"].nunique()
     several, order = rows["prefix"].nunique() > 1, {trial: i for i, trial in enumerate(labels)}
-    measurements.sort(key=lambda pair: (order.get(pair[0]["trial"], len(order)), _copies(pair[0]["stratum"])))
+    measurements.sort(key=lambda pair: (order.get(pair[0]["trial"], len(order)), copies_in(pair[0]["stratum"]) or 0))
     for head, cells in measurements:
         words = [labels.get(head["trial"], head["trial"]), kind_words(head["stratum"]), _criterion(head)]
         words[2] += f", prefix {head['prefix']:g}" * several
@@ -212,10 +213,6 @@ def _rates_grid(tables: "Tables", rows: pd.DataFrame, canaries: bool, caption: s
 def kind_words(stratum: str) -> str:
     """`members`, or `canaries, 8×`."""
     return stratum_words(stratum) if is_canary(stratum) else "members"
-
-
-def _copies(stratum: str) -> int:
-    return int(stratum.removeprefix("canaries@")) if is_canary(stratum) else 0
 
 
 def _criterion(head: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from byrote import lm
 from byrote.listener import Listener, Silent
 from byrote.lm.frozen import freeze_layers
 from byrote.passes.finetune import steps_of
-from byrote.records import Role
+from byrote.records import RECORDS_STRATUM, Role, canary_stratum, copies_in
 from byrote.running.cost import (
     Cost,
     base_costs,
@@ -227,15 +227,15 @@ def _fastest(work: Callable[[], torch.Tensor], lanes: int, device: torch.device)
 
 def _power(prepared: Prepared, planned: Planned) -> list[Power]:
     groups = {r.record: r.group for r in prepared.records}
-    sides: dict[str, tuple[list[str], list[str]]] = {"records": ([], [])}
+    sides: dict[str, tuple[list[str], list[str]]] = {RECORDS_STRATUM: ([], [])}
     for a in planned.roles:
         if a.role in (Role.MEMBER, Role.NONMEMBER):
-            sides["records"][a.role is Role.NONMEMBER].append(a.record)
+            sides[RECORDS_STRATUM][a.role is Role.NONMEMBER].append(a.record)
         elif a.role in (Role.CANARY_IN, Role.CANARY_OUT):
-            side = sides.setdefault(f"canaries@{a.copies}", ([], []))
+            side = sides.setdefault(canary_stratum(a.copies), ([], []))
             side[a.role is Role.CANARY_OUT].append(a.record)
     rates = prepared.study.membership.false_positive_rates
-    by_copies = sorted(sides.items(), key=lambda side: int(side[0].partition("@")[2] or 0))
+    by_copies = sorted(sides.items(), key=lambda side: copies_in(side[0]) or 0)
     return [_power_of(name, *ids, groups, rates) for name, ids in by_copies]
 
 

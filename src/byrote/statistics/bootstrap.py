@@ -32,10 +32,11 @@ def over_groups(
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     of_P, of_Q, documents = documents_of(member_groups, nonmember_groups)
-    ours, theirs = np.unique(of_P), np.unique(of_Q)
-    if min(len(ours), len(theirs)) < 2:
+    member_documents, nonmember_documents = np.unique(of_P), np.unique(of_Q)
+    if min(len(member_documents), len(nonmember_documents)) < 2:
         return np.full(resamples, math.nan)
-    pools = [np.arange(documents)] if np.intersect1d(ours, theirs).size else [ours, theirs]
+    shared = np.intersect1d(member_documents, nonmember_documents).size > 0
+    pools = [np.arange(documents)] if shared else [member_documents, nonmember_documents]
     generator = np.random.default_rng(seed)
     values = []
     for start in range(0, resamples, BATCH):

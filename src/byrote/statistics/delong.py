@@ -35,10 +35,11 @@ def delong(members_KP: np.ndarray, nonmembers_KQ: np.ndarray) -> tuple[np.ndarra
     (curves, members), nonmembers = members_KP.shape, nonmembers_KQ.shape[1]
     if members == 0 or nonmembers == 0:
         return _missing(curves)
-    ours_KP, theirs_KQ = placements(members_KP, nonmembers_KQ)
-    areas_K = ours_KP.mean(axis=1)
-    ours_KP, theirs_KQ = (ours_KP - areas_K[:, None]) / members, (theirs_KQ - areas_K[:, None]) / nonmembers
-    return areas_K, _factor(members) * ours_KP @ ours_KP.T + _factor(nonmembers) * theirs_KQ @ theirs_KQ.T
+    placements_KP, placements_KQ = placements(members_KP, nonmembers_KQ)
+    areas_K = placements_KP.mean(axis=1)
+    centred_KP = (placements_KP - areas_K[:, None]) / members
+    centred_KQ = (placements_KQ - areas_K[:, None]) / nonmembers
+    return areas_K, _factor(members) * centred_KP @ centred_KP.T + _factor(nonmembers) * centred_KQ @ centred_KQ.T
 
 
 def clustered(
@@ -64,12 +65,13 @@ def clustered(
         )
     if members == 0 or nonmembers == 0:
         return _missing(curves)
-    ours_KP, theirs_KQ = placements(members_KP, nonmembers_KQ)
-    areas_K = ours_KP.mean(axis=1)
-    ours_KG = _sums((ours_KP - areas_K[:, None]) / members, of_P, documents)
-    theirs_KG = _sums((theirs_KQ - areas_K[:, None]) / nonmembers, of_Q, documents)
-    both_KK = ours_KG @ theirs_KG.T
-    covariance_KK = _factor(len(set(of_P))) * ours_KG @ ours_KG.T + _factor(len(set(of_Q))) * theirs_KG @ theirs_KG.T
+    placements_KP, placements_KQ = placements(members_KP, nonmembers_KQ)
+    areas_K = placements_KP.mean(axis=1)
+    members_KG = _sums((placements_KP - areas_K[:, None]) / members, of_P, documents)
+    nonmembers_KG = _sums((placements_KQ - areas_K[:, None]) / nonmembers, of_Q, documents)
+    both_KK = members_KG @ nonmembers_KG.T
+    factor_P, factor_Q = _factor(len(set(of_P))), _factor(len(set(of_Q)))
+    covariance_KK = factor_P * members_KG @ members_KG.T + factor_Q * nonmembers_KG @ nonmembers_KG.T
     return areas_K, covariance_KK + _factor(documents) * (both_KK + both_KK.T)
 
 
@@ -77,9 +79,9 @@ def documents_of(
     member_groups: Sequence | np.ndarray, nonmember_groups: Sequence | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Documents numbered from 0: of each member (P,), of each non-member (Q,), and how many there are."""
-    ours, theirs = np.asarray(member_groups), np.asarray(nonmember_groups)
-    names, numbers = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
-    return numbers[: len(ours)], numbers[len(ours) :], len(names)
+    of_members, of_nonmembers = np.asarray(member_groups), np.asarray(nonmember_groups)
+    names, numbers = np.unique(np.concatenate([of_members, of_nonmembers]), return_inverse=True)
+    return numbers[: len(of_members)], numbers[len(of_members) :], len(names)
 
 
 def interval(area: float, variance: float, level: float = 0.95) -> tuple[float, float]:

@@ -59,9 +59,9 @@ def smallest_difference(
         raise ValueError(f"area must be in [0, 1) and correlation in [-1, 1), got {area:g} and {correlation:g}")
 
     def excess(rise: float) -> float:
-        one, two = (_error(a, members, nonmembers, design) for a in (area, area + rise))
-        null = one * math.sqrt(2 * (1 - correlation))
-        alternative = math.sqrt(max(one**2 + two**2 - 2 * correlation * one * two, 0.0))
+        se, raised_se = (_error(a, members, nonmembers, design) for a in (area, area + rise))
+        null = se * math.sqrt(2 * (1 - correlation))
+        alternative = math.sqrt(max(se**2 + raised_se**2 - 2 * correlation * se * raised_se, 0.0))
         return rise - _z(1 - level / 2) * null - _z(power) * alternative
 
     return _root(excess, 0.0, 1 - area)

@@ -41,13 +41,13 @@ def matched_auc(
         _known("member", member_scores, member_covariate),
         _known("non-member", nonmember_scores, nonmember_covariate),
     )
-    (ours, ours_at), (theirs, theirs_at) = sides
-    cuts = _cuts(np.concatenate([ours_at, theirs_at]), bins)
-    ours_in, theirs_in = np.searchsorted(cuts, ours_at), np.searchsorted(cuts, theirs_at)
-    strata = np.intersect1d(ours_in, theirs_in)
-    areas = [auc(ours[ours_in == s], theirs[theirs_in == s]) for s in strata]
-    weights = [int((ours_in == s).sum()) for s in strata]
-    members, nonmembers = sum(weights), int(np.isin(theirs_in, strata).sum())
+    (scores_P, covariate_P), (scores_Q, covariate_Q) = sides
+    cuts = _cuts(np.concatenate([covariate_P, covariate_Q]), bins)
+    stratum_P, stratum_Q = np.searchsorted(cuts, covariate_P), np.searchsorted(cuts, covariate_Q)
+    strata = np.intersect1d(stratum_P, stratum_Q)
+    areas = [auc(scores_P[stratum_P == s], scores_Q[stratum_Q == s]) for s in strata]
+    weights = [int((stratum_P == s).sum()) for s in strata]
+    members, nonmembers = sum(weights), int(np.isin(stratum_Q, strata).sum())
     left_out = len(member_scores) + len(nonmember_scores) - members - nonmembers
     area = float(np.average(areas, weights=weights)) if areas else math.nan
     return MatchedArea(area, members, nonmembers, left_out)

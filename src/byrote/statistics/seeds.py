@@ -160,5 +160,5 @@ def _shared(covariance_SS: np.ndarray) -> float:
 
 
 def _half(among: float, seeds: int, shared: float, level: float) -> float:
-    ours, theirs = float(t.ppf(0.5 + level / 2, seeds - 1)), float(norm.ppf(0.5 + level / 2))
-    return math.sqrt(ours**2 * among / seeds + theirs**2 * max(shared, 0.0))
+    t_quantile, z_quantile = float(t.ppf(0.5 + level / 2, seeds - 1)), float(norm.ppf(0.5 + level / 2))
+    return math.sqrt(t_quantile**2 * among / seeds + z_quantile**2 * max(shared, 0.0))

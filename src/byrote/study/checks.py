@@ -8,11 +8,11 @@ from typing import Any
 
 from byrote.attacks import ATTACKS
 from byrote.errors import ModelError, StudyError
+from byrote.records import RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.study.grid import Trial, trials_of
 from byrote.study.mistakes import nearest
 from byrote.study.settings import SMOLLM2, Canaries, ManyCanaries, Model, Study
 
-STRATUM = re.compile(r"records|canaries@[1-9]\d*")
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -59,7 +59,7 @@ def _looks_like_path(source: str) -> bool:
 def strata_planned(trials: Sequence[Trial]) -> list[str]:
     """The strata that can have two sides in these trials: `records`, and canaries of each number of copies dealt."""
     plans = [trial.canaries for trial in trials if isinstance(trial.canaries, ManyCanaries)]
-    return ["records", *(f"canaries@{copies}" for copies in sorted({c for plan in plans for c in dealt(plan)}))]
+    return [RECORDS_STRATUM, *(canary_stratum(copies) for copies in sorted({c for plan in plans for c in dealt(plan)}))]
 
 
 def dealt(plan: Canaries) -> Counter[int]:
@@ -126,7 +126,7 @@ def _stratum(study: Study, trials: Sequence[Trial]) -> Iterator[str]:
     stratum, there = study.claims.stratum, strata_planned(trials)
     if stratum in there:
         return
-    known = STRATUM.fullmatch(stratum)
+    known = stratum == RECORDS_STRATUM or copies_in(stratum) is not None
     what = "is not in this study" if known else "is no stratum"
     yield (
         f"claims.stratum {stratum!r} {what}; strata are written records or canaries@COPIES, and this study has "

@@ -7,15 +7,15 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
-from byrote.records import Record
+from byrote.records import RECORDS_STRATUM, Record
 from byrote.statistics.blind import METHOD_VERSION, PERMUTATIONS, BlindTest, blind_test
 from byrote.store import Run
 from byrote.tables.compared import Compared, present
 
 
-def blind_of(run: Run, this: Compared, records: Mapping[str, Record], seed: int, *, keep: bool) -> BlindTest:
+def blind_of(run: Run, compared: Compared, records: Mapping[str, Record], seed: int, *, keep: bool) -> BlindTest:
     """The kept result for these two sides, else a new one; `keep` stores it. Its key holds all that it depends on."""
-    sides = [[records[r] for r in ids] for ids in (this.stratum.members, this.stratum.nonmembers)]
+    sides = [[records[r] for r in ids] for ids in (compared.stratum.members, compared.stratum.nonmembers)]
     key = _key(sides, seed)
     kept = run.blind(key)
     if kept is not None:
@@ -29,9 +29,9 @@ def blind_of(run: Run, this: Compared, records: Mapping[str, Record], seed: int,
     return result
 
 
-def blind_columns(this: Compared, result: BlindTest | None) -> dict[str, Any]:
+def blind_columns(compared: Compared, result: BlindTest | None) -> dict[str, Any]:
     """Columns of `membership`: the stratum records has the classifier, canaries do not."""
-    if result is None or this.stratum.name != "records":
+    if result is None or compared.stratum.name != RECORDS_STRATUM:
         return {"blind_note": "none: tried on the stratum records alone"}
     if result.reason:
         return {"blind_note": f"none: {result.reason}"}

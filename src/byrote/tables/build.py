@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from byrote.attacks import Attack, find_attacks
-from byrote.records import Assignment, Record, TokenScores
+from byrote.records import RECORDS_STRATUM, Assignment, Record, TokenScores
 from byrote.statistics.blind import BlindTest
 from byrote.store import Run
 from byrote.study import Extraction, Statistics, Study
@@ -22,7 +22,7 @@ from byrote.tables.compared import (
     AUDITOR,
     Compared,
     Scored,
-    Seen,
+    ScoredStratum,
     auditor_scores,
     compare_stratum,
     population_of,
@@ -106,7 +106,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     for null in plan["nulls"]:
         rows["timings"] += timing_rows(run, null["trial"], null)
     blind: dict[str, BlindTest] = {}
-    seen: list[Seen] = []
+    scored_strata: list[ScoredStratum] = []
     failed = {failure["stage"] for failure in run.failures()}
     family = _bounds(run, plan)
     for planned in plan["trials"]:
@@ -121,12 +121,13 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
             continue
         if trial.tuned is not None and base_scores is not None:
             for stratum in strata_of(trial.roles):
-                this = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, null and null.scores)
-                if this.stratum.name == "records" and planned["roles"] not in blind:
-                    blind[planned["roles"]] = blind_of(run, this, records, settings.seed, keep=keep)
-                alone = blind_columns(this, blind.get(planned["roles"]))
-                found = _membership(trial, this, attacks, settings, alone, beside, rows)
-                seen.append(Seen(planned, this, found))
+                under_null = null and null.scores
+                compared = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, under_null)
+                if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
+                    blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
+                alone = blind_columns(compared, blind.get(planned["roles"]))
+                scores = _membership(trial, compared, attacks, settings, alone, beside, rows)
+                scored_strata.append(ScoredStratum(planned, compared, scores))
             rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, base_scores))
             rows["audits"] += ({**head, **row} for row in _audits(trial, records, study, family))
         tuned_completions = completions_of(run, planned.get("completions"))
@@ -137,29 +138,32 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         rows["draws"] += ({**head, **row} for row in draw_rows(run, trial.roles, stages, study.extraction.chances))
         for name, more in _untargeted(run, plan["base"], trial, records, study).items():
             rows[name] += ({**head, **row} for row in more)
-    _over_trials(rows, seen, settings, study)
+    _over_trials(rows, scored_strata, settings, study)
     _over_completions(rows, study.extraction, settings.level)
     return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
 
 
-def _over_trials(rows: dict[str, list[dict[str, Any]]], seen: list[Seen], settings: Settings, study: Study) -> None:
+def _over_trials(
+    rows: dict[str, list[dict[str, Any]]], scored_strata: list[ScoredStratum], settings: Settings, study: Study
+) -> None:
     """Append what takes several trials or several strata: tests between trials, claims, samples, single records."""
     claims, primary = study.claims, settings.primary
     collapsed = {row["trial"] for row in rows["trials"] if row["condition"] == "collapsed"}
-    for name in dict.fromkeys(one.this.stratum.name for one in seen):
-        same = [one for one in seen if one.this.stratum.name == name]
-        several = [(one.trial, one.this, one.found[primary]) for one in same]
-        rows["comparisons"] += trial_comparisons(several, settings.level)
+    for name in dict.fromkeys(s.compared.stratum.name for s in scored_strata):
+        same = [s for s in scored_strata if s.compared.stratum.name == name]
+        rows["comparisons"] += trial_comparisons(same, primary, settings.level)
         rows["detectable"] += detectable_rows(same, primary, settings.rates)
         if name == claims.stratum:
             rows["configurations"] += configuration_rows(same, primary, claims.margin, settings.level, collapsed)
-    by_trial = {one.trial: [other for other in seen if other.trial == one.trial] for one in seen}
-    for group in together([strata[0] for strata in by_trial.values()]):
-        siblings = [by_trial[one.trial] for one in group]
+    by_trial: dict[str, list[ScoredStratum]] = {}
+    for scored_stratum in scored_strata:
+        by_trial.setdefault(scored_stratum.trial, []).append(scored_stratum)
+    for configuration in together([strata[0] for strata in by_trial.values()]):
+        siblings = [by_trial[first.trial] for first in configuration]
         for strata in siblings:
             rows["records"] += record_rows(strata, siblings, primary)
             rows["agreement"] += agreement_rows(strata[0])
-    rows["counterfactual"] += counterfactual_rows(seen)
+    rows["counterfactual"] += counterfactual_rows(scored_strata)
 
 
 def _over_completions(rows: dict[str, list[dict[str, Any]]], extraction: Extraction, level: float) -> None:
@@ -225,7 +229,7 @@ def _scores(run: Run, stage: str | None) -> TokenScores | None:
 
 def _membership(
     trial: Measured,
-    this: Compared,
+    compared: Compared,
     attacks: Mapping[str, Attack],
     settings: Settings,
     blind: Mapping[str, Any],
@@ -235,17 +239,17 @@ def _membership(
     """Append all rows of one stratum of a trial; returns the scores by attack."""
     head = {"trial": trial.row["trial"]}
     wanted = {**attacks, settings.primary: find_attacks([settings.primary])[settings.primary]}
-    found = score_with(this, wanted)
-    every: dict[str, Scored] = dict(found)
-    if this.stratum.name == "records":
-        combined, _ = auditor_scores(this, found, settings.seed)
-        every |= {AUDITOR: combined} if combined else {}
-    resampled = resample(this, found, settings.resamples, settings.seed, settings.level)
-    for name, one in every.items():
-        row = membership_row(this, one, wanted.get(name), settings, resampled)
+    scores = score_with(compared, wanted)
+    with_auditor = dict(scores)
+    if compared.stratum.name == RECORDS_STRATUM:
+        combined, _ = auditor_scores(compared, scores, settings.seed)
+        with_auditor |= {AUDITOR: combined} if combined else {}
+    resampled = resample(compared, scores, settings.resamples, settings.seed, settings.level)
+    for name, scored in with_auditor.items():
+        row = membership_row(compared, scored, wanted.get(name), settings, resampled)
         rows["membership"].append({**trial.head, **with_null_trial(row, beside), **blind})
-        rows["roc"] += ({**head, **point} for point in roc_rows(this, one))
-        rows["operating_points"] += ({**head, **point} for point in operating_rows(this, one, settings))
+        rows["roc"] += ({**head, **point} for point in roc_rows(compared, scored))
+        rows["operating_points"] += ({**head, **point} for point in operating_rows(compared, scored, settings))
     same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}
-    rows["comparisons"] += ({**same, **row} for row in attack_comparisons(this, found, resampled))
-    return found
+    rows["comparisons"] += ({**same, **row} for row in attack_comparisons(compared, scores, resampled))
+    return scores

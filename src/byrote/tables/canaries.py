@@ -117,16 +117,16 @@ def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, twins
     if guesses < 2:
         return {"note": f"no bound: {int(known.sum())} canaries with a score"}
     level = settings.level_of_each
-    found = audit(scores[known], is_in[known], guesses, settings.delta, level)
+    bound = audit(scores[known], is_in[known], guesses, settings.delta, level)
     coin = np.random.default_rng([settings.seed, len(twins)]).random(len(twins)) < 0.5
     null = math.nan
     if _even(settings.guesses, len(twins)) >= 2:
         null = audit(twins, coin, _even(settings.guesses, len(twins)), settings.delta, level).epsilon_low
     return {
-        "guesses": found.guesses,
-        "right": found.right,
-        **present(epsilon_low=found.epsilon_low, largest=found.largest, null_epsilon=null),
-        "note": found.note,
+        "guesses": bound.guesses,
+        "right": bound.right,
+        **present(epsilon_low=bound.epsilon_low, largest=bound.largest, null_epsilon=null),
+        "note": bound.note,
     }
 
 

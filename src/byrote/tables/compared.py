@@ -13,7 +13,7 @@ import numpy as np
 
 from byrote.attacks import Attack, Evidence
 from byrote.ragged import mean_by_record
-from byrote.records import Assignment, Record, Role, TokenScores
+from byrote.records import RECORDS_STRATUM, Assignment, Record, Role, TokenScores, canary_stratum
 from byrote.statistics.auditor import cross_fitted, why_not
 
 AUDITOR = "auditor"
@@ -37,10 +37,10 @@ def strata_of(roles: Sequence[Assignment]) -> Iterator[Stratum]:
     def ids(role: Role, copies: int | None = None) -> tuple[str, ...]:
         return tuple(a.record for a in roles if a.role is role and copies in (None, a.copies))
 
-    yield Stratum("records", 1, ids(Role.MEMBER), ids(Role.NONMEMBER), ids(Role.CALIBRATION))
+    yield Stratum(RECORDS_STRATUM, 1, ids(Role.MEMBER), ids(Role.NONMEMBER), ids(Role.CALIBRATION))
     for copies in sorted({a.copies for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)}):
         planted, kept_out = ids(Role.CANARY_IN, copies), ids(Role.CANARY_OUT, copies)
-        yield Stratum(f"canaries@{copies}", copies, planted, kept_out, ())
+        yield Stratum(canary_stratum(copies), copies, planted, kept_out, ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,32 +115,32 @@ class Scored:
         return ~np.isnan(self.members), ~np.isnan(self.nonmembers)
 
 
-def score_with(this: Compared, attacks: Mapping[str, Attack]) -> dict[str, Scored]:
+def score_with(compared: Compared, attacks: Mapping[str, Attack]) -> dict[str, Scored]:
     """Scores of all attacks on a stratum."""
-    return {name: Scored(name, *(attack.score(side) for side in this.sides)) for name, attack in attacks.items()}
+    return {name: Scored(name, *(attack.score(side) for side in compared.sides)) for name, attack in attacks.items()}
 
 
-def auditor_scores(this: Compared, found: Mapping[str, Scored], seed: int) -> tuple[Scored | None, str]:
+def auditor_scores(compared: Compared, scores: Mapping[str, Scored], seed: int) -> tuple[Scored | None, str]:
     """The auditor's attack: a cross-fitted combination of all signals, folds by document; or why there is none."""
     members, nonmembers = (
-        np.stack([getattr(s, side) for s in found.values()], 1) for side in ("members", "nonmembers")
+        np.stack([getattr(scored, side) for scored in scores.values()], 1) for side in ("members", "nonmembers")
     )
     is_member = np.array([True] * len(members) + [False] * len(nonmembers))
-    groups = [*this.groups[0], *this.groups[1]]
+    groups = [*compared.groups[0], *compared.groups[1]]
     reason = why_not(is_member, groups)
     if reason:
         return None, reason
-    scores = cross_fitted(np.concatenate([members, nonmembers]), is_member, groups, seed=seed)
-    return Scored(AUDITOR, scores[: len(members)], scores[len(members) :], np.empty(0)), ""
+    combined = cross_fitted(np.concatenate([members, nonmembers]), is_member, groups, seed=seed)
+    return Scored(AUDITOR, combined[: len(members)], combined[len(members) :], np.empty(0)), ""
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """One stratum of one scored trial: its row of plan.json, what the attacks saw, what they said."""
+class ScoredStratum:
+    """One stratum of one scored trial: the trial's row of plan.json, what attacks are shown, their scores by name."""
 
     planned: Mapping[str, Any]
-    this: Compared
-    found: Mapping[str, Scored]
+    compared: Compared
+    scores: Mapping[str, Scored]
 
     @property
     def trial(self) -> str:
@@ -148,12 +148,19 @@ class Seen:
         return self.planned["trial"]
 
 
-def known_scores(this: Compared, one: Scored) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
+def known_scores(compared: Compared, scored: Scored) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
     """Scores of the members and non-members that have one, and their documents."""
     groups = [
-        [g for g, k in zip(gs, known, strict=True) if k] for gs, known in zip(this.groups, one.known, strict=True)
+        [group for group, known in zip(groups, known_of_side, strict=True) if known]
+        for groups, known_of_side in zip(compared.groups, scored.known, strict=True)
     ]
-    return one.members[one.known[0]], one.nonmembers[one.known[1]], groups
+    return scored.members[scored.known[0]], scored.nonmembers[scored.known[1]], groups
+
+
+def strongest(areas: Mapping[str, float]) -> str:
+    """The name of the highest number, the first where several are; NaN takes no part. ValueError where all are NaN."""
+    known = {name: area for name, area in areas.items() if not math.isnan(area)}
+    return max(known, key=lambda name: known[name])
 
 
 def present(**numbers: float) -> dict[str, float | None]:

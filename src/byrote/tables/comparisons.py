@@ -1,29 +1,31 @@
 """Paired tests: of two attacks on one trial, and of two trials under one attack. Rows of tables."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from scipy.stats import norm
 
 from byrote.statistics.paired import compare, holm
 from byrote.statistics.roc import auc
-from byrote.tables.compared import Compared, Scored, known_scores, present
+from byrote.tables.compared import Compared, Scored, ScoredStratum, known_scores, present, strongest
 from byrote.tables.resampled import Resampled
 
 
-def attack_comparisons(this: Compared, found: Mapping[str, Scored], resampled: Resampled) -> list[dict[str, Any]]:
+def attack_comparisons(compared: Compared, scores: Mapping[str, Scored], resampled: Resampled) -> list[dict[str, Any]]:
     """The attack of the highest AUC against each other one, on the records that both score.
 
     The winner is picked on the tested records, so `p_max_t` and the interval hold for all pairs of attacks together.
     """
-    areas = {name: auc(*known_scores(this, one)[:2]) for name, one in found.items()}
+    areas = {name: auc(*known_scores(compared, scored)[:2]) for name, scored in scores.items()}
     known = {name: area for name, area in areas.items() if not math.isnan(area)}
     if len(known) < 2:
         return []
-    best = max(known, key=lambda name: known[name])
-    head = {"stratum": this.stratum.name, "attack_a": best, "family": resampled.family}
-    tests = {name: paired(this, found[best], found[name], resampled.difference_level) for name in known if name != best}
+    best = strongest(known)
+    head = {"stratum": compared.stratum.name, "attack_a": best, "family": resampled.family}
+    level = resampled.difference_level
+    tests = {name: paired(compared, scores[best], scores[name], level) for name in known if name != best}
     return [{**head, "attack_b": name, **test, **_max_t(test, resampled)} for name, test in tests.items()]
 
 
@@ -34,12 +36,15 @@ def _max_t(test: Mapping[str, Any], resampled: Resampled) -> dict[str, float | N
     return present(p_max_t=resampled.adjusted_p(float(norm.isf(test["p_value"] / 2))))
 
 
-def paired(this: Compared, a: Scored, b: Scored, level: float) -> dict[str, Any]:
+def paired(compared: Compared, a: Scored, b: Scored, level: float) -> dict[str, Any]:
     """Paired test of two AUCs on the records that both score, clustered by document."""
     keep = [x & y for x, y in zip(a.known, b.known, strict=True)]
-    ours, theirs = ([g for g, kept in zip(gs, k, strict=True) if kept] for gs, k in zip(this.groups, keep, strict=True))
+    member_groups, nonmember_groups = (
+        [group for group, kept in zip(groups, kept_of_side, strict=True) if kept]
+        for groups, kept_of_side in zip(compared.groups, keep, strict=True)
+    )
     (x_in, x_out), (y_in, y_out) = ((s.members[keep[0]], s.nonmembers[keep[1]]) for s in (a, b))
-    test = compare(x_in, x_out, y_in, y_out, ours, theirs, level)
+    test = compare(x_in, x_out, y_in, y_out, member_groups, nonmember_groups, level)
     return {
         **present(difference=test.difference, low=test.low, high=test.high, p_value=test.p_value),
         "reason": test.reason or "",
@@ -53,19 +58,26 @@ def with_holm(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, **present(p_holm=float(p)), "family": family} for row, p in zip(rows, adjusted, strict=True)]
 
 
-def trial_comparisons(several: list[tuple[str, Compared, Scored]], level: float) -> list[dict[str, Any]]:
-    """The primary attack, paired between every two trials that compare the same records; Holm over all pairs."""
+def trial_comparisons(strata: Sequence[ScoredStratum], primary: str, level: float) -> list[dict[str, Any]]:
+    """The primary attack, paired between every two trials that compare the same records; Holm over all pairs.
+
+    strata: the one stratum of each trial.
+    """
     rows = [
         {
-            "trial_a": a,
-            "trial_b": b,
-            "attack_a": one.attack,
-            "attack_b": other.attack,
-            **paired(this, one, other, level),
+            "trial_a": a.trial,
+            "trial_b": b.trial,
+            "attack_a": a.scores[primary].attack,
+            "attack_b": b.scores[primary].attack,
+            **paired(a.compared, a.scores[primary], b.scores[primary], level),
         }
-        for i, (a, this, one) in enumerate(several)
-        for b, that, other in several[i + 1 :]
-        if (this.stratum.members, this.stratum.nonmembers) == (that.stratum.members, that.stratum.nonmembers)
+        for a, b in combinations(strata, 2)
+        if _records_of(a) == _records_of(b)
     ]
-    stratum = several[0][1].stratum.name
+    stratum = strata[0].compared.stratum.name
     return [{"kind": "trials", "stratum": stratum, **row} for row in with_holm(rows)] if rows else []
+
+
+def _records_of(scored_stratum: ScoredStratum) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids of the members and of the non-members."""
+    return scored_stratum.compared.stratum.members, scored_stratum.compared.stratum.nonmembers

@@ -35,19 +35,19 @@ class Judged:
     """Metrics of completions, each measured once: the base model's stand beside every trial, and trials write alike."""
 
     records: Mapping[str, Record]
-    found: dict[Key, Row] = field(default_factory=dict)
+    measured: dict[Key, Row] = field(default_factory=dict)
 
     def metrics(self, completions: Sequence[Completion], background: Sequence[str]) -> list[Row]:
         """Every metric of every completion, NaN as None. background: non-members' texts, which tell rare words; without
         them (texts removed) `tfidf_cosine` is missing."""
-        new = {key: self._pair(c) for c in completions if (key := _key(c)) not in self.found}
+        new = {key: self._pair(c) for c in completions if (key := _key(c)) not in self.measured}
         pairs = list(new.values())
         known = any(text.strip() for text in background)
         cosines = tfidf_cosine(pairs, background).tolist() if known and pairs else [math.nan] * len(pairs)
         for (key, pair), cosine in zip(new.items(), cosines, strict=True):
             row = {name: metric.score(pair) for name, metric in METRICS.items()} | {"tfidf_cosine": cosine}
-            self.found[key] = {name: None if math.isnan(value) else value for name, value in row.items()}
-        return [self.found[_key(c)] for c in completions]
+            self.measured[key] = present(**row)
+        return [self.measured[_key(c)] for c in completions]
 
     def _pair(self, c: Completion) -> Pair:
         record = self.records[c.record]
@@ -102,9 +102,10 @@ def draw_rows(
 
     stages: the completions of the tuned model, then of the base model, which is asked more where trials differ.
     """
-    of, found = {a.record: a for a in roles}, {model: _suffixes(run, stage) for model, stage in stages.items()}
-    prompted = {row["record"] for row in found["tuned"]}
-    for model, suffixes in found.items():
+    of = {a.record: a for a in roles}
+    suffixes_by_model = {model: _suffixes(run, stage) for model, stage in stages.items()}
+    prompted = {row["record"] for row in suffixes_by_model["tuned"]}
+    for model, suffixes in suffixes_by_model.items():
         kept = [row for row in suffixes if row["record"] in prompted]
         log_p = np.array([row["log_probability"] for row in kept], dtype=float)
         for chance in chances:
@@ -153,8 +154,8 @@ def draw_rates(rows: Sequence[Row], draws: Sequence[int], level: float) -> Itera
     for head, group in _grouped(rows, (*_HEAD, "chance")):
         log_p = np.array([row["log_probability"] for row in group], dtype=float)
         for most in draws:
-            found = _rate(*extraction_rate(log_p, most, head["chance"]), level)
-            yield {**head, "metric": f"draws<={most}", "threshold": float(most), **found}
+            rate = _rate(*extraction_rate(log_p, most, head["chance"]), level)
+            yield {**head, "metric": f"draws<={most}", "threshold": float(most), **rate}
 
 
 def _grouped(rows: Sequence[Row], names: Sequence[str] = _HEAD) -> Iterator[tuple[Row, list[Row]]]:
@@ -167,5 +168,4 @@ def _grouped(rows: Sequence[Row], names: Sequence[str] = _HEAD) -> Iterator[tupl
 
 def _rate(hits: int, of: int, level: float) -> Row:
     low, high = _interval(hits, of, level)
-    numbers = {"rate": hits / of if of else math.nan, "low": low, "high": high}
-    return {"hits": hits, "of": of, **{name: None if math.isnan(x) else x for name, x in numbers.items()}}
+    return {"hits": hits, "of": of, **present(rate=hits / of if of else math.nan, low=low, high=high)}

@@ -56,16 +56,16 @@ def untargeted_tables(
     stages: where the completions of `base` and `tuned` are; no rows until both are done. population: tuned and base
     scores of the calibration records, which some attacks compare with, or None.
     """
-    found = {model: read_free(run, stage) for model, stage in stages.items() if stage and run.has(stage)}
-    if set(found) != {"base", "tuned"}:
+    written = {model: read_free(run, stage) for model, stage in stages.items() if stage and run.has(stage)}
+    if set(written) != {"base", "tuned"}:
         return {}
     wanted, level = study.extraction.untargeted, study.statistics.level
     attacks = find_attacks(wanted.attacks)
-    models = look_up(found, roles, records, wanted.least)
+    models = look_up(written, roles, records, wanted.least)
     rates = (
         {"model": model, **row}
-        for model, one in models.items()
-        for row in rate_rows(one, attacks, population if model == "tuned" else None, level, model == "base")
+        for model, looked_up in models.items()
+        for row in rate_rows(looked_up, attacks, population if model == "tuned" else None, level, model == "base")
     )
     return {"untargeted": list(completion_rows(models)), "untargeted_rates": list(rates)}
 
@@ -98,32 +98,35 @@ def look_up(
 
 def completion_rows(models: Mapping[str, LookedUp]) -> Iterator[Row]:
     """One row a completion; what it matched is missing where it matched nothing."""
-    for model, one in models.items():
-        for c, ours, theirs in zip(one.free.completions, one.trained_on, one.nonmembers, strict=True):
+    for model, looked_up in models.items():
+        completions = looked_up.free.completions
+        for c, matched, nonmember in zip(completions, looked_up.trained_on, looked_up.nonmembers, strict=True):
             yield {
                 **{"model": model, "sample": c.sample, "tokens": len(c.token_ids)},
                 **present(output_perplexity=perplexity(c.logprob)),
-                **{"matched": ours and ours.record, "matched_tokens": ours and ours.tokens},
-                **{"nonmember": theirs and theirs.record, "nonmember_tokens": theirs and theirs.tokens},
+                **{"matched": matched and matched.record, "matched_tokens": matched and matched.tokens},
+                **{"nonmember": nonmember and nonmember.record, "nonmember_tokens": nonmember and nonmember.tokens},
             }
 
 
 def rate_rows(
-    one: LookedUp, attacks: Mapping[str, Attack], population: Population, level: float, is_base: bool
+    looked_up: LookedUp, attacks: Mapping[str, Attack], population: Population, level: float, is_base: bool
 ) -> Iterator[Row]:
     """Matches among the completions that each attack ranks first, highest score first: 10, 50, … and all.
 
     is_base: these are the base model's own, which an attack that compares with the base model cannot rank: its rows
     are missing, and say so.
     """
-    evidence = Evidence(one.free.scores, one.free.base, tuple(c.text for c in one.free.completions), population)
-    ours_N, theirs_N = (np.array([m is not None for m in side], bool) for side in (one.trained_on, one.nonmembers))
+    free, sides = looked_up.free, (looked_up.trained_on, looked_up.nonmembers)
+    evidence = Evidence(free.scores, free.base, tuple(c.text for c in free.completions), population)
+    trained_on_N, nonmember_N = (np.array([m is not None for m in side], bool) for side in sides)
     for name, attack in attacks.items():
         if is_base and attack.needs_base:
             why = "the base model's completions cannot be ranked against the base model"
             yield from ({"attack": name, "first": k, "left_out": 0, "reason": why} for k in firsts(len(evidence)))
         else:
-            yield from ({"attack": name, **row} for row in ranked_rows(attack.score(evidence), ours_N, theirs_N, level))
+            ranked = ranked_rows(attack.score(evidence), trained_on_N, nonmember_N, level)
+            yield from ({"attack": name, **row} for row in ranked)
 
 
 def ranked_rows(scores_N: np.ndarray, trained_on_N: np.ndarray, nonmember_N: np.ndarray, level: float) -> Iterator[Row]:

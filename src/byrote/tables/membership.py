@@ -38,60 +38,61 @@ class Settings:
 
 
 def membership_row(
-    this: Compared,
-    one: Scored,
+    compared: Compared,
+    scored: Scored,
     attack: Attack | None,
     settings: Settings,
     resampled: Resampled,
 ) -> dict[str, Any]:
     """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: all attacks together."""
-    members, nonmembers, _ = known_scores(this, one)
+    members, nonmembers, _ = known_scores(compared, scored)
     area = auc(members, nonmembers)
     return {
-        "stratum": this.stratum.name,
-        "copies": this.stratum.copies,
-        "attack": one.attack,
+        "stratum": compared.stratum.name,
+        "copies": compared.stratum.copies,
+        "attack": scored.attack,
         "knowledge": "auditor" if attack is None else "outsider",
         "n_members": len(members),
         "n_nonmembers": len(nonmembers),
-        "left_out": int(np.isnan(one.members).sum() + np.isnan(one.nonmembers).sum()),
+        "left_out": int(np.isnan(scored.members).sum() + np.isnan(scored.nonmembers).sum()),
         **present(auc=area),
-        **_control(this, one, attack, settings.level),
-        **(NO_INTERVAL if attack is None else _intervals(one, this, area, settings, resampled)),
-        **_matched(this, one),
+        **_control(compared, scored, attack, settings.level),
+        **(NO_INTERVAL if attack is None else _intervals(compared, scored, area, settings, resampled)),
+        **_matched(compared, scored),
     }
 
 
-def roc_rows(this: Compared, one: Scored) -> Iterator[dict[str, Any]]:
+def roc_rows(compared: Compared, scored: Scored) -> Iterator[dict[str, Any]]:
     """Points of the ROC curve."""
-    members, nonmembers, _ = known_scores(this, one)
+    members, nonmembers, _ = known_scores(compared, scored)
     for x, y in zip(*roc_curve(members, nonmembers), strict=True):
-        yield {"stratum": this.stratum.name, "attack": one.attack, "fpr": float(x), "tpr": float(y)}
+        yield {"stratum": compared.stratum.name, "attack": scored.attack, "fpr": float(x), "tpr": float(y)}
 
 
-def operating_rows(this: Compared, one: Scored, settings: Settings) -> Iterator[dict[str, Any]]:
+def operating_rows(compared: Compared, scored: Scored, settings: Settings) -> Iterator[dict[str, Any]]:
     """TPR and realised FPR at each target rate: threshold from calibration, and the convention of published figures."""
-    head = {"stratum": this.stratum.name, "attack": one.attack}
+    head = {"stratum": compared.stratum.name, "attack": scored.attack}
     for rate in settings.rates:
-        yield {**head, "target_fpr": rate, "threshold_source": "calibration", **_calibrated(this, one, rate, settings)}
-        yield {**head, "target_fpr": rate, "threshold_source": "published", **_published(this, one, rate)}
+        calibrated, published = _calibrated(compared, scored, rate, settings), _published(compared, scored, rate)
+        yield {**head, "target_fpr": rate, "threshold_source": "calibration", **calibrated}
+        yield {**head, "target_fpr": rate, "threshold_source": "published", **published}
 
 
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-def _control(this: Compared, one: Scored, attack: Attack | None, level: float) -> dict[str, Any]:
+def _control(compared: Compared, scored: Scored, attack: Attack | None, level: float) -> dict[str, Any]:
     """The same attack where nothing was learned, with its interval by document, and how far above it the attack is:
     a paired test on the records that both score."""
-    sides, what = _control_sides(this, attack)
+    sides, what = _control_sides(compared, attack)
     if attack is None or sides is None:
         return {"control": what, "control_note": "", "auc_control": None}
-    ours, theirs = (attack.score(side) for side in sides)
-    control = Scored(one.attack, ours, theirs, np.empty(0))
-    members, nonmembers, groups = known_scores(this, control)
+    member_scores, nonmember_scores = (attack.score(side) for side in sides)
+    control = Scored(scored.attack, member_scores, nonmember_scores, np.empty(0))
+    members, nonmembers, groups = known_scores(compared, control)
     area, variance = (float(part.ravel()[0]) for part in clustered(members[None], nonmembers[None], *groups))
     low, high = interval(area, variance, level)
-    test = paired(this, one, control, level)
+    test = paired(compared, scored, control, level)
     names = {"difference": "above_control", "low": "above_control_low", "high": "above_control_high"}
     notes = {"no interval": why_no_interval(area, variance), "no test": test["reason"]}
     return {
@@ -104,22 +105,24 @@ def _control(this: Compared, one: Scored, attack: Attack | None, level: float) -
     }
 
 
-def _control_sides(this: Compared, attack: Attack | None) -> tuple[Sequence[Evidence] | None, str]:
+def _control_sides(compared: Compared, attack: Attack | None) -> tuple[Sequence[Evidence] | None, str]:
     """Members and non-members under the base model, or under the null trial; or why there is no control."""
     if attack is None:
         return None, "none: the auditor's folds are its control"
     if not attack.needs_base:
-        return [side.control() for side in this.sides[:2]], "base model"
+        return [side.control() for side in compared.sides[:2]], "base model"
     if "calibration" in attack.needs:
         return None, "none: a null trial is tuned on the very population this attack measures against"
-    if this.null is None:
+    if compared.null is None:
         return None, "none: needs a null trial (controls.null_trial)"
-    return this.null, "null trial"
+    return compared.null, "null trial"
 
 
-def _intervals(one: Scored, this: Compared, area: float, settings: Settings, resampled: Resampled) -> dict[str, Any]:
+def _intervals(
+    compared: Compared, scored: Scored, area: float, settings: Settings, resampled: Resampled
+) -> dict[str, Any]:
     """By document (Obuchowski 1997) as the row's own interval; beside it the others."""
-    members, nonmembers, groups = known_scores(this, one)
+    members, nonmembers, groups = known_scores(compared, scored)
     if not len(members) or not len(nonmembers):
         return {"interval": "none: a side is empty"}
     documents, other_documents = groups
@@ -135,7 +138,7 @@ def _intervals(one: Scored, this: Compared, area: float, settings: Settings, res
         "simultaneous": interval(area, variance, resampled.simultaneous_level),
         "hanley": hanley,
         "delong": interval(area, plain, settings.level),
-        "bootstrap": resampled.percentiles(one.attack),
+        "bootstrap": resampled.percentiles(scored.attack),
     }
     ends = {
         f"{name}_{end}": float(x) for name, pair in pairs.items() for end, x in zip(("low", "high"), pair, strict=True)
@@ -146,28 +149,28 @@ def _intervals(one: Scored, this: Compared, area: float, settings: Settings, res
     return {"interval": kind, **present(**ends, smallest_auc=smallest), "resamples": drawn}
 
 
-def _matched(this: Compared, one: Scored) -> dict[str, float | None]:
+def _matched(compared: Compared, scored: Scored) -> dict[str, float | None]:
     """AUC among records of like length, and among records of like perplexity under the base model."""
-    found = {}
-    for name, covariate in (("length", this.lengths), ("perplexity", this.base_nll)):
-        ours, theirs = (c[k] for c, k in zip(covariate, one.known, strict=True))
-        members, nonmembers, _ = known_scores(this, one)
-        found[f"auc_{name}_matched"] = matched_auc(members, nonmembers, ours, theirs).auc
-    return present(**found)
+    areas = {}
+    for name, covariate in (("length", compared.lengths), ("perplexity", compared.base_nll)):
+        member_covariate, nonmember_covariate = (c[k] for c, k in zip(covariate, scored.known, strict=True))
+        members, nonmembers, _ = known_scores(compared, scored)
+        areas[f"auc_{name}_matched"] = matched_auc(members, nonmembers, member_covariate, nonmember_covariate).auc
+    return present(**areas)
 
 
-def _calibrated(this: Compared, one: Scored, rate: float, settings: Settings) -> dict[str, Any]:
+def _calibrated(compared: Compared, scored: Scored, rate: float, settings: Settings) -> dict[str, Any]:
     """The point whose threshold calibration records set, with its intervals by document."""
-    members, nonmembers, groups = known_scores(this, one)
-    known = ~np.isnan(one.calibration)
-    calibration = one.calibration[known]
+    members, nonmembers, groups = known_scores(compared, scored)
+    known = ~np.isnan(scored.calibration)
+    calibration = scored.calibration[known]
     if refused := _unresolved(len(calibration), "calibration records", rate):
         return {"refused_because": refused}
     try:
         threshold = threshold_at_most(calibration, rate)
     except ValueError as error:
         return {"refused_because": str(error)}
-    calibration_groups = [g for g, k in zip(this.calibration_groups, known, strict=True) if k]
+    calibration_groups = [g for g, k in zip(compared.calibration_groups, known, strict=True) if k]
     called, wrong = members >= threshold, nonmembers >= threshold
     low, high = tpr_interval(members, calibration, groups[0], calibration_groups, rate, settings.level)
     wrong_low, wrong_high = share_interval(wrong, groups[1], settings.level)
@@ -180,9 +183,9 @@ def _calibrated(this: Compared, one: Scored, rate: float, settings: Settings) ->
     }
 
 
-def _published(this: Compared, one: Scored, rate: float) -> dict[str, Any]:
+def _published(compared: Compared, scored: Scored, rate: float) -> dict[str, Any]:
     """The point that papers print, for comparison with them alone: no interval belongs to it."""
-    members, nonmembers, _ = known_scores(this, one)
+    members, nonmembers, _ = known_scores(compared, scored)
     if refused := _unresolved(len(nonmembers), "non-members", rate):
         return {"refused_because": refused}
     try:

@@ -53,8 +53,8 @@ def null_trial_row(run: Run, trial: Measured, null: NullTrial, failed: set[str])
     stages = null.row["finetune"], trial.row["finetune"]
     done, of_trial = (run.manifest(stage) if run.has(stage) else {} for stage in stages)
     held_out = [a.record for a in trial.roles if a.role is Role.NONMEMBER]
-    ours, theirs = perplexity_over(trial.tuned, held_out), perplexity_over(null.scores, held_out)
-    unmatched = why_unmatched(ours, theirs)
+    perplexity, null_perplexity = perplexity_over(trial.tuned, held_out), perplexity_over(null.scores, held_out)
+    unmatched = why_unmatched(perplexity, null_perplexity)
     known = null.scores is not None and trial.tuned is not None
     return {
         "trial": trial.row["trial"],
@@ -62,10 +62,10 @@ def null_trial_row(run: Run, trial: Measured, null: NullTrial, failed: set[str])
         "another_configuration": null.another,
         "epochs": trial.row["settings"]["training"]["epochs"],
         "steps": of_trial.get("steps"),
-        **present(perplexity=ours),
+        **present(perplexity=perplexity),
         "null_epochs": null.row["settings"]["training"]["epochs"],
         "null_steps": done.get("steps"),
-        **present(null_perplexity=theirs),
+        **present(null_perplexity=null_perplexity),
         "matched": not unmatched if known else None,
         "state": state_of(run, null.row, failed),
         "note": _note(null.another, unmatched if known else "", of_trial.get("steps"), done.get("steps")),

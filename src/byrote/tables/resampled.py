@@ -58,10 +58,12 @@ class Resampled:
         return f"all pairs of {len(self.attacks)} attacks, {len(self.areas)} resamples"
 
 
-def resample(this: Compared, found: Mapping[str, Scored], resamples: int, seed: int, level: float) -> Resampled:
+def resample(compared: Compared, scores: Mapping[str, Scored], resamples: int, seed: int, level: float) -> Resampled:
     """AUCs of the attacks on documents drawn with replacement, once for all of them."""
-    ours, theirs = ([getattr(one, side) for one in found.values()] for side in ("members", "nonmembers"))
-    documents = min(len(set(groups)) for groups in this.groups)
-    if not found:
+    members_KP = [scored.members for scored in scores.values()]
+    nonmembers_KQ = [scored.nonmembers for scored in scores.values()]
+    documents = min(len(set(groups)) for groups in compared.groups)
+    if not scores:
         return Resampled((), np.full((resamples, 0), math.nan), level, documents)
-    return Resampled(tuple(found), auc_draws(ours, theirs, *this.groups, resamples, seed), level, documents)
+    areas_BK = auc_draws(members_KP, nonmembers_KQ, *compared.groups, resamples, seed)
+    return Resampled(tuple(scores), areas_BK, level, documents)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from byrote.ragged import mean_by_record
+from byrote.records import RECORDS_STRATUM
 from byrote.statistics.agreement import LEAST_RECORDS, agreement, empirical_p, most_exposed, stability
 from byrote.statistics.counterfactual import lira_each, logit_scaled, memorization
 from byrote.statistics.roc import threshold_at_most
-from byrote.tables.compared import Scored, Seen, present
+from byrote.tables.compared import Scored, ScoredStratum, present, strongest
 from byrote.tables.configurations import label_of, together
 
 TOP = 50  # records listed of each trial, and the size of the top that two attacks are compared on
@@ -22,7 +23,9 @@ LEAST_TRIALS = 4  # of one configuration, for counterfactual rows
 Row = dict[str, Any]
 
 
-def record_rows(strata: Sequence[Seen], siblings: Sequence[Sequence[Seen]], primary: str) -> Iterator[Row]:
+def record_rows(
+    strata: Sequence[ScoredStratum], siblings: Sequence[Sequence[ScoredStratum]], primary: str
+) -> Iterator[Row]:
     """The TOP most exposed records of a trial among its members and planted canaries (`agreement.most_exposed`).
 
     strata: the trial's, `records` first · siblings: the strata of each trial of its configuration, itself among them.
@@ -31,16 +34,16 @@ def record_rows(strata: Sequence[Seen], siblings: Sequence[Sequence[Seen]], prim
     trained on the record as often.
     """
     first = strata[0]
-    scores = {name: np.concatenate([s.found[name].members for s in strata]) for name in first.found}
-    nonmembers = {name: one.nonmembers for name, one in first.found.items()}
-    ids = [record for s in strata for record in s.this.stratum.members]
+    scores = {name: np.concatenate([s.scores[name].members for s in strata]) for name in first.scores}
+    nonmembers = {name: scored.nonmembers for name, scored in first.scores.items()}
+    ids = [record for s in strata for record in s.compared.stratum.members]
     if not ids or not nonmembers:
         return
     top = most_exposed(scores, nonmembers, TOP).records
-    stratum = [s.this.stratum for s in strata for _ in s.this.stratum.members]
+    stratum = [s.compared.stratum for s in strata for _ in s.compared.stratum.members]
     sd, why = _seeds_sd([(stratum[i].name, ids[i]) for i in top], siblings, primary)
     below = _below(scores, nonmembers, top)
-    thresholds = {name: _threshold(one) for name, one in first.found.items()}
+    thresholds = {name: _threshold(scored) for name, scored in first.scores.items()}
     set_ = {name: threshold for name, threshold in thresholds.items() if threshold is not None}
     lost = len(thresholds) - len(set_)
     note = f"{lost} of {len(thresholds)} attacks have no threshold for {ABOVE:.0%}" if lost else ""
@@ -48,12 +51,12 @@ def record_rows(strata: Sequence[Seen], siblings: Sequence[Sequence[Seen]], prim
         yield {
             "trial": first.trial,
             "record": ids[i],
-            "role": "member" if stratum[i].name == "records" else "canary_in",
+            "role": "member" if stratum[i].name == RECORDS_STRATUM else "canary_in",
             "copies": stratum[i].copies,
             "exposed_rank": place + 1,
             **present(percentile=_mean(below[:, place]), seeds_sd=float(sd[place])),
             "attacks_above": sum(bool(scores[n][i] >= t) for n, t in set_.items()) if set_ else None,
-            "strongest_attack": list(scores)[int(np.nanargmax(below[:, place]))],
+            "strongest_attack": strongest(dict(zip(scores, below[:, place].tolist(), strict=True))),
             "note": "; ".join(filter(None, (note, why))),
         }
 
@@ -68,9 +71,9 @@ def _below(scores: Mapping[str, np.ndarray], nonmembers: Mapping[str, np.ndarray
     return np.array(rows)
 
 
-def _threshold(one: Scored) -> float | None:
+def _threshold(scored: Scored) -> float | None:
     """From the calibration records where they resolve the rate, else from the non-members; None where neither does."""
-    for side in (one.calibration, one.nonmembers):
+    for side in (scored.calibration, scored.nonmembers):
         try:
             return threshold_at_most(side[~np.isnan(side)], ABOVE)
         except ValueError:
@@ -79,7 +82,7 @@ def _threshold(one: Scored) -> float | None:
 
 
 def _seeds_sd(
-    wanted: Sequence[tuple[str, str]], siblings: Sequence[Sequence[Seen]], primary: str
+    wanted: Sequence[tuple[str, str]], siblings: Sequence[Sequence[ScoredStratum]], primary: str
 ) -> tuple[np.ndarray, str]:
     """Spread of the primary attack's score over seeds (n,), of records by stratum and id; and why there is none."""
     if len(siblings) < 2:
@@ -87,9 +90,9 @@ def _seeds_sd(
     scores_SN = np.full((len(siblings), len(wanted)), math.nan)
     for row, strata in zip(scores_SN, siblings, strict=True):
         known = {
-            (s.this.stratum.name, record): score
+            (s.compared.stratum.name, record): score
             for s in strata
-            for record, score in zip(s.this.stratum.members, s.found[primary].members, strict=True)
+            for record, score in zip(s.compared.stratum.members, s.scores[primary].members, strict=True)
         }
         row[:] = [known.get(key, math.nan) for key in wanted]
     return stability(scores_SN).sd, ""
@@ -100,61 +103,62 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else math.nan
 
 
-def agreement_rows(seen: Seen) -> Iterator[Row]:
+def agreement_rows(scored_stratum: ScoredStratum) -> Iterator[Row]:
     """Between each two attacks, on the members of a stratum: rank correlation, and overlap of the TOP highest."""
-    scores = {name: one.members for name, one in seen.found.items()}
+    scores = {name: scored.members for name, scored in scored_stratum.scores.items()}
     if not scores:
         return
-    found = agreement(scores, TOP)
-    for i, one in enumerate(found.attacks):
-        for j in range(i + 1, len(found.attacks)):
-            records, rho, overlap = int(found.records[i, j]), float(found.spearman[i, j]), float(found.jaccard[i, j])
+    agreed = agreement(scores, TOP)
+    for i, attack in enumerate(agreed.attacks):
+        for j in range(i + 1, len(agreed.attacks)):
+            records, rho, overlap = int(agreed.records[i, j]), float(agreed.spearman[i, j]), float(agreed.jaccard[i, j])
             flat = f"{records} records, fewer than {LEAST_RECORDS}" if records < LEAST_RECORDS else "an attack is flat"
             why = [f"spearman: {flat}"] if math.isnan(rho) else []
             why += [f"jaccard_top: {records} records are no more than the top {TOP}"] if math.isnan(overlap) else []
             numbers = present(spearman=rho, jaccard_top=overlap)
-            head = {"trial": seen.trial, "attack_a": one, "attack_b": found.attacks[j]}
+            head = {"trial": scored_stratum.trial, "attack_a": attack, "attack_b": agreed.attacks[j]}
             yield {**head, **numbers, "note": "; ".join(why)}
 
 
-def counterfactual_rows(seen: Sequence[Seen]) -> Iterator[Row]:
+def counterfactual_rows(strata: Sequence[ScoredStratum]) -> Iterator[Row]:
     """Memorization of canaries that a coin put in or out, over LEAST_TRIALS trials or more of one configuration.
 
     memorization: mean log-probability a token over the trials with the record less that over those without, in nats
     (Zhang et al. 2023) · lira_online, lira_offline: mean over the trials that were trained on it of its score under
-    LiRA (Carlini et al. 2022), each with the other trials for the fits. seen: every stratum of every trial.
+    LiRA (Carlini et al. 2022), each with the other trials for the fits. strata: every stratum of every trial.
     """
-    canaries = [one for one in seen if one.this.stratum.name != "records"]
+    canaries = [s for s in strata if s.compared.stratum.name != RECORDS_STRATUM]
     for group in together(canaries):
-        trials = list(dict.fromkeys(one.trial for one in group))
+        trials = list(dict.fromkeys(scored_stratum.trial for scored_stratum in group))
         if len(trials) >= LEAST_TRIALS and group[0].planned["settings"]["canaries"]["design"] == "many":
             yield from _counterfactual(group, trials)
 
 
-def _counterfactual(group: Sequence[Seen], trials: Sequence[str]) -> Iterator[Row]:
-    ids = sorted({r for one in group for r in (*one.this.stratum.members, *one.this.stratum.nonmembers)})
+def _counterfactual(group: Sequence[ScoredStratum], trials: Sequence[str]) -> Iterator[Row]:
+    strata = [scored_stratum.compared.stratum for scored_stratum in group]
+    ids = sorted({record for stratum in strata for record in (*stratum.members, *stratum.nonmembers)})
     place = {record: i for i, record in enumerate(ids)}
     mean_TN, in_TN = np.full((len(trials), len(ids)), math.nan), np.zeros((len(trials), len(ids)), dtype=bool)
     copies: dict[str, set[int]] = {record: set() for record in ids}
-    for one in group:
-        row, stratum = trials.index(one.trial), one.this.stratum
+    for scored_stratum in group:
+        row, stratum = trials.index(scored_stratum.trial), scored_stratum.compared.stratum
         for side, records in enumerate((stratum.members, stratum.nonmembers)):
             at = [place[r] for r in records]
-            scores = one.this.sides[side].tuned
+            scores = scored_stratum.compared.sides[side].tuned
             mean_TN[row, at], in_TN[row, at] = mean_by_record(scores.logprob, scores.lengths), side == 0
         for record in stratum.members:
             copies[record].add(stratum.copies)
     mean_TN[np.isinf(mean_TN)] = math.nan  # no mean could be taken; counted in neither number of trials
-    found = memorization(mean_TN, in_TN)
+    memorized = memorization(mean_TN, in_TN)
     scaled_TN = logit_scaled(mean_TN)
     scaled_TN[np.isinf(scaled_TN)] = math.nan
     lira = {variant: lira_each(scaled_TN, in_TN, variant).scores for variant in ("online", "offline")}
     for i, record in enumerate(ids):
-        n_in, n_out = int(found.trials_in[i]), int(found.trials_out[i])
+        n_in, n_out = int(memorized.trials_in[i]), int(memorized.trials_out[i])
         scores = {f"lira_{variant}": _mean(scores_TN[in_TN[:, i], i]) for variant, scores_TN in lira.items()}
         yield {
             **{"record": record, "n_in": n_in, "n_out": n_out, "label": label_of(group[0].planned)},
-            **present(memorization=float(found.mem[i]), **scores),
+            **present(memorization=float(memorized.mem[i]), **scores),
             "reason": _why(n_in, n_out, scores, sorted(copies[record])),
         }
 

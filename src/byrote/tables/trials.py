@@ -51,9 +51,9 @@ def trial_row(run: Run, trial: Measured, failed: set[str]) -> dict[str, Any]:
 
 def _perplexities(trial: Measured) -> dict[str, Any]:
     """Perplexity under both models, of non-members and of members, and the condition of the trial that follows."""
-    held_out, seen = ([a.record for a in trial.roles if a.role is role] for role in (Role.NONMEMBER, Role.MEMBER))
+    held_out, trained_on = ([a.record for a in trial.roles if a.role is role] for role in (Role.NONMEMBER, Role.MEMBER))
     base, tuned = perplexity_over(trial.base, held_out), perplexity_over(trial.tuned, held_out)
-    base_members, tuned_members = perplexity_over(trial.base, seen), perplexity_over(trial.tuned, seen)
+    base_members, tuned_members = perplexity_over(trial.base, trained_on), perplexity_over(trial.tuned, trained_on)
     numbers = {"perplexity_base": base, "perplexity_tuned": tuned}
     numbers |= {"perplexity_base_members": base_members, "perplexity_tuned_members": tuned_members}
     return {**present(**numbers), "condition": condition_of(base, tuned, base_members, tuned_members)}
