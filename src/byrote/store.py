@@ -166,13 +166,13 @@ class Run:
 
     def damages(self) -> list[dict[str, Any]]:
         """Planned stages that are damaged, and roles and records that are, as rows of `failures`."""
-        reasons = [(stage, trial, self.damage(stage)) for stage, trial in self.planned_stages().items()]
-        reasons += [("records", "base", self._file_damage("records.parquet"))]
+        judged = [(stage, trial, self.damage(stage)) for stage, trial in self.planned_stages().items()]
+        judged += [("records", "base", self._file_damage("records.parquet"))]
         rows = planned_rows(self.plan())
-        reasons += [(f"roles/{row['roles']}", row["trial"], self.roles_damage(row["roles"])) for row in rows]
+        judged += [(f"roles/{row['roles']}", row["trial"], self.roles_damage(row["roles"])) for row in rows]
         return [
             {"stage": stage, "trial": trial, "error": f"damaged: {reason}; `byrote run` does it again"}
-            for stage, trial, reason in reasons
+            for stage, trial, reason in judged
             if reason
         ]
 
