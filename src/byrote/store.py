@@ -9,11 +9,12 @@ import json
 import os
 import shutil
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -28,18 +29,24 @@ from byrote.records import (
     Completion,
     FreeCompletion,
     Record,
+    SuffixChance,
     TokenScores,
+    chances_to_table,
     completions_from_table,
+    completions_to_table,
     free_from_table,
+    free_to_table,
     records_from_table,
     records_to_table,
     roles_from_table,
     roles_to_table,
 )
 from byrote.study import Study, load_study
+from byrote.study.grid import Stages
 from byrote.study.yaml12 import parse_yaml
 
-STAGES = ("finetune", "scores", "completions", "untargeted")  # of a trial; the base model has all but the first
+STAGES = tuple(field.name for field in fields(Stages))  # of a trial; the base model has all but the first
+ADAPTER = "adapter"  # the folder of weights in a finished training
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -53,6 +60,50 @@ def no_room(error: BaseException) -> bool:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
+
+
+class Draft(NamedTuple):
+    """A stage that is being written beside its place: its folder, and its manifest to add to.
+
+    Files are readable by their owner alone: what is in them may repeat the records, which may be somebody's health.
+    """
+
+    folder: Path
+    notes: dict[str, Any]
+
+    @property
+    def adapter(self) -> Path:
+        """The folder that a trained adapter is saved into."""
+        return self.folder / ADAPTER
+
+    def open_log(self) -> TextIO:
+        """log.jsonl, a line an optimizer step."""
+        return (self.folder / "log.jsonl").open("w")
+
+    def write_scores(self, scores: TokenScores, model: str = "scores") -> None:
+        """Token scores; `model` as for `Run.scores`."""
+        self._write(model, scores.to_table())
+
+    def write_completions(self, completions: Sequence[Completion]) -> None:
+        """Completions of prompts."""
+        self._write("completions", completions_to_table(completions))
+
+    def write_free_completions(self, completions: Sequence[FreeCompletion]) -> None:
+        """Completions of an empty prompt."""
+        self._write("completions", free_to_table(completions))
+
+    def write_suffixes(self, chances: Sequence[SuffixChance]) -> None:
+        """How likely the true suffixes are drawn."""
+        self._write("suffixes", chances_to_table(chances))
+
+    def write_canary_texts(self, texts: Sequence[str]) -> None:
+        """Texts that the base model wrote."""
+        self._write("canaries", pa.table({"text": pa.array(texts, pa.string())}))
+
+    def _write(self, name: str, table: pa.Table) -> None:
+        path = self.folder / f"{name}.parquet"
+        path.touch(mode=0o600)
+        pq.write_table(table, path)
 
 
 class Run:
@@ -115,13 +166,13 @@ class Run:
 
     def damages(self) -> list[dict[str, Any]]:
         """Planned stages that are damaged, and roles and records that are, as rows of `failures`."""
-        found = [(stage, trial, self.damage(stage)) for stage, trial in self.planned_stages().items()]
-        found += [("records", "base", self._file_damage("records.parquet"))]
+        judged = [(stage, trial, self.damage(stage)) for stage, trial in self.planned_stages().items()]
+        judged += [("records", "base", self._file_damage("records.parquet"))]
         rows = planned_rows(self.plan())
-        found += [(f"roles/{row['roles']}", row["trial"], self.roles_damage(row["roles"])) for row in rows]
+        judged += [(f"roles/{row['roles']}", row["trial"], self.roles_damage(row["roles"])) for row in rows]
         return [
             {"stage": stage, "trial": trial, "error": f"damaged: {reason}; `byrote run` does it again"}
-            for stage, trial, reason in found
+            for stage, trial, reason in judged
             if reason
         ]
 
@@ -147,15 +198,15 @@ class Run:
         return (place.parent / f".part-{place.name}").is_dir() or checkpoints.place(self.path, stage).is_file()
 
     @contextmanager
-    def stage(self, stage: str, manifest: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """A folder to write a stage into and its manifest to add to; both come into place together at the end."""
+    def stage(self, stage: str, manifest: Mapping[str, Any]) -> Iterator[Draft]:
+        """A stage to write into; its files and its manifest come into place together at the end."""
         place = self.path / stage
         part = place.parent / f".part-{place.name}"
         notes: dict[str, Any] = {**manifest, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._writing():
             part.mkdir(parents=True)
         try:
-            yield part, notes
+            yield Draft(part, notes)
             notes["finished"] = datetime.now(UTC).isoformat(timespec="milliseconds")
             with self._writing():
                 notes["files"] = fingerprints(part)
@@ -261,6 +312,10 @@ class Run:
     def write_blind(self, key: str, result: Mapping[str, Any]) -> None:
         """Keep it, so that making the tables again does not take its time again."""
         self.write_json(f"blind/{key}.json", result)
+
+    def adapter(self, stage: str) -> Path:
+        """The folder of a finished training's adapter."""
+        return self.path / stage / ADAPTER
 
     def scores(self, stage: str, model: str = "scores") -> TokenScores:
         """Token scores of a finished stage; with `base` those of a trial's free completions under the base model."""
@@ -372,13 +427,6 @@ class Run:
             return json.loads((self.path / name).read_text())
         except (OSError, json.JSONDecodeError) as error:
             raise StoreError(f"cannot read {self.path / name}: {error}; run the study again") from None
-
-
-def write_private(path: Path, table: pa.Table) -> None:
-    """A file of a stage readable by its owner alone: completions may repeat the records, which may be somebody's
-    health."""
-    path.touch(mode=0o600)
-    pq.write_table(table, path)
 
 
 def planned_rows(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:

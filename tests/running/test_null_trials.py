@@ -92,8 +92,8 @@ def test_a_run_sets_each_trial_beside_its_null_trial(tiny_study: dict, tmp_path:
     calibration = [r.token_ids for r in prepared.records if r.split == "calibration"]
     for null in prepared.null_trials.planned:
         assert list(null.training_ids) == calibration
-        assert store.has(null.scores)
-        assert len((tmp_path / "run" / null.finetune / "log.jsonl").read_text().splitlines()) == 9
+        assert store.has(null.stages.scores)
+        assert len((tmp_path / "run" / null.training_stage / "log.jsonl").read_text().splitlines()) == 9
     assert list(found.null_trials.null_trial) == [null.key for null in prepared.null_trials.planned]
     assert list(found.null_trials.null_steps) == list(found.null_trials.steps) == [9, 9]
     assert (found.null_trials.perplexity == found.trials.perplexity_tuned).all()

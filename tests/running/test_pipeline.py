@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 import byrote
-from byrote.errors import CorpusError, ModelError, StageError, StudyError
+from byrote.errors import CorpusError, ModelError, StageError, StoreError, StudyError
 from byrote.records import Role
 from byrote.running import pipeline
 from byrote.running.workers import run_tasks
@@ -392,7 +392,7 @@ def test_a_worker_that_dies_costs_its_trial_alone(study: byrote.Study, tmp_path:
         run_tasks(["0", "no such task", "1"], (store.path, prepared), 1, 1, Recorder(), lambda *a: lost.append(a))
     assert [task for task, _ in lost] == ["no such task"]
     assert "the worker process ended with status 1" in lost[0][1]
-    assert all(store.has(p.scores) for p in prepared.planned)
+    assert all(store.has(p.stages.scores) for p in prepared.planned)
 
 
 @pytest.mark.slow
@@ -406,6 +406,16 @@ def test_a_base_model_that_fails_in_a_worker_ends_the_run(study: byrote.Study, t
             pipeline.run(two, tmp_path / "run")
     finally:
         weights.write_bytes(whole)
+
+
+def test_an_error_that_ends_the_run_leaves_a_worker_with_its_class(study: byrote.Study, tmp_path: Path):
+    prepared = pipeline.prepare(study)
+    store = Run(tmp_path / "run")
+    with store.locked():
+        pipeline._write_plan(store, prepared)
+        (store.path / "base").write_text("a file where a folder belongs")
+        with pytest.raises(StoreError, match=r"cannot write to .*; name another --out"):
+            run_tasks(["base"], (store.path, prepared), 1, 1, Recorder(), lambda *_: None)
 
 
 def test_a_stack_in_one_pass_gives_the_same_tables(finished: Path, study: byrote.Study, tmp_path: Path):

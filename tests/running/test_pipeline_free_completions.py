@@ -152,8 +152,8 @@ def test_none_are_written_where_none_are_wanted(study: byrote.Study, tiny_study:
     assert "untargeted" not in set(got.timings.stage)
     assert forecast(prepare(off)).seconds < forecast(prepare(load_study(tiny_study, {
         "extraction.untargeted.completions": 10**6, "grid.matrices": [["v"]]}))).seconds  # fmt: skip
-    kept = {p.key: (p.scores, p.completions) for p in prepare(study).planned}
-    assert all(kept[p.key] == (p.scores, p.completions) for p in prepare(off).planned)
+    kept = {p.key: (p.stages.scores, p.stages.completions) for p in prepare(study).planned}
+    assert all(kept[p.key] == (p.stages.scores, p.stages.completions) for p in prepare(off).planned)
 
 
 def test_a_failure_is_kept_and_mended_by_the_next_run(finished: Path, tiny_study: dict, tmp_path: Path):
@@ -192,5 +192,5 @@ def test_a_tokenizer_without_a_start_token_has_no_such_stage_and_says_so(tiny_st
 def test_the_null_trial_writes_none(tiny_study: dict):
     prepared = prepare(load_study(tiny_study, {"controls.null_trial": True}))
     (null,) = prepared.null_trials.planned
-    assert null.untargeted is None
-    assert all(p.untargeted for p in prepared.planned)
+    assert null.stages.untargeted is None
+    assert all(p.stages.untargeted for p in prepared.planned)

@@ -142,17 +142,17 @@ def finetune(
                 done.append(
                     tuple(
                         Step(
-                            len(done),
-                            steps,
-                            epoch,
-                            loss,
-                            rate,
-                            norm,
-                            targets,
-                            tokens,
-                            seconds / adapted.size,
-                            room.micro_batch_tokens,
-                            room.checkpointing,
+                            step=len(done),
+                            steps=steps,
+                            epoch=epoch,
+                            loss=loss,
+                            learning_rate=rate,
+                            grad_norm=norm,
+                            targets=targets,
+                            tokens=tokens,
+                            seconds=seconds / adapted.size,
+                            micro_batch_tokens=room.micro_batch_tokens,
+                            checkpointing=room.checkpointing,
                         )
                         for loss, norm in zip(losses, norms, strict=True)
                     )

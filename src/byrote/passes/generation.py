@@ -72,16 +72,16 @@ def complete(
     written = write_all(model, rows, extraction, eos_id, batch, on_batch)
     return [
         Completion(
-            prompt.record,
-            prompt.prefix,
-            temperature,
-            sample,
-            prompt.prefix_tokens,
-            len(prompt.suffix),
-            tuple(ids),
-            tuple(logprobs),
-            decode(ids),
-            decode(prompt.suffix),
+            record=prompt.record,
+            prefix=prompt.prefix,
+            temperature=temperature,
+            sample=sample,
+            prefix_tokens=prompt.prefix_tokens,
+            suffix_tokens=len(prompt.suffix),
+            token_ids=tuple(ids),
+            logprob=tuple(logprobs),
+            text=decode(ids),
+            suffix_text=decode(prompt.suffix),
         )
         for (prompt, temperature, sample), (ids, logprobs) in zip(asked, written, strict=True)
     ]

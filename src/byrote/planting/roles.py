@@ -1,6 +1,6 @@
 """Records + plan + seed → a role and copies for every record, and the records a trial trains on. Pure.
 
-Canaries that the base model writes come as records of a split of their own (invented.py).
+Canaries that the base model writes come as records of a split of their own (written.py).
 
 Both designs draw from Python's `random` (a generator of their own, never the global one).
 """

@@ -5,8 +5,6 @@ synthetic: sampled at a high temperature after a few members, in their manner (a
 for Large Language Models", sample traps from a reference model). reformulated: one record of which a share of the
 tokens is drawn anew, each given what stands before it (fuzzy duplicates, Shilov et al., arXiv 2405.15523, who draw them
 from a masked model).
-
-Axes: B texts side by side, T tokens, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +14,6 @@ from byrote.errors import StudyError
 from byrote.records import CANARIES, MEMBERS, Record
 from byrote.study import ManyCanaries
 from byrote.study.grid import Trial, canaries_key
-
-EXAMPLES = 3  # members that a synthetic text is written after
-EXAMPLE_TOKENS = 128  # of each, the first ones
-LEAST_TOKENS = 8  # of a text: fewer cannot be split into a prompt and a suffix worth the name
-ROUNDS = 10  # of as many texts as are wanted, before it is said that too few can be used
-BATCH = 100
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,9 @@ def base_costs(prepared: Prepared) -> dict[str, Cost]:
     """The same of the base model's stages."""
     return _asked_for(
         {
-            prepared.base_scores: read(scored_tokens(prepared)),
-            prepared.base_completions: _prompting(prepared, prepared.base_prompts),
-            prepared.base_untargeted: written(free_tokens(prepared)) + read(free_tokens(prepared)),
+            prepared.base.scores: read(scored_tokens(prepared)),
+            prepared.base.completions: _prompting(prepared, prepared.base_prompts),
+            prepared.base.untargeted: written(free_tokens(prepared)) + read(free_tokens(prepared)),
         }
     )
 
@@ -72,10 +72,10 @@ def trial_costs(prepared: Prepared, planned: Planned) -> dict[str, Cost]:
     """The same of one trial's stages; what it writes freely is read by the base model too."""
     return _asked_for(
         {
-            planned.finetune: trained(trained_tokens(planned)),
-            planned.scores: read(scored_tokens(prepared)),
-            planned.completions: _prompting(prepared, planned.prompts),
-            planned.untargeted: written(free_tokens(prepared)) + read(2 * free_tokens(prepared)),
+            planned.stages.finetune: trained(trained_tokens(planned)),
+            planned.stages.scores: read(scored_tokens(prepared)),
+            planned.stages.completions: _prompting(prepared, planned.prompts),
+            planned.stages.untargeted: written(free_tokens(prepared)) + read(2 * free_tokens(prepared)),
         }
     )
 
@@ -99,7 +99,7 @@ def scored_tokens(prepared: Prepared) -> int:
 def free_tokens(prepared: Prepared) -> int:
     """The most tokens that one model writes from an empty prompt."""
     wanted = prepared.study.extraction.untargeted
-    return wanted.completions * wanted.tokens if prepared.base_untargeted else 0
+    return wanted.completions * wanted.tokens if prepared.base.untargeted else 0
 
 
 def prompted_tokens(prepared: Prepared, prompts: Sequence[Prompt]) -> int:

@@ -107,28 +107,24 @@ def forecast(
     workers, threads = layout(prepared)
     (listener or Silent()).say(f"measuring matrix products in {prepared.precision}")
     rates = (measure or measured_rates)(prepared, workers, threads)
-    nulls = {null.key: prepared.null_label(null) for null in prepared.null_trials.planned}
-    work = tuple(
-        _work(prepared, planned, nulls.get(planned.key, planned.trial.label), rates)
-        for planned in prepared.trained.values()
-    )
+    work = tuple(_work(prepared, planned, rates) for planned in prepared.trained.values())
     return Forecast(
-        work,
-        _seconds(prepared, workers, rates),
-        workers,
-        threads,
-        prepared.chosen,
-        workers * 2 * _weights(prepared) / rates.products,
-        workers * (lm.weight_bytes(prepared.files, prepared.precision) + 2 * 2**30),
-        _disk(prepared),
-        tuple(_power(prepared, prepared.planned[0])),
+        work=work,
+        seconds=_seconds(prepared, workers, rates),
+        workers=workers,
+        threads=threads,
+        precision=prepared.chosen,
+        flops=workers * 2 * _weights(prepared) / rates.products,
+        memory=workers * (lm.weight_bytes(prepared.files, prepared.precision) + 2 * 2**30),
+        disk=_disk(prepared),
+        power=tuple(_power(prepared, prepared.planned[0])),
     )
 
 
-def _work(prepared: Prepared, planned: Planned, label: str, rates: Rates) -> Work:
+def _work(prepared: Prepared, planned: Planned, rates: Rates) -> Work:
     steps = steps_of(len(planned.training_ids), planned.trial.training)
     seconds = sum(map(rates.seconds, trial_costs(prepared, planned).values()))
-    return Work(label, len(planned.training_ids), trained_tokens(planned), steps, seconds)
+    return Work(prepared.label_of(planned), len(planned.training_ids), trained_tokens(planned), steps, seconds)
 
 
 def _seconds(prepared: Prepared, workers: int, rates: Rates) -> float:
@@ -163,8 +159,8 @@ def _disk(prepared: Prepared) -> int:
     trials = [prepared.trained[number] for number in _numbers(prepared)]
     each = (
         lm.adapter_bytes(prepared.files, p.trial.lora.matrices, p.trial.lora.rank)
-        + _SCORED * (scored + (2 * free if p.untargeted else 0))
-        + _WRITTEN * ((free if p.untargeted else 0) + prompted_tokens(prepared, p.prompts))
+        + _SCORED * (scored + (2 * free if p.stages.untargeted else 0))
+        + _WRITTEN * ((free if p.stages.untargeted else 0) + prompted_tokens(prepared, p.prompts))
         + _TRIAL
         for p in trials
     )
@@ -248,11 +244,11 @@ def _power_of(
     tpr = tuple((rate, resolvable(q, rate) or smallest_tpr(p, rate)) for rate in rates)
     both = p > 0 and q > 0
     return Power(
-        name,
-        p,
-        q,
-        smallest_auc(p, q) if both else math.nan,
-        smallest_auc(p, q, design=design) if both else math.nan,
-        smallest_difference(0.7, p, q, CORRELATION, design=design) if both else math.nan,
-        tpr,
+        stratum=name,
+        members=p,
+        nonmembers=q,
+        auc=smallest_auc(p, q) if both else math.nan,
+        auc_by_document=smallest_auc(p, q, design=design) if both else math.nan,
+        difference=smallest_difference(0.7, p, q, CORRELATION, design=design) if both else math.nan,
+        tpr=tpr,
     )

@@ -10,7 +10,7 @@ from byrote.corpora import Finding
 from byrote.passes.finetune import steps_of
 from byrote.records import CALIBRATION, Record
 from byrote.study import Study, Training
-from byrote.study.grid import configuration_key, label_without_seed, scores_key, sequences_digest, trial_key
+from byrote.study.grid import Keys, configuration_key, label_without_seed
 
 if TYPE_CHECKING:
     from byrote.running.planning import Planned
@@ -43,9 +43,7 @@ def null_training(trial: Training, trial_records: int, records: int) -> Training
     return trial.model_copy(update={"epochs": epochs, "steps": cap, "warmup_steps": warmup})
 
 
-def plan_null_trials(
-    study: Study, planned: Sequence["Planned"], records: Sequence[Record], records_digest: str, base: str
-) -> NullTrials:
+def plan_null_trials(study: Study, planned: Sequence["Planned"], records: Sequence[Record], keys: Keys) -> NullTrials:
     """One null trial with the settings and the seed of the first trial, or of the first trial of each configuration;
     configurations that train alike, such as those that differ in canaries alone, share one."""
     wanted = study.controls.null_trial
@@ -58,9 +56,7 @@ def plan_null_trials(
     first_of: dict[str, Planned] = {}
     for trial in planned:
         first_of.setdefault(configuration_key(trial.trial.settings), trial)
-    own = {
-        name: _plan_null(like, planned[0].roles_key, training, records_digest, base) for name, like in first_of.items()
-    }
+    own = {name: _plan_null(like, planned[0].roles_key, training, keys) for name, like in first_of.items()}
     every = list({null.key: null for null in own.values()}.values())
     nulls = {null.key: null for null in (every if wanted == "each" else every[:1])}
     of = {}
@@ -71,22 +67,16 @@ def plan_null_trials(
     return NullTrials(tuple(nulls.values()), of, "", tuple(finding for finding in capped.values() if finding))
 
 
-def _plan_null(
-    like: "Planned", roles_key: str, training: Sequence[Record], records_digest: str, base: str
-) -> "Planned":
+def _plan_null(like: "Planned", roles_key: str, training: Sequence[Record], keys: Keys) -> "Planned":
     trial = replace(like.trial, training=null_training(like.trial.training, len(like.training_ids), len(training)))
-    ids = tuple(r.token_ids for r in training)
-    key = trial_key(base, roles_key, sequences_digest([r.record for r in training], ids), trial.lora, trial.training)
+    key = keys.trial(trial, roles_key, training)
     return replace(
         like,
         trial=trial,
         key=key,
-        training_ids=ids,
+        training_ids=tuple(r.token_ids for r in training),
         prompts=(),
-        finetune=f"trials/{key}",
-        scores=f"trials/{key}/scores/{scores_key(key, records_digest)}",
-        completions=None,
-        untargeted=None,
+        stages=keys.null_stages(key),
     )
 
 

@@ -81,7 +81,7 @@ def _maker(store: Run, study: Study, listener: Listener, replace: bool) -> Maker
                 refuse_other_canaries(store, recipe, listener)
             with store.locked():
                 _mend(store, [recipe.stage], listener)
-                write_canaries(store, recipe.stage, recipe, study, precision, listener)
+                write_canaries(store, recipe, study, precision, listener)
         return Invented(store.canary_texts(recipe.stage), store.manifest(recipe.stage)["refused"])
 
     return make
@@ -119,7 +119,7 @@ def _work(store: Run, prepared: Prepared, listener: Listener) -> None:
         if task == "base":
             raise StageError(f"the base model's stages failed: {why}")
         for planned in (prepared.trained[name] for name in task.split(",")):
-            store.fail(planned.finetune, planned.key, StageError(why))
+            store.fail(planned.training_stage, planned.key, StageError(why))
         listener.say(f"failed: {why}")
 
     listener.say(f"{workers} workers side by side, {threads} thread{'s' if threads > 1 else ''} each")

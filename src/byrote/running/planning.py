@@ -22,24 +22,13 @@ from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_in
 from byrote.records import Assignment, Record
 from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
-from byrote.running.prompts import all_prompts, prompts_digest, prompts_of, unprompted
-from byrote.store import STAGES
+from byrote.running.prompts import all_prompts, prompts_of, unprompted
+from byrote.running.subject import Trained
 from byrote.study import Study
-from byrote.study.grid import (
-    METHOD_VERSION,
-    Trial,
-    base_key,
-    completions_key,
-    label_without_seed,
-    roles_key,
-    scores_key,
-    sequences_digest,
-    trial_key,
-    untargeted_key,
-)
+from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of, label_without_seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Planned:
     """A trial with its roles, what it trains on and prompts, and where its stages are in the run folder."""
 
@@ -49,10 +38,18 @@ class Planned:
     roles_key: str
     training_ids: tuple[tuple[int, ...], ...]
     prompts: tuple[Prompt, ...]
-    finetune: str
-    scores: str
-    completions: str | None
-    untargeted: str | None
+    stages: Stages
+
+    @property
+    def training_stage(self) -> str:
+        """The stage in which this trial is trained."""
+        assert self.stages.finetune
+        return self.stages.finetune
+
+    @property
+    def subject(self) -> Trained:
+        """The model that this trial measures."""
+        return Trained(self.trial.lora, self.trial.seed, self.training_stage)
 
     def trains_like(self, other: "Planned") -> bool:
         """Whether two trials can be trained in one pass: the same records in the same order, the same settings."""
@@ -69,11 +66,11 @@ class Planned:
             "seed": trial.seed,
             "settings": trial.settings,
             "roles": self.roles_key,
-            **{name: getattr(self, name) for name in STAGES},
+            **self.stages.row(),
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A study whose corpus is read, tokenised and checked, with all its trials planned."""
 
@@ -88,9 +85,7 @@ class Prepared:
     planned: tuple[Planned, ...]
     null_trials: NullTrials
     base_prompts: tuple[Prompt, ...]
-    base_scores: str
-    base_completions: str | None
-    base_untargeted: str | None
+    base: Stages
     canaries: str | None
     start_id: int | None
 
@@ -113,14 +108,10 @@ class Prepared:
     def plan(self) -> dict[str, Any]:
         """The content of plan.json."""
         return {
-            "base": {
-                "scores": self.base_scores,
-                "completions": self.base_completions,
-                "untargeted": self.base_untargeted,
-            },
+            "base": self.base.row(),
             "canaries": self.canaries,
             "trials": [{**planned.row(), **self._null_of(planned)} for planned in self.planned],
-            "nulls": [{**null.row(), "label": self.null_label(null)} for null in self.null_trials.planned],
+            "nulls": [{**null.row(), "label": self.label_of(null)} for null in self.null_trials.planned],
             "null_missing": self.null_trials.missing,
             "findings": [asdict(finding) for finding in self.findings],
         }
@@ -129,10 +120,16 @@ class Prepared:
         null, of_another = (self.null_trials.of or {}).get(planned.key, (None, False))
         return {"null": null, "null_of_another_configuration": of_another}
 
-    def null_label(self, null: Planned) -> str:
-        """What a reader calls a null trial: the configuration it is like, where there are several."""
+    def is_null(self, planned: Planned) -> bool:
+        """Whether this is one of the null trials."""
+        return planned.key in {null.key for null in self.null_trials.planned}
+
+    def label_of(self, planned: Planned) -> str:
+        """What a reader calls a trial; a null trial by the configuration it is like, where there are several."""
+        if not self.is_null(planned):
+            return planned.trial.label
         several = len(self.null_trials.planned) > 1
-        return f"null trial of {label_without_seed(null.trial.label)}" if several else "null trial"
+        return f"null trial of {label_without_seed(planned.trial.label)}" if several else "null trial"
 
     def provenance(self) -> dict[str, Any]:
         """Versions and hashes for the run's copy of the study."""
@@ -186,30 +183,28 @@ def prepare(
     recipe = recipe_of(trials, records, base)
     written = _written(study, recipe, tokenizer, context, lambda recipe: make(recipe, chosen.format))
     records, findings = (*records, *written[0]), (*findings, *written[1])
-    records_digest = sequences_digest([r.record for r in records], [r.token_ids for r in records])
-    planned = tuple(_plan_trial(study, trial, records, records_digest, base, start_id) for trial in trials)
-    null_trials = plan_null_trials(study, planned, records, records_digest, base)
+    keys = Keys(base, digest_of(records), start_id, study.extraction)
+    planned = tuple(_plan_trial(study, trial, records, keys) for trial in trials)
+    null_trials = plan_null_trials(study, planned, records, keys)
     base_prompts = all_prompts(records, [p.prompts for p in planned])
     left_out = (*unprompted([p.roles for p in planned], base_prompts), *null_trials.findings)
     for finding in (*findings, *left_out):
         listener.say(finding.message)
     return Prepared(
-        study,
-        records,
-        (*findings, *left_out),
-        corpus.content,
-        files,
-        tokenizer,
-        device,
-        chosen,
-        planned,
-        null_trials,
-        base_prompts,
-        f"base/{scores_key(base, records_digest)}",
-        f"base/{completions_key(base, prompts_digest(base_prompts), study.extraction)}" if base_prompts else None,
-        _untargeted(study, "base", base, start_id),
-        recipe.stage if recipe else None,
-        start_id,
+        study=study,
+        records=records,
+        findings=(*findings, *left_out),
+        corpus_content=corpus.content,
+        files=files,
+        tokenizer=tokenizer,
+        device=device,
+        chosen=chosen,
+        planned=planned,
+        null_trials=null_trials,
+        base_prompts=base_prompts,
+        base=keys.base_stages(base_prompts),
+        canaries=recipe.stage if recipe else None,
+        start_id=start_id,
     )
 
 
@@ -223,11 +218,11 @@ def _written(
     """Canaries and references that the base model writes, tokenised as the corpus is; none where none are wanted."""
     if recipe is None:
         return (), ()
-    found = make(recipe)
-    message = f"{found.refused} texts that the base model wrote as canaries were drawn again: too short or not new"
-    redrawn = (Finding("redrawn", found.refused, message),) if found.refused else ()
-    invented, findings = _tokenise(study, found.records(), tokenizer, context)
-    return invented, (*redrawn, *findings)
+    invented = make(recipe)
+    message = f"{invented.refused} texts that the base model wrote as canaries were drawn again: too short or not new"
+    redrawn = (Finding("redrawn", invented.refused, message),) if invented.refused else ()
+    records, findings = _tokenise(study, invented.records(), tokenizer, context)
+    return records, (*redrawn, *findings)
 
 
 def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | None, tuple[Finding, ...]]:
@@ -245,11 +240,6 @@ def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | N
             f"token; set it to {context - 1} or less"
         )
     return tokenizer.start_id, ()
-
-
-def _untargeted(study: Study, room: str, parent: str, start_id: int | None) -> str | None:
-    """The stage of completions of an empty prompt in `room`; None where there is none."""
-    return None if start_id is None else f"{room}/{untargeted_key(parent, start_id, study.extraction)}"
 
 
 def _tokenise(
@@ -274,25 +264,18 @@ def _with_tokens(record: Record, token_ids: Sequence[int]) -> Record:
     return Record(record.record, record.split, record.group, record.text, record.spans, tuple(token_ids))
 
 
-def _plan_trial(
-    study: Study, trial: Trial, records: Sequence[Record], records_digest: str, base: str, start_id: int | None
-) -> Planned:
+def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], keys: Keys) -> Planned:
     roles = tuple(assign(records, trial.canaries))
-    rkey = roles_key(records_digest, trial.canaries)
+    roles_key = keys.roles(trial.canaries)
     training = training_records(records, roles, trial.canaries)
-    digest = sequences_digest([r.record for r in training], [r.token_ids for r in training])
-    key = trial_key(base, rkey, digest, trial.lora, trial.training)
+    key = keys.trial(trial, roles_key, training)
     prompts = prompts_of(study, records, roles)
-    ckey = completions_key(key, prompts_digest(prompts), study.extraction)
     return Planned(
-        trial,
-        key,
-        roles,
-        rkey,
-        tuple(r.token_ids for r in training),
-        prompts,
-        f"trials/{key}",
-        f"trials/{key}/scores/{scores_key(key, records_digest)}",
-        f"trials/{key}/completions/{ckey}" if prompts else None,
-        _untargeted(study, f"trials/{key}/untargeted", key, start_id),
+        trial=trial,
+        key=key,
+        roles=roles,
+        roles_key=roles_key,
+        training_ids=tuple(r.token_ids for r in training),
+        prompts=prompts,
+        stages=keys.trial_stages(key, prompts),
     )

@@ -7,7 +7,6 @@ from byrote.corpora import Finding
 from byrote.passes.generation import Prompt
 from byrote.records import Assignment, Record, Role
 from byrote.study import Study
-from byrote.study.grid import sequences_digest
 
 
 def all_prompts(records: Sequence[Record], of_trials: Iterable[Sequence[Prompt]]) -> tuple[Prompt, ...]:
@@ -45,15 +44,10 @@ def _prompt(record: Record, prefix: float) -> Prompt:
     return Prompt(record.record, record.token_ids, tokens, prefix)
 
 
-def prompts_digest(prompts: Sequence[Prompt]) -> str:
-    """Of the sequences that are prompted."""
-    return sequences_digest([p.record for p in prompts], [p.token_ids for p in prompts])
-
-
 def unprompted(roles: Iterable[Sequence[Assignment]], prompts: Sequence[Prompt]) -> tuple[Finding, ...]:
     """Canaries too short to be split into prompt and suffix."""
     asked = {p.record for p in prompts}
-    planted = {a.record for one in roles for a in one if a.role is Role.CANARY_IN}
+    planted = {a.record for of_trial in roles for a in of_trial if a.role is Role.CANARY_IN}
     if not prompts:
         return ()
     short = sorted(planted - asked)

@@ -19,7 +19,7 @@ class Checkpoints:
     """Those of one training: of a trial, or of several in one pass, whose file is the first trial's."""
 
     def __init__(self, store: Run, trials: Sequence[Planned], machine: Machine) -> None:
-        self._store, self._stage, self._minutes = store, trials[0].finetune, machine.checkpoint_minutes
+        self._store, self._stage, self._minutes = store, trials[0].training_stage, machine.checkpoint_minutes
         self._whose = {
             "trials": [planned.key for planned in trials],
             "method version": METHOD_VERSION["finetune"],

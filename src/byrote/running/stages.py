@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
-import pyarrow as pa
 import torch
 
 from byrote import lm
@@ -21,11 +20,12 @@ from byrote.passes.finetune import Position, Step, finetune
 from byrote.passes.generation import Prompt, complete, complete_freely, suffix_chances
 from byrote.passes.scoring import score
 from byrote.planting.written import Recipe
-from byrote.records import FreeCompletion, TokenScores, chances_to_table, completions_to_table, free_to_table
+from byrote.records import FreeCompletion, TokenScores
 from byrote.running.cost import costs, free_tokens, prompted_tokens
 from byrote.running.planning import Planned, Prepared
 from byrote.running.resuming import Checkpoints
-from byrote.store import STAGES, Run, no_room, write_private
+from byrote.running.subject import Opened, opened
+from byrote.store import Run, no_room
 from byrote.study import Study
 from byrote.study.schedule import steps_of
 
@@ -48,26 +48,27 @@ class Worker:
             return
         trials = [self.prepared.trained[name] for name in task.split(",")]
         if len(trials) > 1:
-            self._stack([p for p in trials if not self.store.has(p.finetune)])
+            self._stack([p for p in trials if not self.store.has(p.training_stage)])
         for planned in trials:
             self._trial(planned, self._label(planned))
 
     def _label(self, planned: Planned) -> str:
-        if planned.key in {null.key for null in self.prepared.null_trials.planned}:
-            return self.prepared.null_label(planned)
+        label = self.prepared.label_of(planned)
+        if self.prepared.is_null(planned):
+            return label
         number = next(i for i, p in enumerate(self.prepared.planned) if p is planned)
-        return f"{planned.trial.label} ({number + 1}/{len(self.prepared.planned)})"
+        return f"{label} ({number + 1}/{len(self.prepared.planned)})"
 
     def _base_stages(self) -> None:
-        prepared = self.prepared
-        with self._kept(prepared.base_scores, "base", StageError):
-            self._score(prepared.base_scores, "base model", lambda: self.base.model)
-        if prepared.base_completions:
-            with self._kept(prepared.base_completions, "base", StageError):
-                self._complete(prepared.base_completions, "base model", lambda: self.base.model, prepared.base_prompts)
-        if prepared.base_untargeted:
-            with self._kept(prepared.base_untargeted, "base", StageError):
-                self._write_freely(prepared.base_untargeted, "base model", lambda: self.base.model)
+        stages = self.prepared.base
+        with self._kept(stages.scores, "base", StageError):
+            self._score(stages.scores, "base model", lambda: self.base.model)
+        if stages.completions:
+            with self._kept(stages.completions, "base", StageError):
+                self._complete(stages.completions, "base model", lambda: self.base.model, self.prepared.base_prompts)
+        if stages.untargeted:
+            with self._kept(stages.untargeted, "base", StageError):
+                self._write_freely(stages.untargeted, "base model", lambda: self.base.model)
 
     @property
     def base(self) -> lm.Base:
@@ -95,35 +96,30 @@ class Worker:
     def _kept_all(self, trials: Sequence[Planned]) -> Iterator[None]:
         with ExitStack() as stack:
             for planned in trials:
-                stack.enter_context(self._kept(planned.finetune, planned.key, StageError))
+                stack.enter_context(self._kept(planned.training_stage, planned.key, StageError))
             yield
 
     def _trial(self, planned: Planned, label: str) -> None:
-        stages = [getattr(planned, name) for name in STAGES]
-        missing = [stage for stage in stages if stage and not self.store.has(stage)]
-        if not missing:
+        if all(self.store.has(stage) for stage in planned.stages.asked_for()):
             self.listener.say(f"{label}: already done")
             return
-        with self._kept(planned.finetune, planned.key), ExitStack() as attached:
-            if planned.finetune in missing:
-                adapted = lm.attach(self.base, planned.trial.lora, planned.trial.seed)
+        with self._kept(planned.training_stage, planned.key), opened(planned.subject, self.base, self.store) as subject:
+            if self.store.has(planned.training_stage):
+                self.store.forget_failure(planned.training_stage)
             else:
-                adapted = lm.load_adapter(self.base, self.store.path / planned.finetune / "adapter")
-                self.store.forget_failure(planned.finetune)
-            attached.callback(lm.detach, self.base, adapted)
-            self._trial_stages(planned, label, adapted, attached.close)
+                self._finetune([planned], label, subject.model)
+            self._measure(planned, label, subject)
 
-    def _trial_stages(self, planned: Planned, label: str, adapted: Any, detach: Callable[[], None]) -> None:
-        if not self.store.has(planned.finetune):
-            self._finetune([planned], label, adapted)
-        with self._kept(planned.scores, planned.key):
-            self._score(planned.scores, label, lambda: adapted)
-        if planned.completions:
-            with self._kept(planned.completions, planned.key):
-                self._complete(planned.completions, label, lambda: adapted, planned.prompts)
-        if planned.untargeted:  # last: it takes the adapter off
-            with self._kept(planned.untargeted, planned.key):
-                self._write_freely(planned.untargeted, label, lambda: adapted, detach)
+    def _measure(self, planned: Planned, label: str, subject: Opened) -> None:
+        stages = planned.stages
+        with self._kept(stages.scores, planned.key):
+            self._score(stages.scores, label, lambda: subject.model)
+        if stages.completions:
+            with self._kept(stages.completions, planned.key):
+                self._complete(stages.completions, label, lambda: subject.model, planned.prompts)
+        if stages.untargeted:  # last: it closes the subject
+            with self._kept(stages.untargeted, planned.key):
+                self._write_freely(stages.untargeted, label, lambda: subject.model, subject.close)
 
     @contextmanager
     def _kept(self, stage: str, trial: str, instead: type[ByroteError] | None = None) -> Iterator[None]:
@@ -149,36 +145,42 @@ class Worker:
         checkpoints = Checkpoints(self.store, trials, machine)
         resume = checkpoints.position(label, most_tokens, self.listener)
         with ExitStack() as stack:
-            places = [stack.enter_context(self.store.stage(p.finetune, self._facts(p))) for p in trials]
-            logs = [stack.enter_context((folder / "log.jsonl").open("w")) for folder, _ in places]
-            cost = sum(self._cost[p.finetune] for p in trials)
+            drafts = [stack.enter_context(self.store.stage(p.training_stage, self._facts(p))) for p in trials]
+            logs = [stack.enter_context(draft.open_log()) for draft in drafts]
+            cost = sum(self._cost[p.training_stage] for p in trials)
             advance = stack.enter_context(self.listener.task(f"fine-tune {label}", steps, "steps", cost))
 
-            def on_step(step: tuple[Step, ...]) -> None:
-                for log, one in zip(logs, step, strict=True):
-                    log.write(json.dumps(asdict(one)) + "\n")
+            def on_step(of_adapters: tuple[Step, ...]) -> None:
+                for log, step in zip(logs, of_adapters, strict=True):
+                    log.write(json.dumps(asdict(step)) + "\n")
                     log.flush()
-                rate = sum(one.tokens for one in step) / sum(one.seconds for one in step)
-                advance(1, f"loss {sum(one.loss for one in step) / len(step):.3f} · {rate:.0f} tokens/s")
+                rate = sum(step.tokens for step in of_adapters) / sum(step.seconds for step in of_adapters)
+                loss = sum(step.loss for step in of_adapters) / len(of_adapters)
+                advance(1, f"loss {loss:.3f} · {rate:.0f} tokens/s")
 
             timed: dict[str, Any] = {}
-            for step in resume.steps if resume else ():
-                on_step(step)
+            for of_adapters in resume.steps if resume else ():
+                on_step(of_adapters)
             with self._timed(timed):
                 done = finetune(
-                    adapted, first.training_ids, first.trial.training, most_tokens, on_step, resume, checkpoints.keep
+                    adapted,
+                    first.training_ids,
+                    first.trial.training,
+                    most_tokens,
+                    on_step=on_step,
+                    resume=resume,
+                    on_position=checkpoints.keep,
                 )
             timed["seconds"] = timed["seconds"] / len(trials) + _seconds(resume)
-            for which, (folder, notes) in enumerate(places):
-                notes |= {**timed, **self._trained(adapted, which, done[which])}
-                lm.save_adapter(adapted, folder / "adapter", self.prepared.files.name, which)
+            for which, draft in enumerate(drafts):
+                draft.notes.update({**timed, **self._trained(adapted, which, done[which])})
+                lm.save_adapter(adapted, draft.adapter, self.prepared.files.name, which)
         checkpoints.drop()
 
     def _facts(self, planned: Planned) -> dict[str, Any]:
         """What the manifest says of a training before it begins."""
-        is_null = planned.key in {null.key for null in self.prepared.null_trials.planned}
-        label = self.prepared.null_label(planned) if is_null else planned.trial.label
-        return {"stage": "finetune", "key": planned.key, "label": label, **planned.row()["settings"]}
+        label = self.prepared.label_of(planned)
+        return {"stage": "finetune", "key": planned.key, "label": label, **planned.trial.settings}
 
     def _trained(self, adapted: lm.Adapted, which: int, done: Sequence[Step]) -> dict[str, Any]:
         """What the manifest says of one adapter's training. StageError where it learned nothing."""
@@ -203,11 +205,11 @@ class Worker:
         batch_tokens = self._scoring_batch_tokens(stage)
         total = sum(len(r.token_ids) for r in records)
         with (
-            self.store.stage(stage, {"stage": "scores", "batch_tokens": batch_tokens}) as (folder, notes),
+            self.store.stage(stage, {"stage": "scores", "batch_tokens": batch_tokens}) as draft,
             self.listener.task(f"score {label}", total, "tokens", self._cost[stage]) as advance,
         ):
             network = model()
-            with self._timed(notes):
+            with self._timed(draft.notes):
                 scores = score(
                     network,
                     [r.record for r in records],
@@ -215,13 +217,14 @@ class Worker:
                     batch_tokens,
                     lambda tokens: advance(tokens, ""),
                 )
-            notes["tokens"] = total
-            write_private(folder / "scores.parquet", scores.to_table())
+            draft.notes["tokens"] = total
+            draft.write_scores(scores)
 
     def _scoring_batch_tokens(self, stage: str) -> int:
         """Fixed by the base pass and used again by every trial, so that both see the same batches."""
-        if stage != self.prepared.base_scores and self.store.has(self.prepared.base_scores):
-            return self.store.manifest(self.prepared.base_scores)["batch_tokens"]
+        of_base = self.prepared.base.scores
+        if stage != of_base and self.store.has(of_base):
+            return self.store.manifest(of_base)["batch_tokens"]
         return self.prepared.study.machine.scoring_batch_tokens
 
     def _complete(
@@ -232,53 +235,51 @@ class Worker:
         extraction, machine = self.prepared.study.extraction, self.prepared.study.machine
         most = prompted_tokens(self.prepared, prompts)
         with (
-            self.store.stage(stage, {"stage": "completions", "batch": machine.generation_batch}) as (folder, notes),
+            self.store.stage(stage, {"stage": "completions", "batch": machine.generation_batch}) as draft,
             self.listener.task(f"prompt {label}", most, "tokens", self._cost[stage]) as advance,
         ):
             network = model()
-            with self._timed(notes):
+            with self._timed(draft.notes):
                 completions = complete(
                     network,
                     prompts,
                     extraction,
-                    self.prepared.tokenizer.eos_id,
-                    self.prepared.tokenizer.decode,
-                    machine.generation_batch,
-                    lambda tokens: advance(tokens, ""),
+                    eos_id=self.prepared.tokenizer.eos_id,
+                    decode=self.prepared.tokenizer.decode,
+                    batch=machine.generation_batch,
+                    on_batch=lambda tokens: advance(tokens, ""),
                 )
                 chances = suffix_chances(network, prompts, extraction, machine.scoring_batch_tokens)
-            write_private(folder / "suffixes.parquet", chances_to_table(chances))
-            notes["tokens"] = sum(len(c.token_ids) for c in completions)
-            write_private(folder / "completions.parquet", completions_to_table(completions))
+            draft.write_suffixes(chances)
+            draft.notes["tokens"] = sum(len(c.token_ids) for c in completions)
+            draft.write_completions(completions)
 
     def _write_freely(
-        self, stage: str, label: str, model: Callable[[], torch.nn.Module], detach: Callable[[], None] | None = None
+        self, stage: str, label: str, model: Callable[[], torch.nn.Module], close: Callable[[], None] | None = None
     ) -> None:
-        """Completions of an empty prompt and their scores; with `detach`, which takes the adapter off, then those under
+        """Completions of an empty prompt and their scores; with `close`, which closes the subject, then those under
         the plain base model too, in the same batches."""
         if self.store.has(stage):
             return
         batch_tokens = self._scoring_batch_tokens(stage)
         batch = self.prepared.study.machine.generation_batch
-        manifest, most = (
-            {"stage": "untargeted", "batch": batch, "batch_tokens": batch_tokens},
-            free_tokens(self.prepared),
-        )
+        manifest = {"stage": "untargeted", "batch": batch, "batch_tokens": batch_tokens}
+        most = free_tokens(self.prepared)
         with (
-            self.store.stage(stage, manifest) as (folder, notes),
+            self.store.stage(stage, manifest) as draft,
             self.listener.task(f"write {label}", most, "tokens", self._cost[stage]) as advance,
         ):
             network = model()
-            with self._timed(notes):
+            with self._timed(draft.notes):
                 written = self._free_completions(network, batch, lambda tokens: advance(tokens, ""))
                 scores = {"scores": self._score_free(network, written, batch_tokens)}
-                if detach:
-                    detach()
+                if close:
+                    close()
                     scores["base"] = self._score_free(self.base.model, written, batch_tokens)
-            notes["tokens"] = sum(len(c.token_ids) for c in written)
-            write_private(folder / "completions.parquet", free_to_table(written))
-            for name, found in scores.items():
-                write_private(folder / f"{name}.parquet", found.to_table())
+            draft.notes["tokens"] = sum(len(c.token_ids) for c in written)
+            draft.write_free_completions(written)
+            for name, of_model in scores.items():
+                draft.write_scores(of_model, name)
 
     def _free_completions(
         self, network: torch.nn.Module, batch: int, on_batch: Callable[[int], None]
@@ -286,7 +287,13 @@ class Worker:
         tokenizer, start_id = self.prepared.tokenizer, self.prepared.start_id
         assert start_id is not None
         return complete_freely(
-            network, start_id, self.prepared.study.extraction, tokenizer.eos_id, tokenizer.decode, batch, on_batch
+            network,
+            start_id,
+            self.prepared.study.extraction,
+            eos_id=tokenizer.eos_id,
+            decode=tokenizer.decode,
+            batch=batch,
+            on_batch=on_batch,
         )
 
     def _score_free(
@@ -313,7 +320,7 @@ class Worker:
         }
 
 
-def write_canaries(store: Run, stage: str, recipe: Recipe, study: Study, precision: str, listener: Listener) -> None:
+def write_canaries(store: Run, recipe: Recipe, study: Study, precision: str, listener: Listener) -> None:
     """Have the base model write a run's canaries; it is loaded for this alone."""
     device = lm.pick_device(study.machine.device)
     if device.type == "cpu":
@@ -321,14 +328,14 @@ def write_canaries(store: Run, stage: str, recipe: Recipe, study: Study, precisi
         torch.set_num_threads(study.machine.threads or lm.cores())
     files = lm.resolve_base(study.model.source, study.model.revision)
     with (
-        store.stage(stage, {"stage": "canaries", "key": recipe.key}) as (folder, notes),
+        store.stage(recipe.stage, {"stage": "canaries", "key": recipe.key}) as draft,
         listener.task("write canaries", recipe.wanted, "texts", 0.0) as advance,
     ):
         base = lm.load_base(files, precision, study.model.quantization, device)
         tokenizer = lm.load_tokenizer(files)
-        found = invent(recipe, base.model, tokenizer, base.context, lambda texts: advance(texts, ""))
-        notes["refused"] = found.refused
-        write_private(folder / "canaries.parquet", pa.table({"text": pa.array(found.texts, pa.string())}))
+        invented = invent(recipe, base.model, tokenizer, base.context, lambda texts: advance(texts, ""))
+        draft.notes["refused"] = invented.refused
+        draft.write_canary_texts(invented.texts)
 
 
 def _seconds(resume: Position | None) -> float:

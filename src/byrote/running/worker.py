@@ -70,7 +70,7 @@ def main() -> None:
             try:
                 worker.do(json.loads(line))
             except ByroteError as error:
-                pipe.send("stop", str(error))
+                pipe.send("stop", type(error).__name__, str(error))
             pipe.send("done")
 
 

@@ -14,11 +14,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from byrote.errors import StageError
+from byrote.errors import ByroteError, CorpusError, ModelError, StageError, StoreError, StudyError
 from byrote.listener import Listener
 
 # glibc's large pages: a twentieth of a training step on a processor (docs/log.md). It can be set before a start only.
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+_ERRORS: dict[str, type[ByroteError]] = {
+    kind.__name__: kind for kind in (StudyError, CorpusError, ModelError, StoreError, StageError)
+}
 
 
 def run_tasks(
@@ -32,8 +35,8 @@ def run_tasks(
     """Have `workers` processes do the tasks, in order, each when it is free; returns when all are done.
 
     setup: picklable, sent to each worker first · threads: processor threads a worker · on_lost: told the task and the
-    reason where a worker died at it; the other tasks go on with another worker. Raises StageError where a worker says
-    that nothing can go on.
+    reason where a worker died at it; the other tasks go on with another worker. Raises the ByroteError with which a
+    worker says that nothing can go on.
     """
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     for task in tasks:
@@ -78,7 +81,7 @@ class _Hub:
             while task is not None:
                 with _Process(self.setup, self.threads, self._pool) as worker:
                     while task is not None:
-                        lost = self._one(worker, task)
+                        lost = self._do(worker, task)
                         if lost:
                             self.on_lost(task, lost)
                         task = self._next()
@@ -100,7 +103,7 @@ class _Hub:
         except queue.Empty:
             return None
 
-    def _one(self, worker: "_Process", task: str) -> str | None:
+    def _do(self, worker: "_Process", task: str) -> str | None:
         """One task to its end; the reason where the worker died at it."""
         with ExitStack() as stack:
             bars: dict[int, tuple[ExitStack, Callable[[int, str], None]]] = {}
@@ -116,7 +119,7 @@ class _Hub:
                 elif kind == "close":
                     bars[event[1]][0].close()
                 elif kind == "stop":
-                    raise StageError(event[1])
+                    raise _ERRORS.get(event[1], StageError)(event[2])
                 elif kind == "done":
                     return None
         return None if self._pool.stopped else worker.why()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -109,15 +109,16 @@ def _trial(study: Study, point: Sequence[tuple[str, Any]]) -> Trial:
         _fits(raw, name)
         set_dotted(raw, name, value)
     try:
-        one = Study.model_validate(raw)
+        at_point = Study.model_validate(raw)
     except ValidationError as error:
         where = ", ".join(f"{name}: {value!r}" for name, value in point)
         raise StudyError(explain_all(error, f"grid ({where})")) from None
-    training = one.training.model_copy(update={"seed": one.seed if one.training.seed is None else one.training.seed})
-    canaries = one.canaries
+    training, canaries = at_point.training, at_point.canaries
+    if training.seed is None:
+        training = training.model_copy(update={"seed": at_point.seed})
     if not isinstance(canaries, NoCanaries) and canaries.seed is None:
-        canaries = canaries.model_copy(update={"seed": one.seed})
-    return Trial(one.lora, training, canaries, tuple(point))
+        canaries = canaries.model_copy(update={"seed": at_point.seed})
+    return Trial(at_point.lora, training, canaries, tuple(point))
 
 
 def _fits(raw: Mapping[str, Any], name: str) -> None:
@@ -139,12 +140,31 @@ def key_of(*parts: Any) -> str:
     return sha256(json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()[:16]
 
 
+class Sequenced(Protocol):
+    """Something with an id and token ids: a record, or a prompt of one."""
+
+    @property
+    def record(self) -> str:
+        """The record's id."""
+        ...
+
+    @property
+    def token_ids(self) -> Sequence[int]:
+        """Its token ids."""
+        ...
+
+
 def sequences_digest(ids: Sequence[str], token_ids: Sequence[Sequence[int]]) -> str:
     """sha256 over record ids and token ids, in order."""
     digest = sha256()
     for record, tokens in zip(ids, token_ids, strict=True):
         digest.update(f"{len(record)}:{record}:{','.join(map(str, tokens))};".encode())
     return digest.hexdigest()
+
+
+def digest_of(sequences: Sequence[Sequenced]) -> str:
+    """`sequences_digest` of records or prompts."""
+    return sequences_digest([s.record for s in sequences], [s.token_ids for s in sequences])
 
 
 def configuration_key(settings: Mapping[str, Mapping[str, Any]]) -> str:
@@ -204,3 +224,73 @@ def untargeted_key(parent: str, start: int, extraction: Extraction) -> str:
         **extraction.model_dump(mode="json", include={"top_k", "top_p", "seed"}),
     }
     return key_of("untargeted", METHOD_VERSION["untargeted"], parent, start, decoding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """Where one model's stages are in a run folder; None where it has no such stage. The base model is not tuned."""
+
+    finetune: str | None = None
+    scores: str
+    completions: str | None = None
+    untargeted: str | None = None
+
+    def row(self) -> dict[str, str | None]:
+        """What plan.json says of them."""
+        measured = {"scores": self.scores, "completions": self.completions, "untargeted": self.untargeted}
+        return measured if self.finetune is None else {"finetune": self.finetune, **measured}
+
+    def asked_for(self) -> tuple[str, ...]:
+        """Those that there are, in the order in which they are done."""
+        return tuple(stage for stage in self.row().values() if stage)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The content keys of one study's results, computed from what they name.
+
+    base: the base model's key · records: the digest of the sequences that are scored · start: the token that an empty
+    prompt consists of, None where nothing is written from one · extraction: how completions are decoded
+    """
+
+    base: str
+    records: str
+    start: int | None
+    extraction: Extraction
+
+    def roles(self, canaries: Canaries) -> str:
+        """Key of the roles of all records under a canary plan."""
+        return roles_key(self.records, canaries)
+
+    def trial(self, trial: Trial, roles: str, training: Sequence[Sequenced]) -> str:
+        """Key of the adapter that a trial trains on these records; roles: their key."""
+        return trial_key(self.base, roles, digest_of(training), trial.lora, trial.training)
+
+    def base_stages(self, prompts: Sequence[Sequenced]) -> Stages:
+        """The base model's stages."""
+        return Stages(
+            scores=f"base/{scores_key(self.base, self.records)}",
+            completions=self._completions("base", self.base, prompts),
+            untargeted=self._untargeted("base", self.base),
+        )
+
+    def trial_stages(self, trial: str, prompts: Sequence[Sequenced]) -> Stages:
+        """The stages of the trial with this key."""
+        place = f"trials/{trial}"
+        return Stages(
+            finetune=place,
+            scores=f"{place}/scores/{scores_key(trial, self.records)}",
+            completions=self._completions(f"{place}/completions", trial, prompts),
+            untargeted=self._untargeted(f"{place}/untargeted", trial),
+        )
+
+    def null_stages(self, null: str) -> Stages:
+        """The stages of the null trial with this key, which is scored and writes nothing."""
+        place = f"trials/{null}"
+        return Stages(finetune=place, scores=f"{place}/scores/{scores_key(null, self.records)}")
+
+    def _completions(self, place: str, parent: str, prompts: Sequence[Sequenced]) -> str | None:
+        return f"{place}/{completions_key(parent, digest_of(prompts), self.extraction)}" if prompts else None
+
+    def _untargeted(self, place: str, parent: str) -> str | None:
+        return None if self.start is None else f"{place}/{untargeted_key(parent, self.start, self.extraction)}"
