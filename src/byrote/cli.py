@@ -155,8 +155,8 @@ def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
 def status(run_folder: Path, /, *, as_json: Json = False) -> None:
     """Each trial and stage of a run: done, waiting, running, interrupted, damaged, failed and why; what is no longer
     planned."""
-    from byrote.leftovers import leftovers
     from byrote.store import STAGES, Run
+    from byrote.store.leftovers import leftovers
     from byrote.tables.trials import stage_state
 
     store = Run.open(run_folder)
@@ -195,9 +195,9 @@ def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative=""
     dry_run
         Say what would be removed, and remove nothing.
     """
-    from byrote.leftovers import clean as remove_leftovers
-    from byrote.leftovers import leftovers
     from byrote.store import Run
+    from byrote.store.leftovers import clean as remove_leftovers
+    from byrote.store.leftovers import leftovers
 
     store = Run.open(run_folder)
     if dry_run:

@@ -14,11 +14,11 @@ import pytest
 
 import byrote
 from byrote.errors import StoreError
-from byrote.leftovers import clean, leftovers
 from byrote.render import render
 from byrote.running import pipeline
 from byrote.running.workers import run_tasks
 from byrote.store import STAGES, Run
+from byrote.store.leftovers import clean, leftovers
 from byrote.study import Study, load_study
 from byrote.tables.trials import stage_state
 from fake_listener import Recorder, tables

@@ -4,106 +4,41 @@ A stage is a folder written beside its place (`.part-…`), synced, and renamed:
 says what made it. Everything else in the run (tables, figures, report) can be computed again from the stages.
 """
 
-import errno
 import json
 import os
 import shutil
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from byrote import checkpoints, locks
 from byrote.errors import StoreError, StudyError
-from byrote.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
 from byrote.records import (
     Assignment,
     Completion,
     FreeCompletion,
     Record,
-    SuffixChance,
     TokenScores,
-    chances_to_table,
     completions_from_table,
-    completions_to_table,
     free_from_table,
-    free_to_table,
     records_from_table,
     records_to_table,
     roles_from_table,
     roles_to_table,
 )
+from byrote.store import checkpoints, locks
+from byrote.store.draft import ADAPTER, Draft, no_room
+from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
+from byrote.store.plans import STAGES, planned_rows, with_nulls
 from byrote.study import Study, load_study
-from byrote.study.grid import Stages
 from byrote.study.yaml12 import parse_yaml
-
-STAGES = tuple(field.name for field in fields(Stages))  # of a trial; the base model has all but the first
-ADAPTER = "adapter"  # the folder of weights in a finished training
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-def no_room(error: BaseException) -> bool:
-    """Whether an error, or one that it came from, says that the disk is full."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in _NO_ROOM:
-            return True
-        if any(os.strerror(number) in str(seen) for number in _NO_ROOM):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-class Draft(NamedTuple):
-    """A stage that is being written beside its place: its folder, and its manifest to add to.
-
-    Files are readable by their owner alone: what is in them may repeat the records, which may be somebody's health.
-    """
-
-    folder: Path
-    notes: dict[str, Any]
-
-    @property
-    def adapter(self) -> Path:
-        """The folder that a trained adapter is saved into."""
-        return self.folder / ADAPTER
-
-    def open_log(self) -> TextIO:
-        """log.jsonl, a line an optimizer step."""
-        return (self.folder / "log.jsonl").open("w")
-
-    def write_scores(self, scores: TokenScores, model: str = "scores") -> None:
-        """Token scores; `model` as for `Run.scores`."""
-        self._write(model, scores.to_table())
-
-    def write_completions(self, completions: Sequence[Completion]) -> None:
-        """Completions of prompts."""
-        self._write("completions", completions_to_table(completions))
-
-    def write_free_completions(self, completions: Sequence[FreeCompletion]) -> None:
-        """Completions of an empty prompt."""
-        self._write("completions", free_to_table(completions))
-
-    def write_suffixes(self, chances: Sequence[SuffixChance]) -> None:
-        """How likely the true suffixes are drawn."""
-        self._write("suffixes", chances_to_table(chances))
-
-    def write_canary_texts(self, texts: Sequence[str]) -> None:
-        """Texts that the base model wrote."""
-        self._write("canaries", pa.table({"text": pa.array(texts, pa.string())}))
-
-    def _write(self, name: str, table: pa.Table) -> None:
-        path = self.folder / f"{name}.parquet"
-        path.touch(mode=0o600)
-        pq.write_table(table, path)
 
 
 class Run:
@@ -356,7 +291,7 @@ class Run:
     def plan(self) -> dict[str, Any]:
         """The trials of the study and where their stages are: `base`, `trials`, `nulls` (the null trials)."""
         plan = self._json("plan.json")
-        return plan if "nulls" in plan else _with_nulls(plan)
+        return plan if "nulls" in plan else with_nulls(plan)
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
         """plan.json, with the fingerprints of records and roles, which are written before it."""
@@ -429,33 +364,9 @@ class Run:
             raise StoreError(f"cannot read {self.path / name}: {error}; run the study again") from None
 
 
-def planned_rows(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The rows of a plan: its trials, then its null trials, of which earlier versions had at most one."""
-    single = plan.get("null")
-    return [*plan["trials"], *plan.get("nulls", [single] if single else [])]
-
-
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _with_nulls(plan: dict[str, Any]) -> dict[str, Any]:
-    """A plan of earlier versions, which had at most one null trial, with the settings of the first trial."""
-    null = plan.get("null")
-    if not null:
-        return {**plan, "nulls": []}
-    own = _like(plan["trials"][0])
-    served = [
-        {**row, "null": null["trial"], "null_of_another_configuration": _like(row) != own} for row in plan["trials"]
-    ]
-    return {**plan, "trials": served, "nulls": [{**null, "label": "null trial"}]}
-
-
-def _like(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a null trial takes over from a trial: LoRA and training, without the seed."""
-    lora, training = row["settings"]["lora"], row["settings"]["training"]
-    return lora, {name: value for name, value in training.items() if name != "seed"}

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from byrote import checkpoints
 from byrote.errors import StoreError
-from byrote.store import STAGES, Run, planned_rows
+from byrote.store import STAGES, Run, checkpoints, planned_rows
 
 _WORDS = {"base": "base model", "roles": "roles", "checkpoints": "checkpoint", "failures": "failure"}
 

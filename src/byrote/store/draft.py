@@ -1,0 +1,79 @@
+"""A stage while it is being written, and what a full disk looks like."""
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from byrote.records import (
+    Completion,
+    FreeCompletion,
+    SuffixChance,
+    TokenScores,
+    chances_to_table,
+    completions_to_table,
+    free_to_table,
+)
+
+ADAPTER = "adapter"  # the folder of weights in a finished training
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, says that the disk is full."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _NO_ROOM:
+            return True
+        if any(os.strerror(number) in str(seen) for number in _NO_ROOM):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+class Draft(NamedTuple):
+    """A stage that is being written beside its place: its folder, and its manifest to add to.
+
+    Files are readable by their owner alone: what is in them may repeat the records, which may be somebody's health.
+    """
+
+    folder: Path
+    notes: dict[str, Any]
+
+    @property
+    def adapter(self) -> Path:
+        """The folder that a trained adapter is saved into."""
+        return self.folder / ADAPTER
+
+    def open_log(self) -> TextIO:
+        """log.jsonl, a line an optimizer step."""
+        return (self.folder / "log.jsonl").open("w")
+
+    def write_scores(self, scores: TokenScores, model: str = "scores") -> None:
+        """Token scores; `model` as for `Run.scores`."""
+        self._write(model, scores.to_table())
+
+    def write_completions(self, completions: Sequence[Completion]) -> None:
+        """Completions of prompts."""
+        self._write("completions", completions_to_table(completions))
+
+    def write_free_completions(self, completions: Sequence[FreeCompletion]) -> None:
+        """Completions of an empty prompt."""
+        self._write("completions", free_to_table(completions))
+
+    def write_suffixes(self, chances: Sequence[SuffixChance]) -> None:
+        """How likely the true suffixes are drawn."""
+        self._write("suffixes", chances_to_table(chances))
+
+    def write_canary_texts(self, texts: Sequence[str]) -> None:
+        """Texts that the base model wrote."""
+        self._write("canaries", pa.table({"text": pa.array(texts, pa.string())}))
+
+    def _write(self, name: str, table: pa.Table) -> None:
+        path = self.folder / f"{name}.parquet"
+        path.touch(mode=0o600)
+        pq.write_table(table, path)
