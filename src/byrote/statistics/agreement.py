@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
 """Single records: which are most exposed, whether attacks agree on them, and whether seeds do.
 
 Axes: A attacks, S seeds, N records, Q non-members. Scores are higher for members. NaN is a missing score: it takes no
@@ -157,7 +158,8 @@ def _rank_from_top(scores_N: np.ndarray) -> np.ndarray:
 def _mean_of_known(values_XN: np.ndarray) -> np.ndarray:
     """Mean over the first axis of what is not NaN, (N,); NaN where all is."""
     known_XN = ~np.isnan(values_XN)
-    total_N, count_N = np.where(known_XN, values_XN, 0.0).sum(axis=0), known_XN.sum(axis=0)
+    total_N: np.ndarray = np.where(known_XN, values_XN, 0.0).sum(axis=0)
+    count_N: np.ndarray = known_XN.sum(axis=0)
     return np.divide(total_N, count_N, out=np.full(total_N.shape, np.nan), where=count_N > 0)
 
 

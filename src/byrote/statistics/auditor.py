@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """The auditor's attack: all signals weighed by somebody who knows who is a member, reported apart from the others.
 
 Axes: N records, K features (attacks' scores, higher = member). A record's score never depends on its own label: it

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """A membership classifier that never saw the model: what texts alone give away (Das et al. 2024; Meeus et al. 2024).
 
 Axes: N records, members first · V words · B labellings of the records, the true one first.
@@ -6,7 +7,7 @@ Axes: N records, members first · V words · B labellings of the records, the tr
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.stats import rankdata
@@ -93,7 +94,8 @@ def cross_validated(counts_NV: Any, labels_BN: np.ndarray, fold_N: np.ndarray) -
     parts = [np.flatnonzero(fold_N == fold) for fold in range(int(fold_N.max()) + 1)]
     counts = [(counts_NV[part], counts_NV[part].T.tocsr()) for part in parts]
     all_V = np.asarray(counts_NV.sum(axis=0), dtype=float).ravel()
-    areas, size = [], max(1, BATCH // max(counts_NV.shape))
+    areas: list[np.ndarray] = []
+    size = max(1, BATCH // max(counts_NV.shape))
     for start in range(0, len(labels_BN), size):
         labels_NB = labels_BN[start : start + size].T.astype(float)
         inside = [transposed @ labels_NB[part] for part, (_, transposed) in zip(parts, counts, strict=True)]
@@ -101,7 +103,8 @@ def cross_validated(counts_NV: Any, labels_BN: np.ndarray, fold_N: np.ndarray) -
         for part, (own, transposed), own_VB in zip(parts, counts, inside, strict=True):
             train_V = all_V - np.asarray(transposed.sum(axis=1), dtype=float).ravel()
             odds_VB = _log_odds(members_VB - own_VB, train_V)
-            area_B = _areas(np.round(own @ odds_VB, 9), labels_NB[part] == 1)
+            scores_NB: np.ndarray = own @ odds_VB
+            area_B = _areas(np.round(scores_NB, 9), labels_NB[part] == 1)
             rest_B = labels_NB.sum(axis=0) - labels_NB[part].sum(axis=0)
             used_B = ~np.isnan(area_B) & (rest_B > 0) & (rest_B < len(fold_N) - len(part))
             won_B += np.where(used_B, area_B * len(part), 0)
@@ -130,7 +133,7 @@ def _counts(texts: Sequence[str]) -> Any:
     from sklearn.feature_extraction.text import CountVectorizer
 
     try:
-        counts: Any = CountVectorizer(token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
+        counts = cast(Any, CountVectorizer(token_pattern=r"(?u)\b\w+\b").fit_transform(texts))
     except ValueError as error:
         if "empty vocabulary" not in str(error):
             raise

@@ -18,8 +18,8 @@ BATCH = 128  # resamples at a time: a batch of PHEE's 3866 records stays in the 
 
 def over_groups(
     statistic: Statistic,
-    member_groups: Sequence | np.ndarray,
-    nonmember_groups: Sequence | np.ndarray,
+    member_groups: Sequence[object] | np.ndarray,
+    nonmember_groups: Sequence[object] | np.ndarray,
     resamples: int,
     seed: int,
 ) -> np.ndarray:
@@ -38,7 +38,7 @@ def over_groups(
     shared = np.intersect1d(member_documents, nonmember_documents).size > 0
     pools = [np.arange(documents)] if shared else [member_documents, nonmember_documents]
     generator = np.random.default_rng(seed)
-    values = []
+    values: list[np.ndarray] = []
     for start in range(0, resamples, BATCH):
         drawn_BG = _draw(pools, documents, min(BATCH, resamples - start), generator)
         values.append(statistic(drawn_BG[:, of_P], drawn_BG[:, of_Q]))
@@ -79,8 +79,8 @@ def percentile(values_B: np.ndarray, level: float = 0.95) -> tuple[float, float]
 def auc_interval(
     members: np.ndarray,
     nonmembers: np.ndarray,
-    member_groups: Sequence | np.ndarray,
-    nonmember_groups: Sequence | np.ndarray,
+    member_groups: Sequence[object] | np.ndarray,
+    nonmember_groups: Sequence[object] | np.ndarray,
     seed: int,
     resamples: int = 2000,
     level: float = 0.95,

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Variances of areas under ROC curves: records independent (DeLong et al. 1988) or clustered (Obuchowski 1997).
 
 Axes: K curves (trials or attacks) over the same records · P members · Q non-members · G documents. Scores are finite or
@@ -45,8 +46,8 @@ def delong(members_KP: np.ndarray, nonmembers_KQ: np.ndarray) -> tuple[np.ndarra
 def clustered(
     members_KP: np.ndarray,
     nonmembers_KQ: np.ndarray,
-    member_groups: Sequence | np.ndarray,
-    nonmember_groups: Sequence | np.ndarray,
+    member_groups: Sequence[object] | np.ndarray,
+    nonmember_groups: Sequence[object] | np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Areas (K,) and their covariance (K, K) where records of one document correlate (Obuchowski 1997).
 
@@ -76,7 +77,7 @@ def clustered(
 
 
 def documents_of(
-    member_groups: Sequence | np.ndarray, nonmember_groups: Sequence | np.ndarray
+    member_groups: Sequence[object] | np.ndarray, nonmember_groups: Sequence[object] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Documents numbered from 0: of each member (P,), of each non-member (Q,), and how many there are."""
     of_members, of_nonmembers = np.asarray(member_groups), np.asarray(nonmember_groups)

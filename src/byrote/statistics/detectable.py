@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """What a sample can show before anything is trained: the smallest AUC, difference and rate it can tell from chance.
 
 Plain numbers in and out. Tests are two-sided at `level`, as the intervals are; `power` is the chance to find the
@@ -6,7 +7,7 @@ effect. NaN where the sample can show nothing at that power.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
@@ -107,5 +108,4 @@ def _root(excess: Callable[[float], float], low: float, high: float) -> float:
     """Where the excess turns positive; NaN where it does not by `high`, or is NaN itself."""
     if not excess(low) < 0 < excess(high):
         return math.nan
-    root: Any = brentq(excess, low, high)
-    return float(root)
+    return float(cast(float, brentq(excess, low, high)))

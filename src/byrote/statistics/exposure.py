@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Exposure: how far a canary's perplexity stands below that of references never planted (Carlini et al. 2019).
 
 Arrays: perplexity_C (C,) of canaries and reference_perplexities_R (R,), all above 0, under one model. Exposure is
@@ -68,7 +69,11 @@ def exposure_extrapolated(perplexity_C: np.ndarray, reference_perplexities_R: np
         return Extrapolated(np.full(len(log_C), np.nan), math.nan, math.nan, math.nan, math.nan, fit)
     shape, location, scale = fit
     exposure_C = np.abs(log_skew_normal_cdf((log_C - location) / scale, shape)) / math.log(2)
-    test: Any = ks_1samp(log_R, lambda x: np.exp(log_skew_normal_cdf((x - location) / scale, shape)))
+
+    def fitted_cdf(log_X: np.ndarray) -> np.ndarray:
+        return np.exp(log_skew_normal_cdf((log_X - location) / scale, shape))
+
+    test: Any = ks_1samp(log_R, fitted_cdf)
     return Extrapolated(exposure_C, float(test.pvalue), shape, location, scale, None)
 
 

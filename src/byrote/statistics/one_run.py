@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """A lower bound on ε from one training run with many canaries (Steinke, Nasr, Jagielski 2023).
 
 m canaries, each planted or not by a fair coin of its own; r of them are guessed in or out from their scores, v guesses

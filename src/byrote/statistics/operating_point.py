@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
 """The true-positive rate at a low false-positive rate: intervals by document, and the convention of published figures.
 
 Axes: P members · Q non-members · C calibration records · X positions of the cut among the calibration records.
@@ -17,7 +18,7 @@ _POSITIONS = 51  # of the cut, of equal probability
 _HALVINGS = 20  # of an interval of rates: exact to 1e-6
 
 
-def design_effect(called: np.ndarray, groups: Sequence | np.ndarray) -> float:
+def design_effect(called: np.ndarray, groups: Sequence[object] | np.ndarray) -> float:
     """How much wider documents make the variance of a share than independent records would; at least 1.
 
     called (N,): bool · groups (N,): document of each. With r the share and s the sum of called − r within each of G
@@ -37,7 +38,9 @@ def design_effect(called: np.ndarray, groups: Sequence | np.ndarray) -> float:
     return max(1.0, variance / (len(called) ** 2 / (len(called) - 1) * share * (1 - share)))
 
 
-def share_interval(called: np.ndarray, groups: Sequence | np.ndarray, level: float = 0.95) -> tuple[float, float]:
+def share_interval(
+    called: np.ndarray, groups: Sequence[object] | np.ndarray, level: float = 0.95
+) -> tuple[float, float]:
     """Clopper–Pearson with the counts divided by `design_effect` (Korn & Graubard 1998): of a share by document.
 
     (NaN, NaN) where there are fewer than two documents.
@@ -51,8 +54,8 @@ def share_interval(called: np.ndarray, groups: Sequence | np.ndarray, level: flo
 def tpr_interval(
     members: np.ndarray,
     calibration: np.ndarray,
-    member_groups: Sequence | np.ndarray,
-    calibration_groups: Sequence | np.ndarray,
+    member_groups: Sequence[object] | np.ndarray,
+    calibration_groups: Sequence[object] | np.ndarray,
     rate: float,
     level: float = 0.95,
 ) -> tuple[float, float]:
@@ -85,7 +88,7 @@ def tpr_interval(
 
 
 def why_no_tpr_interval(
-    member_groups: Sequence | np.ndarray, calibration_groups: Sequence | np.ndarray, rate: float
+    member_groups: Sequence[object] | np.ndarray, calibration_groups: Sequence[object] | np.ndarray, rate: float
 ) -> str | None:
     """Why `tpr_interval` gives none, or None where it does."""
     allowed = _allowed(len(calibration_groups), rate)

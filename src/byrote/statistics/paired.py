@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 """Two trials, or two attacks, on the same records: is the difference of their AUCs more than chance?
 
 Axes: P members · Q non-members, in the same order under a and under b.
@@ -32,8 +33,8 @@ def compare(
     a_nonmembers: np.ndarray,
     b_members: np.ndarray,
     b_nonmembers: np.ndarray,
-    member_groups: Sequence | np.ndarray,
-    nonmember_groups: Sequence | np.ndarray,
+    member_groups: Sequence[object] | np.ndarray,
+    nonmember_groups: Sequence[object] | np.ndarray,
     level: float = 0.95,
 ) -> Comparison:
     """DeLong's paired test with Obuchowski's clustered covariance: variance = V_aa + V_bb − 2V_ab, normal.

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false
 """Bootstrap of many curves on the same records: documents are drawn once for all of them.
 
 Axes: B resamples · P members · Q non-members · K curves · U distinct places of members among the non-members.
@@ -5,6 +6,7 @@ Axes: B resamples · P members · Q non-members · K curves · U distinct places
 
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -17,8 +19,8 @@ Areas = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def auc_draws(
     members_KP: Sequence[np.ndarray],
     nonmembers_KQ: Sequence[np.ndarray],
-    member_groups: Sequence,
-    nonmember_groups: Sequence,
+    member_groups: Sequence[object],
+    nonmember_groups: Sequence[object],
     resamples: int,
     seed: int,
 ) -> np.ndarray:
@@ -49,10 +51,11 @@ def _areas(members_P: np.ndarray, nonmembers_Q: np.ndarray) -> Areas:
 
     def areas(weights_PB: np.ndarray, weights_QB: np.ndarray) -> np.ndarray:
         if not len(sorted_P) or not len(sorted_Q):
-            return np.full(weights_PB.shape[1], math.nan)
+            resamples: int = weights_PB.shape[1]
+            return np.full(resamples, math.nan)
         sums_QB = np.zeros((len(sorted_Q) + 1, weights_QB.shape[1]))
         np.cumsum(weights_QB[order_Q], axis=0, out=sums_QB[1:])
-        sums_UB = sum_UP @ weights_PB
+        sums_UB = cast(np.ndarray, sum_UP @ weights_PB)
         won_B = np.einsum("ub,ub->b", sums_UB, sums_QB[below_U] + sums_QB[upto_U]) / 2
         pairs_B = sums_UB.sum(axis=0) * sums_QB[-1]
         return np.divide(won_B, pairs_B, out=np.full(len(won_B), math.nan), where=pairs_B > 0)

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
 """ROC curve, its area, and thresholds that keep a false-positive rate. Score ≥ threshold calls a record a member.
 
 Arrays: members (P,) and nonmembers (Q,) of finite or infinite scores, without NaN.

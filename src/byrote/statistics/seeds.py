@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 """A configuration measured with several seeds: what the seeds do, kept apart from what the sample of records does.
 
 Axes: S seeds. Areas of one configuration come from the same records, so their sampling errors correlate.

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 """Many AUCs of the same records at once: widths and p-values that hold for whichever is picked (max-T bootstrap).
 
 Axes: B resamples of documents · K curves (attacks). areas_BK: the AUC of each curve in each resample, the same

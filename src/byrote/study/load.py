@@ -3,7 +3,7 @@ nearest right one."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from pydantic import ValidationError
 
@@ -27,8 +27,8 @@ def load_study(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
         where, folder = str(source if packaged_studies().get(str(source)) == path else path), path.parent
         raw = parse_yaml(_read(path), where)
         if raw is None:
-            raw = {}
-        if not isinstance(raw, dict):
+            raw = dict[str, Any]()
+        if not _is_dict(raw):
             raise StudyError(f"{where}: a study is a mapping of names to values, got {type(raw).__name__}")
         raw.setdefault("name", path.stem)
     for name, value in (overrides or {}).items():
@@ -102,14 +102,18 @@ def _read(path: Path) -> str:
 
 def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _copy(inner) for key, inner in value.items()}
-    return list(value) if isinstance(value, list | tuple) else value
+        return {key: _copy(inner) for key, inner in cast(Mapping[Any, Any], value).items()}
+    return list(cast(Sequence[Any], value)) if isinstance(value, list | tuple) else value
+
+
+def _is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def _settle_paths(raw: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     """Paths of a `files` corpus in a study file start at the file's folder."""
     corpus = raw.get("corpus")
-    if folder is not None and isinstance(corpus, dict) and corpus.get("source") == "files":
+    if folder is not None and _is_dict(corpus) and corpus.get("source") == "files":
         path = corpus.get("path")
         if path is None or (isinstance(path, str) and not Path(path).expanduser().is_absolute()):
             corpus["path"] = str((folder / (path or ".")).resolve())
