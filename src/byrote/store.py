@@ -43,6 +43,7 @@ from byrote.records import (
 )
 from byrote.study import Study, load_study
 from byrote.study.grid import Stages
+from byrote.study.labels import parts_of_an_older_label
 from byrote.study.yaml12 import parse_yaml
 
 STAGES = tuple(field.name for field in fields(Stages))  # of a trial; the base model has all but the first
@@ -356,6 +357,7 @@ class Run:
     def plan(self) -> dict[str, Any]:
         """The trials of the study and where their stages are: `base`, `trials`, `nulls` (the null trials)."""
         plan = self._json("plan.json")
+        plan = {**plan, "trials": [_with_parts(row) for row in plan["trials"]]}
         return plan if "nulls" in plan else _with_nulls(plan)
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
@@ -453,6 +455,13 @@ def _with_nulls(plan: dict[str, Any]) -> dict[str, Any]:
         {**row, "null": null["trial"], "null_of_another_configuration": _like(row) != own} for row in plan["trials"]
     ]
     return {**plan, "trials": served, "nulls": [{**null, "label": "null trial"}]}
+
+
+def _with_parts(row: dict[str, Any]) -> dict[str, Any]:
+    """A trial's row of a plan of earlier versions, which kept its label alone."""
+    if "label_parts" in row or "label" not in row:
+        return row
+    return {**row, "label_parts": parts_of_an_older_label(row["label"])}
 
 
 def _like(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
