@@ -53,7 +53,7 @@ def over_trials(rows, attack):
         rows["comparisons"].append(tested("trials", a["trial"], b["trial"], attack, attack, 0.01, 0.3))
     heads = {}
     for row in done:
-        label = " · ".join(part for part in row["label"].split(" · ") if not part.startswith("seed"))
+        label = f"{row['matrices']} · rank {row['rank']}"
         heads.setdefault(label, {"matrices": row["matrices"], "rank": row["rank"], "label": label})
     for head in heads.values():
         mean = {"seeds": 1, "mean": 0.8, "sampling_se": 0.01, "reason": SPREAD}

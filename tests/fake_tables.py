@@ -71,7 +71,7 @@ def _trial(trial, name, rank, seed, done, members, rng):
         **{"perplexity_base_members": 112.0 if done else None, "perplexity_tuned_members": 30.0 if done else None},
         "condition": "",
         **{"label": f"{name} · rank {rank} · seed {seed}", "scaling": "fixed", "alpha": 16.0, "epochs": 3},
-        **{"learning_rate": 1e-3, "copies": ""},
+        **{"learning_rate": 1e-3, "copies": "", "varied": ""},
     }
 
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from byrote import doctor
-from byrote.cli import _control, main
+from byrote.auc_table import control_words
+from byrote.cli import main
 from byrote.study import study_path
 from fakes import save_tiny_model
 
@@ -23,7 +24,7 @@ def byrote(*words: str) -> int:
 
 @pytest.mark.parametrize(("matched", "shown"), [(None, "0.525"), (True, "0.525"), (False, "0.525 unmatched")])
 def test_an_unmatched_control_is_marked(matched: bool | None, shown: str):
-    assert _control({"auc_control": 0.525, "control_matched": matched}) == shown
+    assert control_words({"auc_control": 0.525, "control_matched": matched}) == shown
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from byrote import __version__
+from byrote.auc_table import auc_rows, number, print_auc
 from byrote.errors import ByroteError, StudyError
 from byrote.listener import Listener, Silent
 from byrote.study.dotted import dotted_names
@@ -139,9 +140,9 @@ def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
     out_console.print(f"precision {expected.precision}", markup=False, highlight=False)
     table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)
     for power in expected.power:
-        rates = [f"{'none' if isinstance(tpr, str) else _number(tpr)} at {rate:g}" for rate, tpr in power.tpr]
+        rates = [f"{'none' if isinstance(tpr, str) else number(tpr)} at {rate:g}" for rate, tpr in power.tpr]
         sides = f"{power.stratum} ({power.members}/{power.nonmembers})"
-        table.add_row(sides, *map(_number, (power.auc, power.auc_by_document, power.difference)), "; ".join(rates))
+        table.add_row(sides, *map(number, (power.auc, power.auc_by_document, power.difference)), "; ".join(rates))
     out_console.print(table)
     out_console.print(
         f"detectable at level 5% with power 80%; by document: where records of one document correlate at {ICC:g}; "
@@ -333,89 +334,23 @@ def _print_results(run_folder: Path, report: Path, as_json: bool, failures: Sequ
     from byrote.store import Run
 
     study = Run.open(run_folder).study()
-    rows = _auc_rows(run_folder, study.membership.primary)
+    rows = auc_rows(run_folder, study.membership.primary)
     if as_json:
         failed = [{name: failure[name] for name in ("stage", "trial", "error")} for failure in failures]
         _print_json({"run": str(run_folder), "report": str(report), "auc": rows, "failures": failed})
         return
-    _print_auc(rows, study.statistics.level)
+    print_auc(out_console, rows, study.statistics.level)
     out_console.print(f"report: {report}", markup=False)
-
-
-_AUC = (
-    "n_members",
-    "n_nonmembers",
-    "attack",
-    "auc",
-    "auc_low",
-    "auc_high",
-    "auc_control",
-    "control_matched",
-    "auc_blind",
-)
-
-
-def _auc_rows(run_folder: Path, primary: str) -> list[dict[str, Any]]:
-    """For each trial and stratum: the primary attack, and the outsider's attack with the highest AUC."""
-    import pandas as pd
-
-    tables = {n: pd.read_parquet(run_folder / "tables" / f"{n}.parquet") for n in ("trials", "membership")}
-    labels = dict(zip(tables["trials"]["trial"], tables["trials"]["label"], strict=True))
-    rows = tables["membership"]
-    known = rows[rows["auc"].notna() & (rows["knowledge"] != "auditor")]
-    best = known.groupby(["trial", "stratum"], sort=False)["auc"].idxmax()
-    shown = rows[(rows["attack"] == primary) | rows.index.isin(best)]
-    conditions = dict(zip(tables["trials"]["trial"], tables["trials"]["condition"], strict=True))
-    return [
-        {
-            **{"trial": labels[row["trial"]], "condition": conditions[row["trial"]], "stratum": row["stratum"]},
-            **{name: row[name] for name in _AUC},
-            **_own_interval(row, primary),
-        }
-        for row in shown.to_dict("records")
-    ]
-
-
-def _own_interval(row: Mapping[Any, Any], primary: str) -> dict[str, float]:
-    """The interval of a row that is shown: an attack picked by its result has one that holds for all attacks together;
-    the primary attack was fixed beforehand."""
-    kind = "auc" if row["attack"] == primary else "simultaneous"
-    return {"auc_low": row[f"{kind}_low"], "auc_high": row[f"{kind}_high"]}
-
-
-def _print_auc(rows: Sequence[Mapping[str, Any]], level: float) -> None:
-    area = f"AUC [{100 * level:.3g}% interval]"
-    table = Table("trial", "compared", "attack", area, "control", "blind", box=None)
-    for row in rows:
-        missing = row["auc_low"] != row["auc_low"]
-        interval = "" if missing else f" [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
-        sizes = f"{row['stratum']} ({row['n_members']}/{row['n_nonmembers']})"
-        numbers = [_number(row["auc"]) + escape(interval), _control(row), _number(row["auc_blind"])]
-        table.add_row(row["trial"], sizes, row["attack"], *numbers)
-    for label, condition in dict.fromkeys((row["trial"], row["condition"]) for row in rows):
-        if condition:
-            out_console.print(f"{condition}: {label}", style="yellow", markup=False)
-    out_console.print(table)
 
 
 def _mebibytes(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
-def _control(row: Mapping[str, Any]) -> str:
-    """The control's AUC, and whether it is unmatched."""
-    unmatched = row["control_matched"] is not None and not row["control_matched"]
-    return _number(row["auc_control"]) + (" unmatched" if unmatched else "")
-
-
 def _workers(workers: int, threads: int) -> str:
     """`2 workers side by side, 1 thread each`."""
     each = f"{threads} thread{'s' if threads > 1 else ''}"
     return f"{workers} workers side by side, {each} each" if workers > 1 else f"1 worker, {each}"
-
-
-def _number(value: Any) -> str:
-    return "–" if value != value or value is None else f"{value:.3f}"
 
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

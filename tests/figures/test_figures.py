@@ -144,14 +144,13 @@ def test_cells_gather_seeds_and_keep_what_else_varies_apart():
     assert list(cells["seeds"]) == [5, 5]
     assert list(cells["basis"]) == ["seeds", "seeds"]
     assert cells["auc"][1] == pytest.approx(rows[rows["matrices"] == "v"]["auc"].mean())
-    label = "v · rank 1 · alpha 32 · seed 5"
-    trials = tables.trials.assign(label=[*tables.trials["label"][:-1], label])
+    trials = tables.trials.assign(varied=[*tables.trials["varied"][:-1], '["alpha 32"]'])
     apart = auc_cells(dataclasses.replace(tables, trials=trials), "ratio")
     assert sorted(zip(apart["variant"], apart["seeds"], strict=True)) == [("", 4), ("", 5), ("alpha 32", 1)]
 
 
 def test_variants_keep_a_canary_seed_that_is_not_the_trials_own():
-    trials = fake_tables(("v",), (1,), (13,), 0).trials.assign(label="v · rank 1 · seed 7 · seed 13")
+    trials = fake_tables(("v",), (1,), (13,), 0).trials.assign(varied='["seed 7"]')
     assert list(variants(trials).values()) == ["seed 7"]
 
 

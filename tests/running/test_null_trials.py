@@ -54,7 +54,9 @@ def test_one_null_trial_serves_all_or_each_configuration_has_its_own(tiny_study:
     of = {n.key: n.trial.matrices for n in each.null_trials.planned}
     assert [of[row["null"]] for row in each.plan()["trials"]] == [p.trial.matrices for p in each.planned]
     assert not any(row["null_of_another_configuration"] for row in each.plan()["trials"])
-    assert [row["label"] for row in each.plan()["nulls"]] == ["null trial of q · rank 2", "null trial of v · rank 2"]
+    plan = each.plan()
+    assert [row["label_parts"] for row in plan["trials"]] == [p.trial.label_parts for p in each.planned]
+    assert [row["label"] for row in plan["nulls"]] == ["null trial of q · rank 2", "null trial of v · rank 2"]
     assert tasks_of(each)[-2:] == ["null:0", "null:1"]
 
 

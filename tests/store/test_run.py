@@ -175,6 +175,14 @@ def test_planned_stages_know_plans_with_one_null_trial_and_with_several(run: Run
     assert set(run.planned_stages()) == {"base/s", "trials/a", "trials/a/scores/s"}
 
 
+def test_a_plan_that_kept_labels_alone_has_their_parts(run: Run):
+    row = {"trial": "a", "label": "q,k · rank 2 · copies 8 · seed 13"}
+    run.write_json("plan.json", {"base": {}, "trials": [row], "nulls": []})
+    (read,) = run.plan()["trials"]
+    assert [words for _, words in read["label_parts"]] == ["q,k", "rank 2", "copies 8", "seed 13"]
+    assert read["label"] == row["label"]
+
+
 def test_a_text_is_whole_or_the_last_one(run: Run):
     run.write_text("report.html", "one")
     with pytest.raises(UnicodeEncodeError):

@@ -12,6 +12,7 @@ from byrote.statistics.delong import clustered
 from byrote.statistics.detectable import smallest_auc, smallest_tpr
 from byrote.statistics.roc import auc
 from byrote.statistics.seeds import claim, over_seeds
+from byrote.study.labels import label_parts
 from byrote.tables.compared import Compared, Scored, Stratum
 from byrote.tables.configurations import (
     Curve,
@@ -35,7 +36,7 @@ def planned(rank: int, seed: int, canary_seed: int = 0) -> dict:
         "canaries": {"design": "many", "seed": canary_seed},
     }
     head = {"trial": f"t{rank}-{seed}", "matrices": "v", "rank": rank, "seed": seed, "settings": settings}
-    return {**head, "label": f"v · rank {rank} · seed {seed}"}
+    return {**head, "label_parts": label_parts("v", rank, seed, ())}
 
 
 def scored_stratum(rank: int, seed: int, lift: float, ids: str = "", nan: int = 0) -> ScoredStratum:
@@ -59,7 +60,8 @@ def rows(trials: list[ScoredStratum], margin: float = 0.02) -> list[dict]:
 def test_seeds_make_no_configuration_of_their_own_and_everything_else_does():
     assert settings_key(planned(1, 3)) == settings_key(planned(1, 4, canary_seed=9))
     assert settings_key(planned(1, 3)) != settings_key(planned(2, 3))
-    assert label_of({"label": "v · rank 1 · copies 8 · seed 5 · seed 13"}) == "v · rank 1 · copies 8"
+    parts = label_parts("v", 1, 13, [("copies", 8), ("canaries.seed", 5)])
+    assert label_of({"label_parts": parts}) == "v · rank 1 · copies 8"
 
 
 def test_a_configurations_mean_is_over_its_seeds():

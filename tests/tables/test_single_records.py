@@ -8,6 +8,7 @@ import pytest
 from byrote.attacks import Evidence
 from byrote.records import TokenScores
 from byrote.statistics.agreement import spearman
+from byrote.study.labels import label_parts
 from byrote.tables.compared import Compared, Scored, ScoredStratum, Stratum
 from byrote.tables.single_records import TOP, agreement_rows, counterfactual_rows, record_rows
 
@@ -41,7 +42,7 @@ def scored_stratum(
         "training": {"seed": seed},
         "canaries": {"design": "many", "seed": seed},
     }
-    planned = {"trial": trial, "label": f"v · rank 1 · seed {seed}", "settings": settings}
+    planned = {"trial": trial, "label_parts": label_parts("v", 1, seed, ()), "settings": settings}
     calibration = np.arange(float(Q)) if not copies else np.zeros(0)
     scores = {
         "loss": Scored("loss", member_scores, nonmember_scores, calibration),

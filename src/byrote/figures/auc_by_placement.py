@@ -21,6 +21,7 @@ from byrote.figures.style import (
     plain,
     shades,
 )
+from byrote.study.labels import joined
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -45,7 +46,7 @@ def auc_by_placement(tables: "Tables", options: Options) -> Drawing:
         look = {"color": colours[place], "marker": MARKERS[place % len(MARKERS)]}
         draw_cells(axes, x, rows, look)
         published_cells(axes, names[:MOST], shift, rank, options, look)
-        label = f"rank {rank}" + (f" · {variant}" if variant else "")
+        label = joined([f"rank {rank}", variant])
         handles.append(handle(label, linestyle="", **look))
     finish(axes, [plain(name) for name in names[:MOST]])
     outside_legend(figure, [*handles, *extra_handles(cells, options)])

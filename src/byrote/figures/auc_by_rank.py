@@ -19,6 +19,7 @@ from byrote.figures.style import (
     note,
     outside_legend,
 )
+from byrote.study.labels import joined
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -43,7 +44,7 @@ def auc_by_rank(tables: "Tables", options: Options) -> Drawing:
         look = {"color": colour_of(place), "marker": MARKERS[place // len(MARKERS) % len(MARKERS)]}
         line = LINES[styles.index(variant) % len(LINES)]
         draw_cells(axes, rows["rank"].to_numpy(float), rows, look, line)
-        handles.append(handle(" · ".join(filter(None, [matrices, variant])), linestyle=line, **look))
+        handles.append(handle(joined([matrices, variant]), linestyle=line, **look))
         if options.published is not None:
             near = [same_matrices(name, matrices) for name in options.published["matrices"]]
             published = options.published[near]

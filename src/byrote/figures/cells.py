@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from byrote.study.labels import joined, varied_from_text
+
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
@@ -18,16 +20,18 @@ CELL_COLUMNS = ["matrices", "rank", "variant", "auc", "low", "high", "basis", "s
 
 
 def variants(trials: pd.DataFrame) -> dict[str, str]:
-    """Trial → the parts of its label beyond matrices, rank and seed; '' where nothing else varies."""
-    words: dict[str, str] = {}
-    for trial, label, matrices, rank, seed in trials[["trial", "label", "matrices", "rank", "seed"]].itertuples(
-        index=False
-    ):
-        parts = str(label).split(" · ")
-        if parts[-1] == f"seed {seed}":
-            parts = parts[:-1]
-        words[trial] = " · ".join(part for part in parts if part not in (matrices, f"rank {rank}"))
-    return words
+    """Trial → what varies beyond matrices, rank and seed, in words; '' where nothing else does."""
+    cells = zip(trials["trial"], trials["varied"], strict=True)
+    return {trial: joined(varied_from_text(varied)) for trial, varied in cells}
+
+
+def label_parts_of(trials: pd.DataFrame) -> dict[str, list[str]]:
+    """Trial → the parts of its label, in words."""
+    columns = ("trial", "matrices", "rank", "varied", "seed")
+    return {
+        trial: [matrices, f"rank {rank}", *varied_from_text(varied), f"seed {seed}"]
+        for trial, matrices, rank, varied, seed in zip(*(trials[name] for name in columns), strict=True)
+    }
 
 
 def seeds_interval(values: np.ndarray, level: float) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Every attack of each trial with an interval over all attacks, its control and the blind baseline: a panel each."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from byrote.figures.cells import label_parts_of
 from byrote.figures.style import (
     COLOURS,
     GREY,
@@ -19,6 +21,7 @@ from byrote.figures.style import (
     plain,
     under_legend,
 )
+from byrote.study.labels import joined
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -36,12 +39,12 @@ def forest(tables: "Tables", options: Options) -> Drawing:
         raise NotDrawnError("no attack has an AUC on the stratum records")
     names = list(rows.groupby("attack", sort=False)["auc"].mean().sort_values(kind="stable").index)
     trials = list(dict.fromkeys(rows["trial"]))
-    shown, labels = trials[:MOST_TRIALS], dict(zip(tables.trials["trial"], tables.trials["label"], strict=True))
+    shown, parts_of = trials[:MOST_TRIALS], label_parts_of(tables.trials)
     down = -(-len(shown) // ACROSS)
     figure, places = panels(down * (0.55 + 0.17 * len(names)) + 0.6, min(len(shown), ACROSS), down)
     for axes, trial in zip(places, shown, strict=False):
         _panel(axes, rows[rows["trial"] == trial], names, options.primary)
-        axes.set_title(_title(labels.get(trial, trial)), fontsize=7.5)
+        axes.set_title(_title(parts_of.get(trial, [str(trial)])), fontsize=7.5)
     for axes in places[len(shown) :]:
         axes.remove()
     _finish(places[: len(shown)], names, rows, min(len(shown), ACROSS))
@@ -66,14 +69,14 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str], primary: str) -> No
     axes.axvline(0.5, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
 
 
-def _title(label: str) -> str:
-    """A trial's label in lines of at most about twenty characters."""
+def _title(parts: Iterable[str]) -> str:
+    """The parts of a trial's label in lines of at most about twenty characters."""
     lines = [""]
-    for part in str(label).split(" · "):
+    for part in parts:
         if lines[-1] and len(lines[-1]) + len(part) > 18:
             lines.append(part)
         else:
-            lines[-1] = f"{lines[-1]} · {part}" if lines[-1] else part
+            lines[-1] = joined([lines[-1], part])
     return plain("\n".join(lines))
 
 

@@ -19,6 +19,8 @@ from byrote.report.null_trials import null_trial_sentences
 from byrote.report.page import copies_words, labels_of
 from byrote.report.rates import rate_sentences
 from byrote.report.words import count, duration, listing, number, percent, rate, spread, with_interval
+from byrote.tables.compared import AUDITOR
+from byrote.tables.strongest import outsiders, strongest_rows
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -75,12 +77,12 @@ def any_attack_sentences(tables: "Tables", primary: str) -> list[str]:
     """The strongest attack of all, and the auditor, where either is stronger than the primary one."""
     rows = _records(tables)
     primary_auc = rows[rows["attack"] == primary]["auc"].max()
-    outsiders, auditor = rows[rows["attack"] != "auditor"], rows[rows["attack"] == "auditor"]
-    sentences = []
-    if len(outsiders) and not outsiders["auc"].max() <= primary_auc:
-        top = outsiders.iloc[int(outsiders["auc"].to_numpy(float).argmax())]
+    auditor = rows[rows["attack"] == AUDITOR]
+    sentences, strongest = [], strongest_rows(rows)
+    if len(strongest) and not strongest["auc"].iloc[0] <= primary_auc:
+        top = strongest.iloc[0]
         value = with_interval(top["auc"], top["simultaneous_low"], top["simultaneous_high"], tables.level)
-        attacks, label = outsiders["attack"].nunique(), labels_of(tables).get(top["trial"])
+        attacks, label = outsiders(rows)["attack"].nunique(), labels_of(tables).get(top["trial"])
         sentences.append(
             f"Of all {attacks} attacks the strongest, {top['attack']}, reaches {value} after {label}; it was picked "
             "by looking at all of them, which flatters it. Its interval is widened so that those of all attacks on "

@@ -9,6 +9,7 @@ import pandas as pd
 
 from byrote.report.page import Grid, capped, labels_of, records_of, text_or_dash, without_empty
 from byrote.report.words import count, missing, number, percent, plain, spread
+from byrote.tables.compared import AUDITOR
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -59,7 +60,7 @@ def _agree(row: dict[str, Any], attacks: int) -> str:
 
 def _attacks(tables: "Tables") -> int:
     """How many attacks took part: those of an outsider, without the auditor's combination of them."""
-    names = set(tables.membership["attack"]) - {"auditor"}
+    names = set(tables.membership["attack"]) - {AUDITOR}
     return len(names)
 
 

@@ -20,6 +20,7 @@ from byrote.report.words import (
     rate,
 )
 from byrote.statistics.operating_point import FEWEST_ABOVE
+from byrote.tables.strongest import strongest_rows
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -56,8 +57,7 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
 def _strongest(tables: "Tables") -> dict[str, str]:
     """Trial → the attack of the highest AUC on records, with it; the auditor, who knows more, takes no part."""
     rows = tables.membership
-    rows = rows[(rows["stratum"] == "records") & rows["auc"].notna() & (rows["attack"] != "auditor")]
-    top = rows.sort_values("auc", ascending=False, kind="stable").drop_duplicates("trial")
+    top = strongest_rows(rows[rows["stratum"] == "records"], ["trial"])
     return {row["trial"]: f"{row['attack']} {number(row['auc'], 3)}" for row in records_of(top)}
 
 

@@ -10,7 +10,7 @@ from byrote.corpora import Finding
 from byrote.passes.finetune import steps_of
 from byrote.records import CALIBRATION, Record
 from byrote.study import Study, Training
-from byrote.study.grid import Keys, configuration_key, label_without_seed
+from byrote.study.grid import Keys, configuration_key
 
 if TYPE_CHECKING:
     from byrote.running.planning import Planned
@@ -89,6 +89,6 @@ def _capped(null: "Planned", like: "Planned") -> Finding | None:
     return Finding(
         "null_trial",
         1,
-        f"the null trial of {label_without_seed(like.trial.label)} takes {steps} optimizer steps, its trial {wanted}: "
+        f"the null trial of {like.trial.configuration_label} takes {steps} optimizer steps, its trial {wanted}: "
         f"more than {MOST_EPOCHS} times the epochs on {len(null.training_ids)} calibration records would overfit them",
     )

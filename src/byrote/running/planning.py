@@ -25,7 +25,7 @@ from byrote.running.null_trials import NullTrials, plan_null_trials
 from byrote.running.prompts import all_prompts, prompts_of, unprompted
 from byrote.running.subject import Trained
 from byrote.study import Study
-from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of, label_without_seed
+from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +110,16 @@ class Prepared:
         return {
             "base": self.base.row(),
             "canaries": self.canaries,
-            "trials": [{**planned.row(), **self._null_of(planned)} for planned in self.planned],
+            "trials": [self._trial_row(planned) for planned in self.planned],
             "nulls": [{**null.row(), "label": self.label_of(null)} for null in self.null_trials.planned],
             "null_missing": self.null_trials.missing,
             "findings": [asdict(finding) for finding in self.findings],
         }
 
-    def _null_of(self, planned: Planned) -> dict[str, Any]:
+    def _trial_row(self, planned: Planned) -> dict[str, Any]:
         null, of_another = (self.null_trials.of or {}).get(planned.key, (None, False))
-        return {"null": null, "null_of_another_configuration": of_another}
+        parts = {"label_parts": planned.trial.label_parts}
+        return {**planned.row(), **parts, "null": null, "null_of_another_configuration": of_another}
 
     def is_null(self, planned: Planned) -> bool:
         """Whether this is one of the null trials."""
@@ -129,7 +130,7 @@ class Prepared:
         if not self.is_null(planned):
             return planned.trial.label
         several = len(self.null_trials.planned) > 1
-        return f"null trial of {label_without_seed(planned.trial.label)}" if several else "null trial"
+        return f"null trial of {planned.trial.configuration_label}" if several else "null trial"
 
     def provenance(self) -> dict[str, Any]:
         """Versions and hashes for the run's copy of the study."""

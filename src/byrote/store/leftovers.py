@@ -6,6 +6,7 @@ from pathlib import Path
 
 from byrote.errors import StoreError
 from byrote.store import STAGES, Run, checkpoints, planned_rows
+from byrote.study.labels import label_of_parts, label_parts
 
 _WORDS = {"base": "base model", "roles": "roles", "checkpoints": "checkpoint", "failures": "failure"}
 
@@ -71,7 +72,7 @@ def _label(run: Run, path: Path) -> str:
         lora, seed = notes["lora"], notes["training"]["seed"]
     except (StoreError, KeyError):  # damaged, or of another version: the key is all that is known
         return f"trial {key}"
-    return notes.get("label", f"{','.join(lora['matrices'])} · rank {lora['rank']} · seed {seed}")
+    return notes.get("label") or label_of_parts(label_parts(",".join(lora["matrices"]), lora["rank"], seed, ()))
 
 
 def _visible(folder: Path) -> list[Path]:

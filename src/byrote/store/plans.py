@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from byrote.study.grid import Stages
+from byrote.study.labels import parts_of_an_older_label
 
 STAGES = tuple(field.name for field in fields(Stages))  # of a trial; the base model has all but the first
 
@@ -15,7 +16,20 @@ def planned_rows(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*plan["trials"], *plan.get("nulls", [single] if single else [])]
 
 
-def with_nulls(plan: dict[str, Any]) -> dict[str, Any]:
+def of_today(plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan in today's form, whichever version wrote it."""
+    plan = {**plan, "trials": [_with_parts(row) for row in plan["trials"]]}
+    return plan if "nulls" in plan else _with_nulls(plan)
+
+
+def _with_parts(row: dict[str, Any]) -> dict[str, Any]:
+    """A trial's row of a plan of earlier versions, which kept its label alone."""
+    if "label_parts" in row or "label" not in row:
+        return row
+    return {**row, "label_parts": parts_of_an_older_label(row["label"])}
+
+
+def _with_nulls(plan: dict[str, Any]) -> dict[str, Any]:
     """A plan of earlier versions, which had at most one null trial, with the settings of the first trial."""
     null = plan.get("null")
     if not null:

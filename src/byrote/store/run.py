@@ -36,7 +36,7 @@ from byrote.records import (
 from byrote.store import checkpoints, locks
 from byrote.store.draft import ADAPTER, Draft, no_room
 from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
-from byrote.store.plans import STAGES, planned_rows, with_nulls
+from byrote.store.plans import STAGES, of_today, planned_rows
 from byrote.study import Study, load_study
 from byrote.study.yaml12 import parse_yaml
 
@@ -290,8 +290,7 @@ class Run:
 
     def plan(self) -> dict[str, Any]:
         """The trials of the study and where their stages are: `base`, `trials`, `nulls` (the null trials)."""
-        plan = self._json("plan.json")
-        return plan if "nulls" in plan else with_nulls(plan)
+        return of_today(self._json("plan.json"))
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
         """plan.json, with the fingerprints of records and roles, which are written before it."""

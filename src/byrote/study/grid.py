@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from byrote.errors import StudyError
 from byrote.study.dotted import set_dotted
+from byrote.study.labels import label_of_parts, label_parts, label_without_seeds
 from byrote.study.mistakes import explain_all
 from byrote.study.settings import Canaries, Extraction, Lora, NoCanaries, Study, Training
 
@@ -55,14 +56,19 @@ class Trial:
         return {name: getattr(self, name).model_dump(mode="json") for name in ("lora", "training", "canaries")}
 
     @property
+    def label_parts(self) -> list[tuple[str, str]]:
+        """The parts of the label: the setting and its words each."""
+        return label_parts(self.matrices, self.lora.rank, self.seed, self.axes)
+
+    @property
     def label(self) -> str:
-        """What a reader calls this trial: matrices, rank, seed, and what else varies in the grid."""
-        parts = [self.matrices, f"rank {self.lora.rank}"]
-        told = {"lora.matrices", "lora.rank", "seed", "training.seed"}
-        parts += [
-            f"{name.split('.')[-1].replace('_', ' ')} {_short(value)}" for name, value in self.axes if name not in told
-        ]
-        return " · ".join([*parts, f"seed {self.seed}"])
+        """What a reader calls this trial: matrices, rank, what else varies in the grid, and seed."""
+        return label_of_parts(self.label_parts)
+
+    @property
+    def configuration_label(self) -> str:
+        """The label without its seeds."""
+        return label_without_seeds(self.label_parts)
 
 
 def trials_of(study: Study) -> tuple[Trial, ...]:
@@ -130,10 +136,6 @@ def _fits(raw: Mapping[str, Any], name: str) -> None:
         )
 
 
-def _short(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
 def key_of(*parts: Any) -> str:
     """16 hexadecimal digits of the sha256 of the parts as canonical JSON."""
     plain = [part.model_dump(mode="json") if hasattr(part, "model_dump") else part for part in parts]
@@ -171,11 +173,6 @@ def configuration_key(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """What makes two trials one configuration: all its settings but the seeds of training and canaries."""
     plain = {part: {k: v for k, v in settings[part].items() if k != "seed"} for part in sorted(settings)}
     return json.dumps(plain, sort_keys=True)
-
-
-def label_without_seed(label: str) -> str:
-    """A trial's label without its seeds: what a reader calls the configuration."""
-    return " · ".join(part for part in label.split(" · ") if not part.startswith("seed "))
 
 
 def roles_key(members_digest: str, canaries: Canaries) -> str:

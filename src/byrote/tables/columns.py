@@ -87,6 +87,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         ),
         text("state", "done, damaged, failed or waiting"),
         text("label", "what the report calls the trial"),
+        text("varied", "what varies in the grid beside matrices, rank and seed, a JSON list; empty where nothing does"),
         real("alpha", "numerator of the update's scale"),
         text("scaling", "fixed (alpha/rank), proportional (alpha) or rslora (alpha/√rank)"),
         whole("epochs", "passes over the training records"),

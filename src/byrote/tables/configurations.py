@@ -15,7 +15,8 @@ from byrote.statistics.delong import clustered, delong
 from byrote.statistics.detectable import resolvable, smallest_auc, smallest_difference, smallest_tpr
 from byrote.statistics.roc import auc
 from byrote.statistics.seeds import ENOUGH, claim, family_level, over_seeds
-from byrote.study.grid import configuration_key, label_without_seed
+from byrote.study.grid import configuration_key
+from byrote.study.labels import label_without_seeds
 from byrote.tables.compared import ScoredStratum, present
 
 ALIKE = 0.9  # curves that share this much of either side are taken as measured on the same records
@@ -55,7 +56,7 @@ def settings_key(planned: Mapping[str, Any]) -> str:
 
 def label_of(planned: Mapping[str, Any]) -> str:
     """A trial's label without its seeds."""
-    return label_without_seed(planned["label"])
+    return label_without_seeds(planned["label_parts"])
 
 
 def together(strata: Sequence[ScoredStratum]) -> list[list[ScoredStratum]]:

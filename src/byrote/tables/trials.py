@@ -7,6 +7,7 @@ from typing import Any
 
 from byrote.records import Assignment, Role, TokenScores
 from byrote.store import STAGES, Run
+from byrote.study.labels import varied_to_text
 from byrote.tables.columns import TRIAL
 from byrote.tables.compared import present
 from byrote.tables.perplexity import perplexity_over
@@ -41,6 +42,7 @@ def trial_row(run: Run, trial: Measured, failed: set[str]) -> dict[str, Any]:
         **_perplexities(trial),
         "state": state_of(run, planned, failed),
         "label": planned["label"],
+        "varied": varied_to_text(planned["label_parts"]),
         "alpha": lora["alpha"],
         "scaling": lora["scaling"],
         "epochs": training["epochs"],
