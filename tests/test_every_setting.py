@@ -233,7 +233,9 @@ def plain() -> dict[str, str]:
     return {}
 
 
-@pytest.mark.parametrize("name", EFFECTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (effect.where == "run")) for name, effect in EFFECTS.items()]
+)
 def test_a_setting_has_an_effect(name: str, raw: dict[str, Any], store: Run, plain: dict[str, str], tmp_path: Path):
     where, value, before = EFFECTS[name]
     value = str(save_tiny_model(tmp_path / "other", seed=1)) if value == "OTHER MODEL" else value

@@ -194,3 +194,10 @@ def test_download_without_an_answer_gives_the_way_out(tmp_path: Path, server: Th
         phee.download("test", tmp_path, f"http://127.0.0.1:{server.server_port}")
     with pytest.raises(CorpusError, match=r"cannot download PHEE .*set corpus\.path or BYROTE_PHEE"):
         phee.download("test", tmp_path, "http://127.0.0.1:1")
+
+
+def test_what_is_fetched_is_kept_in_byrotes_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BYROTE_CACHE", str(tmp_path))
+    monkeypatch.delenv("BYROTE_PHEE", raising=False)
+    monkeypatch.setattr(phee, "download", lambda name, folder: folder / name)
+    assert phee._file(PheeCorpus(source="phee"), "dev") == tmp_path / "phee" / "dev"

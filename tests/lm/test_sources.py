@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
+from byrote.cache import cache_folder
 from byrote.errors import ModelError
 from byrote.lm import BaseFiles, Tokenizer, load_base, load_tokenizer, resolve_base
-from byrote.lm.files import WEIGHTS, cache_folder, digest
+from byrote.lm.files import WEIGHTS, digest
 from byrote.lm.hub import download
 from fakes import CONTEXT, EOS_ID, HEADS, KEY_VALUE_HEADS, LAYERS, TEXTS, WIDTH, save_tiny_model, tiny_tokenizer
 

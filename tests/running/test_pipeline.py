@@ -369,6 +369,7 @@ def test_a_record_that_is_cut_is_counted_and_keeps_its_end(tiny_study: dict, tmp
     assert "34" in (run.path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_workers_side_by_side_give_the_same_tables(finished: Path, study: byrote.Study, tmp_path: Path):
     two = study.model_copy(update={"machine": study.machine.model_copy(update={"threads": 2, "workers": 2})})
     listener = Recorder()

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from platformdirs import user_cache_path
-
+from byrote.cache import cache_folder
 from byrote.corpora import formats
 from byrote.corpora.checks import Finding
 from byrote.corpora.files import read_bytes
@@ -90,7 +89,7 @@ def _file(corpus: PheeCorpus, name: str) -> Path:
         raise CorpusError(f"PHEE has no split {name!r}; it has {', '.join(SHA256)}{did_you_mean(name, SHA256)}")
     local = corpus.path or os.environ.get("BYROTE_PHEE")
     if not local:
-        return download(name, user_cache_path("byrote") / "phee")
+        return download(name, cache_folder() / "phee")
     path = Path(local).expanduser() / f"{name}.json"
     if not path.is_file():
         origin = "corpus.path" if corpus.path else "BYROTE_PHEE"

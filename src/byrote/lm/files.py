@@ -1,13 +1,11 @@
 """Folders of base models on this machine: byrote's cache, content digests, and the check of what a folder holds."""
 
-import os
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from platformdirs import user_cache_path
-
+from byrote.cache import cache_folder
 from byrote.errors import ModelError
 
 WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
@@ -41,12 +39,6 @@ class BaseFiles:
     folder: Path
     content: str
     tokenizer_content: str
-
-
-def cache_folder() -> Path:
-    """$BYROTE_CACHE, else the user's cache folder of this system."""
-    chosen = os.environ.get("BYROTE_CACHE")
-    return Path(chosen).expanduser() if chosen else user_cache_path("byrote", appauthor=False)
 
 
 def describe(folder: Path, name: str) -> BaseFiles:

@@ -14,8 +14,9 @@ from gguf import GGUFReader
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from byrote.cache import cache_folder
 from byrote.errors import ModelError
-from byrote.lm.files import cache_folder, digest
+from byrote.lm.files import digest
 from byrote.lm.library import first_line, quiet
 
 CONVERSION = 1  # counts up whenever the same file would be written differently

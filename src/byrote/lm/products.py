@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from byrote.cache import cache_folder
 from byrote.lm.base import linear_widths
-from byrote.lm.files import BaseFiles, cache_folder, write_whole
+from byrote.lm.files import BaseFiles, write_whole
 from byrote.lm.frozen import freeze_layers
 from byrote.lm.precision import DTYPES, Precision, Rates, choose_precision, keep_precision, processor_name
 from byrote.lm.threads import in_threads
