@@ -7,8 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from byrote.statistics.bootstrap import percentile
-from byrote.statistics.resampling import auc_draws
+from byrote.statistics.bootstrap import auc_draws, percentile
 from byrote.statistics.simultaneous import (
     adjusted_p,
     as_normal,

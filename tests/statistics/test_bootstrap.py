@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from byrote.statistics.bootstrap import auc_interval, over_groups, percentile
-from byrote.statistics.resampling import auc_draws
+from byrote.statistics.bootstrap import auc_draws, auc_interval, over_groups, percentile
 
 scores = st.lists(st.sampled_from([-math.inf, -1.0, 0.0, 0.5, 2.0, math.inf]), min_size=3, max_size=12).map(np.array)
 
