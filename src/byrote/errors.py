@@ -5,7 +5,7 @@ All of these end a command with exit status 2; `byrote run` counts a `StageError
 
 
 class ByroteError(Exception):
-    """Something the user can mend. Carries one line of text, so it pickles across processes."""
+    """Something the user can fix. Carries one line of text, so it pickles across processes."""
 
 
 class StudyError(ByroteError):

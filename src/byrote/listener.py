@@ -1,4 +1,4 @@
-"""Who hears what a run does."""
+"""Who is told what a run does."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

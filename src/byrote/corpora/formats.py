@@ -101,9 +101,9 @@ def _json(text: str, where: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
-        raise CorpusError(f"{where}: not valid JSON ({error.msg} at {line}column {error.colno}); mend it") from None
+        raise CorpusError(f"{where}: not valid JSON ({error.msg} at {line}column {error.colno}); correct it") from None
     except RecursionError:
-        raise CorpusError(f"{where}: JSON nested too deeply to be read; mend it") from None
+        raise CorpusError(f"{where}: JSON nested too deeply to be read; correct it") from None
 
 
 def _object(value: Any, where: str) -> Row:
@@ -149,7 +149,7 @@ def _delimited(data: bytes, where: str, delimiter: str) -> Parsed:
                 raise CorpusError(f"{where}: the header names a column twice: {', '.join(header)}; rename one")
             return header, [_fields(header, cells, where, reader.line_num, delimiter) for cells in reader if cells]
     except csv.Error as error:
-        raise CorpusError(f"{where}, line {reader.line_num}: not valid CSV ({error}); mend it") from None
+        raise CorpusError(f"{where}, line {reader.line_num}: not valid CSV ({error}); correct it") from None
 
 
 def _fields(header: tuple[str, ...], cells: list[str], where: str, line: int, delimiter: str) -> Row:

@@ -144,7 +144,7 @@ def name_in(row: Row, column: str, where: str) -> str:
     value = _value(row, column, where)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         got = "an empty string" if value == "" else type(value).__name__
-        raise CorpusError(f"{where}: {column!r} must be a string or a whole number, got {got}; mend the row")
+        raise CorpusError(f"{where}: {column!r} must be a string or a whole number, got {got}; correct the row")
     return _unicode(str(value), column, where)
 
 
@@ -154,7 +154,7 @@ def _unicode(value: str, column: str, where: str) -> str:
     except UnicodeEncodeError as error:
         raise CorpusError(
             f"{where}: {column!r} holds half a surrogate pair at character {error.start}, which no UTF-8 file can; "
-            "mend the row"
+            "correct the row"
         ) from None
     return value
 

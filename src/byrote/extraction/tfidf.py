@@ -12,7 +12,7 @@ def tfidf_cosine(pairs: Sequence[Pair], corpus_texts: Sequence[str]) -> np.ndarr
     """Cosine of the TF-IDF vectors of completion and suffix, float64 (N,) in [0, 1].
 
     Each word (as in ROUGE-L) counts with its frequency times idf = ln((1 + n) / (1 + df)) + 1, df the number of the n
-    corpus texts that hold it (Spärck Jones 1972; Salton & Buckley 1988, smoothed); a word of none of them has the
+    corpus texts that hold it (Spärck Jones 1972; Salton & Buckley 1988, smoothed); a word in none of them has the
     largest idf and is not dropped: names that only one record holds are what this is about.
 
     corpus_texts: the non-members' texts. The weights must not depend on what was written: the score of a completion

@@ -94,7 +94,7 @@ def finetune(
     token_ids: one sequence a training record, copies included. Every adapter of a stack sees the same batches, K
     copies of a micro-batch of at most `micro_batch_tokens` tokens. The effective batch is exact whatever the
     micro-batch; every target of a step weighs the same. `training.seed` rules the order; the adapters' seeds their
-    dropout. `on_step` hears each step, one Step an adapter; returned is the list of steps of each adapter.
+    dropout. `on_step` is called after each step, one Step an adapter; returned is the list of steps of each adapter.
     `on_position` is called after each step with a function that takes down where the training stands; given as `resume`
     to fresh adapters of the same kind, training goes on from there. ValueError where it is of other adapters.
     Raises StudyError for a warm-up that is not shorter than the training, StageError where the loss stops being a

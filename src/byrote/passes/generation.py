@@ -60,7 +60,7 @@ def complete(
     Temperature 0 is greedy and gives one completion. Above 0 each record, prefix, temperature and sample has its own
     generator (Philox, seeded by `extraction.seed`), so a completion does not depend on what else is asked for, but for
     the rounding of the model's arithmetic, which may differ with the number of rows. In order of prompts, temperatures,
-    samples. decode: token ids to text · batch: rows side by side · `on_batch` hears the new tokens.
+    samples. decode: token ids to text · batch: rows side by side · `on_batch` is called with the number of new tokens.
     """
     asked = [
         (prompt, temperature, sample)

@@ -24,7 +24,7 @@ def score(
     """Scores of every token that has a context, in the records' order; the model must be in eval mode.
 
     The same `batch_tokens` and records give the same batches, so base and tuned model are compared on equal numerics.
-    `on_batch` hears the tokens done. Raises ValueError where the model is in training mode.
+    `on_batch` is called with the number of tokens done. Raises ValueError where the model is in training mode.
     """
     if model.training:
         raise ValueError("scoring needs the model in eval mode: dropout would enter the scores")

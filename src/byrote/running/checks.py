@@ -36,7 +36,7 @@ def checked_study(study: Study | str | Path | Mapping[str, Any], overrides: Mapp
 def check_study(study: Study) -> Checked:
     """Judge a study by itself, then read its corpus and judge both together; needs no torch.
 
-    Raises StudyError, ModelError or CorpusError for what the user must mend first.
+    Raises StudyError, ModelError or CorpusError for what the user must fix first.
     """
     trials = check_names(study)
     corpus = load_corpus(study.corpus)

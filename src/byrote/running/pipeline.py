@@ -44,7 +44,7 @@ def run(
     """Fine-tune, attack, prompt, tabulate, draw, report; what is finished already is not done again.
 
     out: the run folder, runs/NAME unless told · replace: take a folder whose study planned other trials, or was on
-    another corpus or model; without it that is a StoreError. Raises ByroteError for what the user must mend first; a
+    another corpus or model; without it that is a StoreError. Raises ByroteError for what the user must fix first; a
     trial that fails is kept as a failure and the others go on.
     """
     listener = listener or Silent()

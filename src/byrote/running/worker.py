@@ -17,7 +17,7 @@ from byrote.errors import ByroteError
 
 
 class _Pipe:
-    """A listener that sends what it hears as JSON lines."""
+    """A listener that passes on what it is told as JSON lines."""
 
     def __init__(self, handle: Any) -> None:
         self._handle, self._tasks = handle, 0
