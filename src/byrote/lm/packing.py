@@ -16,7 +16,8 @@ import torch
 from torch import nn
 from transformers import AttentionInterface
 
-from byrote.lm.library import attention_replaced
+from byrote.lm.forward import head_logits, logits_alone
+from byrote.lm.library import attention_replaced, packs
 
 _NAME = "byrote_packed"
 
@@ -90,6 +91,16 @@ def packed_hidden(model: Any, packed: Pack) -> torch.Tensor:
     _current.pack = packed
     out = model.get_decoder()(input_ids=packed.token_ids, position_ids=packed.positions, use_cache=False)
     return out.last_hidden_state[0]
+
+
+def record_logits(model: Any, sequences: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
+    """Logits (N, V) of records, none of them empty, one after the other; only inside `packing`.
+
+    Run together in one pack, or each alone where the model does not pack.
+    """
+    if packs(model):
+        return head_logits(model, packed_hidden(model, pack(sequences, device)))
+    return torch.cat([logits_alone(model, ids, device) for ids in sequences])
 
 
 def _attention(

@@ -34,7 +34,7 @@ def opened(subject: Trained, base: lm.Base, store: Run) -> Iterator[Opened]:
     """The subject on the base model: the adapter that the run holds, or a fresh one that is still to be trained."""
     with ExitStack() as attached:
         if store.has(subject.stage):
-            model = lm.load_adapter(base, store.adapter(subject.stage))
+            model = lm.open_adapter(base, lm.resolve_adapter(str(store.adapter(subject.stage))))
         else:
             model = lm.attach(base, subject.lora, subject.seed)
         attached.callback(lm.detach, base, model)
