@@ -54,6 +54,7 @@ from byrote.lm.products import DEFAULT_WIDTHS, precision_of, product_rates
 from byrote.lm.sources import BaseFiles, resolve_base
 from byrote.lm.threads import in_threads, side_by_side
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
+from byrote.lm.trainer_state import steps_in
 
 __all__ = [
     "DEFAULT_WIDTHS",
@@ -119,6 +120,7 @@ __all__ = [
     "save_adapter",
     "seeded",
     "side_by_side",
+    "steps_in",
     "trainable_parameters",
     "weight_bytes",
     "workers_that_fit",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from byrote.errors import StudyError
 from byrote.records import CANARIES, MEMBERS, Record
 from byrote.study import ManyCanaries
+from byrote.study.given import GivenTrial
 from byrote.study.grid import Trial, canaries_key
 
 
@@ -53,7 +54,7 @@ class Invented:
 Maker = Callable[[Recipe, str], Invented]
 
 
-def recipe_of(trials: Sequence[Trial], records: Sequence[Record], base: str) -> Recipe | None:
+def recipe_of(trials: Sequence[Trial | GivenTrial], records: Sequence[Record], base: str) -> Recipe | None:
     """What the base model is to write for a study's trials; None where canaries come from the members or are none.
 
     base: its key. StudyError where trials want different texts: one set is written a run.

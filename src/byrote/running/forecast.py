@@ -107,7 +107,7 @@ def forecast(
     workers, threads = layout(prepared)
     (listener or Silent()).say(f"measuring matrix products in {prepared.precision}")
     rates = (measure or measured_rates)(prepared, workers, threads)
-    work = tuple(_work(prepared, planned, rates) for planned in prepared.trained.values())
+    work = tuple(_work(prepared, planned, rates) for planned in prepared.all_planned.values())
     return Forecast(
         work=work,
         seconds=_seconds(prepared, workers, rates),
@@ -122,14 +122,16 @@ def forecast(
 
 
 def _work(prepared: Prepared, planned: Planned, rates: Rates) -> Work:
-    steps = steps_of(len(planned.training_ids), planned.trial.training)
     seconds = sum(map(rates.seconds, trial_costs(prepared, planned).values()))
+    if planned.given:
+        return Work(prepared.label_of(planned), 0, 0, 0, seconds)
+    steps = steps_of(len(planned.training_ids), planned.trained.training)
     return Work(prepared.label_of(planned), len(planned.training_ids), trained_tokens(planned), steps, seconds)
 
 
 def _seconds(prepared: Prepared, workers: int, rates: Rates) -> float:
     """Start, the tasks as the workers share them, tables, figures and report."""
-    of_trial = {number: trial_costs(prepared, prepared.trained[number]).values() for number in _numbers(prepared)}
+    of_trial = {number: trial_costs(prepared, prepared.all_planned[number]).values() for number in _numbers(prepared)}
     spent = [
         sum(map(rates.seconds, base_costs(prepared).values()))
         if task == "base"
@@ -156,9 +158,9 @@ def _disk(prepared: Prepared) -> int:
     """Adapters, scores and completions of base model and trials, records, tables, figures and report."""
     scored, free = scored_tokens(prepared), free_tokens(prepared)
     base = _SCORED * (scored + free) + _WRITTEN * (free + prompted_tokens(prepared, prepared.base_prompts))
-    trials = [prepared.trained[number] for number in _numbers(prepared)]
+    trials = [prepared.all_planned[number] for number in _numbers(prepared)]
     each = (
-        lm.adapter_bytes(prepared.files, p.trial.lora.matrices, p.trial.lora.rank)
+        (0 if p.given else lm.adapter_bytes(prepared.files, p.trained.lora.matrices, p.trained.lora.rank))
         + _SCORED * (scored + (2 * free if p.stages.untargeted else 0))
         + _WRITTEN * ((free if p.stages.untargeted else 0) + prompted_tokens(prepared, p.prompts))
         + _TRIAL

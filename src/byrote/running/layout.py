@@ -18,8 +18,8 @@ def layout(prepared: Prepared) -> tuple[int, int]:
 
 def tasks_of(prepared: Prepared) -> list[str]:
     """`base`, then trials by name, a stack of them joined by commas; the null trials last."""
-    trained, groups = prepared.trained, list[list[str]]()
-    for name, planned in trained.items():
-        like = [g for g in groups if planned.trains_like(trained[g[0]]) and len(g) < prepared.stack]
+    planned_by_name, groups = prepared.all_planned, list[list[str]]()
+    for name, planned in planned_by_name.items():
+        like = [g for g in groups if planned.trains_like(planned_by_name[g[0]]) and len(g) < prepared.stack]
         like[0].append(name) if like else groups.append([name])
     return ["base", *(",".join(group) for group in groups)]

@@ -26,6 +26,7 @@ METHOD_VERSION: Mapping[str, int] = {
     "completions": 3,
     "untargeted": 1,
     "canaries": 1,
+    "given": 1,
 }
 
 
@@ -49,6 +50,11 @@ class Trial:
     def matrices(self) -> str:
         """The adapted matrices as one word, such as `q,k`."""
         return ",".join(self.lora.matrices)
+
+    @property
+    def rank(self) -> int:
+        """LoRA's rank."""
+        return self.lora.rank
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
@@ -225,10 +231,11 @@ def untargeted_key(parent: str, start: int, extraction: Extraction) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """Where one model's stages are in a run folder; None where it has no such stage. The base model is not tuned."""
+    """Where one model's stages are in a run folder; None where it has no such stage. The base model is not tuned; of a
+    subject that is given, `finetune` says what it is."""
 
     finetune: str | None = None
-    scores: str
+    scores: str | None = None
     completions: str | None = None
     untargeted: str | None = None
 
@@ -262,6 +269,10 @@ class Keys:
     def trial(self, trial: Trial, roles: str, training: Sequence[Sequenced]) -> str:
         """Key of the adapter that a trial trains on these records; roles: their key."""
         return trial_key(self.base, roles, digest_of(training), trial.lora, trial.training)
+
+    def given(self, content: str, roles: str) -> str:
+        """Key of a trial whose subject is given; content: the digest of its files · roles: their key."""
+        return key_of("given", METHOD_VERSION["given"], self.base, roles, content)
 
     def base_stages(self, prompts: Sequence[Sequenced]) -> Stages:
         """The base model's stages."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 SEPARATOR = " · "
+SUBJECT = "subject"  # the one part of the label of a subject that is given
 OWN_COLUMNS = ("lora.matrices", "lora.rank", "training.seed")  # the first two parts of every label and the last
 
 Parts = Sequence[Sequence[str]]  # (setting, words) each

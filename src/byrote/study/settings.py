@@ -1,10 +1,11 @@
 """A study and its parts: small, frozen, strict models. Every field can be set in YAML and on the command line."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, field_validator, model_validator
 
 SMOLLM2 = "smollm2-135m"
+FROM_ADAPTER, NO_BASE = "adapter", "none"  # values of model.source where subjects are given
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear")
 Matrix = Literal["q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear"]
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -26,13 +27,40 @@ class Part(BaseModel):
 class Model(Part):
     """The base model."""
 
-    source: str = Field(default=SMOLLM2, description="smollm2-135m, a hub id, a local directory or a .gguf file")
+    source: str = Field(
+        default=SMOLLM2,
+        description="smollm2-135m, a hub id, a local directory or a .gguf file; where subjects are given also adapter "
+        "(the base that the adapter's configuration names) or none",
+    )
     revision: str | None = Field(default=None, description="branch, tag or commit of a hub id")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
         description="auto is bf16 where its products are fast, else fp32; a run keeps its own",
     )
     quantization: Literal["none", "int8", "nf4"] = Field(default="none", description="frozen base by bitsandbytes")
+
+
+class Subject(Part):
+    """A fine-tuned model that exists already and is measured as it is: an adapter on the base model, or a whole
+    model."""
+
+    adapter: str | None = Field(default=None, description="a PEFT adapter: a folder or a hub id")
+    model: str | None = Field(default=None, description="a whole model: a folder, a hub id or a .gguf file")
+    revision: str | None = Field(default=None, description="branch, tag or commit of a hub id")
+    name: str | None = Field(default=None, min_length=1, description="what tables call it; null for its folder's name")
+
+    @model_validator(mode="after")
+    def _adapter_or_model(self) -> "Subject":
+        if (self.adapter is None) == (self.model is None):
+            raise ValueError("a subject is either an adapter or a model; set one of the two")
+        return self
+
+    @property
+    def source(self) -> str:
+        """The folder, hub id or file."""
+        source = self.adapter or self.model
+        assert source
+        return source
 
 
 class CorpusPart(Part):
@@ -363,6 +391,10 @@ class Study(Part):
     name: str = Field(default="study", pattern=r"^[\w.\-]+$", description="letters, digits, dot, dash")
     seed: int = Field(default=13, ge=0, description="training.seed and canaries.seed where these are null")
     model: Model = Model()
+    subjects: tuple[Subject, ...] = Field(
+        default=(),
+        description="fine-tuned models to measure, where none is to be trained: a list, each with adapter or model",
+    )
     corpus: Corpus
     canaries: Canaries = NoCanaries(design="none")
     grid: dict[str, list[Any]] = Field(
@@ -380,6 +412,19 @@ class Study(Part):
     report: Report = Report()
     machine: Machine = Machine()
     provenance: dict[str, Any] | None = Field(default=None, description="written into a run's copy; not read")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _base_of_the_adapters(cls, raw: Any) -> Any:
+        """Where subjects are given, the base model is the one that the adapters name, unless the study names one."""
+        if not isinstance(raw, dict):
+            return raw
+        study: dict[str, Any] = {**cast(dict[str, Any], raw)}
+        model: Any = study.get("model")
+        model = {} if model is None else model
+        if study.get("subjects") and isinstance(model, dict) and "source" not in model:
+            study["model"] = {**cast(dict[str, Any], model), "source": FROM_ADAPTER}
+        return study
 
     @field_validator("grid")
     @classmethod

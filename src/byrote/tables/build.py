@@ -15,6 +15,7 @@ from byrote.records import RECORDS_STRATUM, Assignment, Record, TokenScores
 from byrote.statistics.blind import BlindTest
 from byrote.store import Run
 from byrote.study import Extraction, Statistics, Study
+from byrote.study.settings import NO_BASE
 from byrote.tables.blind import blind_columns, blind_of
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows
 from byrote.tables.columns import COLUMNS
@@ -28,6 +29,7 @@ from byrote.tables.compared import (
     population_of,
     score_with,
     strata_of,
+    unknown_like,
 )
 from byrote.tables.comparisons import attack_comparisons, trial_comparisons
 from byrote.tables.completions import (
@@ -97,7 +99,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     """All tables as Arrow, by name, with the types of COLUMNS. keep: store what takes long and need not be redone."""
     plan, study = run.plan(), run.study()
     records = {r.record: r for r in run.records()}
-    attacks, settings = find_attacks(study.membership.attacks), _settings(study)
+    attacks, settings = attacks_of(study), _settings(study)
     base_scores = _scores(run, plan["base"]["scores"])
     null_trials = NullTrials.of(run, plan["nulls"])
     base_completions, judged = completions_of(run, plan["base"]["completions"]), Judged(records)
@@ -110,7 +112,9 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     failed = {failure["stage"] for failure in run.failures()}
     family = _bounds(run, plan)
     for planned in plan["trials"]:
-        trial = Measured(planned, _roles(run, planned["roles"]), _scores(run, planned["scores"]), base_scores)
+        tuned = _scores(run, planned["scores"])
+        base = base_scores if study.model.source != NO_BASE else tuned and unknown_like(tuned)
+        trial = Measured(planned, _roles(run, planned["roles"]), tuned, base)
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
         null = null_trials.beside(planned)
@@ -119,16 +123,16 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         rows["timings"] += timing_rows(run, planned["trial"], planned)
         if not trial.roles:
             continue
-        if trial.tuned is not None and base_scores is not None:
+        if trial.tuned is not None and trial.base is not None:
             for stratum in strata_of(trial.roles):
                 under_null = null and null.scores
-                compared = compare_stratum(stratum, trial.roles, records, trial.tuned, base_scores, under_null)
+                compared = compare_stratum(stratum, trial.roles, records, trial.tuned, trial.base, under_null)
                 if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
                     blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
                 alone = blind_columns(compared, blind.get(planned["roles"]))
                 scores = _membership(trial, compared, attacks, settings, alone, beside, rows)
                 scored_strata.append(ScoredStratum(planned, compared, scores))
-            rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, base_scores))
+            rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, trial.base))
             rows["audits"] += ({**head, **row} for row in _audits(trial, records, study, family))
         tuned_completions = completions_of(run, planned.get("completions"))
         models = {"perplexity_base": trial.base, "perplexity_tuned": trial.tuned}
@@ -177,6 +181,13 @@ def _over_completions(rows: dict[str, list[dict[str, Any]]], extraction: Extract
             best[key] = max(best.get(key, 0.0), row["ngram_share"])
     for row in rows["canaries"]:
         row["ngram_share"] = best.get((row["trial"], row["record"]))
+
+
+def attacks_of(study: Study) -> dict[str, Attack]:
+    """The attacks of a study; where it has no base model, those that need none."""
+    has_base = study.model.source != NO_BASE
+    attacks = find_attacks(study.membership.attacks)
+    return {name: attack for name, attack in attacks.items() if has_base or not attack.needs_base}
 
 
 def _settings(study: Study) -> Settings:
