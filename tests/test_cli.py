@@ -177,8 +177,11 @@ def test_plan_says_the_format_and_both_rates(study_file: Path, capsys: pytest.Ca
     assert byrote("plan", study_file, "--model.precision", "auto") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "precision fp32 (products: bf16 170 and fp32 320 GFLOP/s on 2 threads)" in shown
+    assert shown.count("GFLOP/s") == 1
     assert byrote("plan", study_file, "--model.precision", "bf16") == 0
-    assert "precision bf16 (model.precision)" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "precision bf16 (model.precision), products at " in shown
+    assert shown.count("GFLOP/s") == 1
 
 
 def edit(path: Path, **changes: object) -> None:

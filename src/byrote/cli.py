@@ -131,13 +131,13 @@ def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
         table.add_row(work.label, *row)
     out_console.print(table)
     out_console.print(
-        f"in all about {duration(expected.seconds)} in {expected.precision.format} "
-        f"at {expected.flops / 1e9:.0f} GFLOP/s, "
+        f"in all about {duration(expected.seconds)}, "
         f"{_workers(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
         f"{expected.disk / 2**20:.0f} MiB of disk",
         highlight=False,
     )
-    out_console.print(f"precision {expected.precision}", markup=False, highlight=False)
+    rate = "" if expected.precision.rates else f", products at {expected.flops / 1e9:.0f} GFLOP/s"
+    out_console.print(f"precision {expected.precision}{rate}", markup=False, highlight=False)
     table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)
     for power in expected.power:
         rates = [f"{'none' if isinstance(tpr, str) else number(tpr)} at {rate:g}" for rate, tpr in power.tpr]

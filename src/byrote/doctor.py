@@ -69,7 +69,7 @@ def _precision() -> Check:
 
     what, device = "number format", lm.pick_device("auto")
     try:
-        chosen = lm.choose_precision("auto", device, lambda: lm.product_rates(lm.DEFAULT_WIDTHS, lm.cores()))
+        chosen = lm.choose_precision("auto", device, lambda: lm.product_rates(lm.DEFAULT_SHAPES, lm.cores()))
     except ModelError as error:
         return Check(what, False, True, str(error), "set BYROTE_CACHE to a folder that can be written to")
     slow = "bf16 halves the memory: it takes a GPU, or a processor with avx512_bf16 or amx"

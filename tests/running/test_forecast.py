@@ -12,7 +12,7 @@ from byrote.errors import ModelError
 from byrote.running import pipeline
 from byrote.running.cost import read, trained, written
 from byrote.running.forecast import _RENDERED, Rates, forecast, makespan
-from byrote.running.planning import prepare
+from byrote.running.planning import Prepared, prepare
 from byrote.statistics.detectable import smallest_auc
 from byrote.study import load_study
 from fakes import save_tiny_model
@@ -117,12 +117,12 @@ def test_a_forecast_adds_up_as_the_workers_share_the_tasks(tiny_study: dict, mon
     four = {"grid.matrices": [["q"], ["k"], ["v"], ["o"]], "machine.workers": 2, "machine.threads": 2}
     asked = []
 
-    def rates(*layout: object) -> Rates:
-        asked.append(layout[1:])
+    def rates(_prepared: Prepared, threads: int) -> Rates:
+        asked.append(threads)
         return Rates(1.0, 1.0)
 
     found = forecast(prepare(load_study(tiny_study, four)), rates)
-    assert asked == [(2, 1)]
+    assert (found.workers, asked) == (2, [1])
     each = {round(w.seconds) for w in found.work}
     assert found.seconds > 2 * max(each)  # two trials a worker, and the base model before one of them
     assert found.seconds < 3 * max(each)

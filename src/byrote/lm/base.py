@@ -132,14 +132,6 @@ def _widths(module: Any) -> tuple[int, int]:
     return (first, second) if isinstance(module, Conv1D) else (second, first)
 
 
-def linear_widths(files: BaseFiles) -> set[tuple[int, int]]:
-    """Input and output widths of the linear layers but the output layer."""
-    model = _skeleton(files)
-    layers = [m for m in model.modules() if m is not model.get_output_embeddings()]
-    linear = {(m.in_features, m.out_features) for m in layers if isinstance(m, nn.Linear)}
-    return linear | {(m.weight.shape[0], m.weight.shape[1]) for m in layers if isinstance(m, Conv1D)}
-
-
 def check_matrices(files: BaseFiles, wanted: Iterable[Sequence[str]]) -> None:
     """ModelError where an architecture lacks matrices of a trial; from config.json alone, no weight is read."""
     model = _skeleton(files)
