@@ -192,7 +192,8 @@ def judge(measured: Figures, share: float, excused: Mapping[str, str], bf16_gain
         )
         reason = excused.get("all") or excused.get(bound.stage) or (slow if bound in REFERENCE_BOUNDS else "")
         passed = None if reason else median is not None and median >= bound.least * share
-        verdicts.append(Verdict(bound.stage, bound.figure, bound.least * share, median, passed, reason, limit))
+        least = bound.least * share
+        verdicts.append(Verdict(bound.stage, bound.figure, least, median, passed, reason=reason, limit=limit))
     return verdicts
 
 

@@ -65,7 +65,18 @@ def write_run(path: Path) -> Run:
     run.write_study(dump_study(study))
     asked = these[:PROMPTED]
     completions = [
-        Completion(r.record, 0.5, t, 0, 5, len(r.token_ids) - 5, r.token_ids[5:], (-1.0,) * 3, r.text, r.text)
+        Completion(
+            record=r.record,
+            prefix=0.5,
+            temperature=t,
+            sample=0,
+            prefix_tokens=5,
+            suffix_tokens=len(r.token_ids) - 5,
+            token_ids=r.token_ids[5:],
+            logprob=(-1.0,) * 3,
+            text=r.text,
+            suffix_text=r.text,
+        )
         for r in asked
         for t in (0.0, 0.5, 1.0)
     ]

@@ -201,7 +201,7 @@ def paired_tests(simulations: int, seed: int) -> Iterator[Row]:
     for _ in range(simulations):
         sample = documents(0.75, 0.4, 150, 100, False, generator)
         (a, b), (c, d) = ([side + generator.normal(scale=0.5, size=len(side)) for _ in "ab"] for side in sample[:2])
-        significant += compare(a, c, b, d, *sample[2:]).p_value <= 0.05
+        significant += compare((a, c), (b, d), sample[2:]).p_value <= 0.05
     setting = "AUCs equal, 150 and 100 documents"
     yield covering("paired test, differences not called", setting, 1 - significant / simulations, simulations)
 

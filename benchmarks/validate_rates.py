@@ -203,7 +203,7 @@ def _bounds_above(epsilon: float, generator: np.random.Generator) -> tuple[bool,
     above = []
     for size in (family, 1):
         settings = AuditSettings(CANARIES // 2, 0.0, 1 - LEVEL, "loss", 0, size)
-        rows = [r for roles, scores in runs for r in audit_rows(roles, RECORDS, scores, scores, LOSS, settings, 0.5)]
+        rows = [r for roles, scores in runs for r in audit_rows(roles, RECORDS, scores, scores, LOSS, settings)]
         above.append(any(row["epsilon_low"] > epsilon for row in rows))
     return above[0], above[1]
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -30,9 +30,12 @@ class _Piece:
     cost: float
     bar: TaskID | None
     began: float
-    said: float
+    said: float = field(init=False)  # when its last line was printed
     done: int = 0
     note: str = ""
+
+    def __post_init__(self) -> None:
+        self.said = self.began
 
     @property
     def progress(self) -> str:
@@ -87,8 +90,7 @@ class Terminal:
     def task(self, label: str, total: int, unit: str, cost: float) -> Iterator[Callable[[int, str], None]]:
         """The bar of one piece of work."""
         with self._drawn():
-            now = self._clock()
-            piece = _Piece(label, total, unit, cost, self._add(label, total), now, now)
+            piece = _Piece(label, total, unit, cost, self._add(label, total), self._clock())
             self._line(f"{label} …")
             try:
                 yield lambda units, note: self._advance(piece, units, note)

@@ -19,7 +19,8 @@ FAIR = 0.5  # the coin that the audit needs
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """What the study fixes before the run: guesses (None for all, made even), delta, level, attack.
+    """What the study fixes before the run: guesses (None for all, made even), delta, level, attack, inclusion (the
+    chance that a canary was planted).
 
     level: the chance that any bound of the family lies above the true epsilon · family: how many bounds a run gives
     (`bounds_of`, summed over its trials); each has level/family.
@@ -31,6 +32,7 @@ class AuditSettings:
     attack: str
     seed: int
     family: int = 1
+    inclusion: float = FAIR
 
     @property
     def level_of_each(self) -> float:
@@ -79,7 +81,6 @@ def audit_rows(
     base: TokenScores,
     attack: Attack,
     settings: AuditSettings,
-    inclusion: float,
 ) -> Iterator[dict[str, Any]]:
     """The lower bound on epsilon for canaries of each number of copies (Steinke et al. 2023), with a null control.
 
@@ -104,8 +105,8 @@ def audit_rows(
             "level": settings.level,
             "family": f"{settings.family} bound{'' if settings.family == 1 else 's'}",
         }
-        if inclusion != FAIR:
-            yield {**head, "note": f"no bound: canaries.inclusion is {inclusion:g}, not 0.5"}
+        if settings.inclusion != FAIR:
+            yield {**head, "note": f"no bound: canaries.inclusion is {settings.inclusion:g}, not 0.5"}
             continue
         is_in = np.array([a.role is Role.CANARY_IN for a in asked])
         yield {**head, **_bound(scores([a.record for a in asked]), is_in, settings, scores(references))}
