@@ -310,7 +310,7 @@ def test_quiet_prints_results_alone(finished_run: Path, capsys: pytest.CaptureFi
 
 def test_nothing_is_silent_at_the_start(study_file: Path, capsys: pytest.CaptureFixture[str]):
     assert byrote("plan", study_file) == 0
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     for step in (
         "checking the study and reading its records",
         "loading torch",
@@ -318,7 +318,7 @@ def test_nothing_is_silent_at_the_start(study_file: Path, capsys: pytest.Capture
         "tokenizing 34 records",
         "measuring",
     ):
-        assert step in said
+        assert step in message
 
 
 def test_quiet_still_says_what_failed(study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -382,14 +382,14 @@ def test_report_settings_hold_for_one_report(finished_run: Path, capsys: pytest.
     assert "This page shows the text of records" not in page.read_text()
     assert (finished_run / "study.yaml").read_bytes() == before
     capsys.readouterr()
-    for words, said in (
+    for words, message in (
         (["--report.include_text", "perhaps"], "report.include_text"),
         (["--report.include_txt", "true"], "did you mean 'report.include_text'"),
         (["--training.epochs", "1"], "--training.epochs is not a setting of the report"),
         (["--report.compare_to", "table-9"], "table-9"),
     ):
         assert byrote("report", finished_run, *words) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert "had a rash." not in page.read_text()
 
 

@@ -66,9 +66,9 @@ def test_blank_text_is_refused_and_dropped() -> None:
 
 
 @pytest.mark.parametrize("split", [NONMEMBERS, CALIBRATION])
-@pytest.mark.parametrize(("one", "other"), [("x y", "x y"), ("x  y\n", "x y"), ("e\u0301 y", "\u00e9 y")])
-def test_text_in_members_and_outside_voids(split: str, one: str, other: str) -> None:
-    records = [*sound(), Record("p", MEMBERS, "p", one), Record("q", split, "q", other)]
+@pytest.mark.parametrize(("text", "repeat"), [("x y", "x y"), ("x  y\n", "x y"), ("e\u0301 y", "\u00e9 y")])
+def test_text_in_members_and_outside_voids(split: str, text: str, repeat: str) -> None:
+    records = [*sound(), Record("p", MEMBERS, "p", text), Record("q", split, "q", repeat)]
     with pytest.raises(CorpusError, match=rf"1 texts stand both .* p \(members\) and q \({split}\)"):
         check(records, corpus(shared_groups="allow"))
 

@@ -184,12 +184,12 @@ def test_zip_of_two_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [('""', "an empty string"), ("null", "NoneType"), ("true", "bool"), ("1.5", "float")]
+    ("value", "message"), [('""', "an empty string"), ("null", "NoneType"), ("true", "bool"), ("1.5", "float")]
 )
-def test_ids_are_strings_or_whole_numbers(tmp_path: Path, value: str, said: str) -> None:
+def test_ids_are_strings_or_whole_numbers(tmp_path: Path, value: str, message: str) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"text": "x", "key": {value}}}\n')
     (tmp_path / "b.jsonl").write_text('{"text": "y", "key": 1}\n')
-    with pytest.raises(CorpusError, match=f"row 1: 'key' must be a string or a whole number, got {said}"):
+    with pytest.raises(CorpusError, match=f"row 1: 'key' must be a string or a whole number, got {message}"):
         files.read(corpus(tmp_path, "a.jsonl", "b.jsonl", id="key"))
 
 
@@ -234,8 +234,8 @@ def test_a_csv_may_be_separated_otherwise_and_says_so(tmp_path: Path, delimiter:
     (tmp_path / "a.csv").write_text("".join(delimiter.join(row) + "\n" for row in rows))
     loaded = load_corpus(corpus(tmp_path, "a.csv"))
     assert [r.text for r in loaded.records][:2] == [f"a, b{delimiter} c", 'said "no"']
-    told = [f.message for f in loaded.findings if f.kind == "separator"]
-    assert told == [f"a.csv: read as fields separated by a {name}"]
+    messages = [f.message for f in loaded.findings if f.kind == "separator"]
+    assert messages == [f"a.csv: read as fields separated by a {name}"]
     (tmp_path / "b.csv").write_text(delimiter.join(["text", "n"]) + "\n" + delimiter.join("xyz") + "\n")
     with pytest.raises(CorpusError, match=rf"line 2: 3 fields, the header has 2 \(separated by a {name}\)"):
         files.read(corpus(tmp_path, "b.csv"))

@@ -178,13 +178,13 @@ def test_a_matrix_unit_gets_larger_micro_batches(
 # --- what is kept -----------------------------------------------------------------------------------------------
 
 
-def counting(told: dict[str, float]) -> tuple[Callable[..., dict[str, float]], list[Shapes]]:
+def counting(flops: dict[str, float]) -> tuple[Callable[..., dict[str, float]], list[Shapes]]:
     calls: list[Shapes] = []
 
     def measure(shapes: Shapes, formats: Collection[str]) -> dict[str, float]:
         assert set(formats) == {"bf16", "fp32"}
         calls.append(shapes)
-        return told
+        return flops
 
     return measure, calls
 

@@ -76,10 +76,10 @@ LACKS = {
 
 @pytest.mark.parametrize("lack", LACKS)
 def test_what_a_folder_lacks_is_named(tmp_path: Path, lack: str) -> None:
-    spoil, said = LACKS[lack]
+    spoil, message = LACKS[lack]
     folder = save_tiny_model(tmp_path / "tiny")
     spoil(folder)
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         resolve_base(str(folder))
 
 

@@ -70,7 +70,7 @@ def adapters(out: Path) -> dict[str, bytes]:
 def logs(out: Path) -> dict[str, list[dict[str, Any]]]:
     """Every log's steps without their seconds."""
     lines = {p.parent.name: p.read_text().splitlines() for p in out.glob("trials/*/log.jsonl")}
-    return {name: [{**json.loads(line), "seconds": 0} for line in told] for name, told in lines.items()}
+    return {name: [{**json.loads(line), "seconds": 0} for line in log] for name, log in lines.items()}
 
 
 # --- damage -----------------------------------------------------------------------------------------------------
@@ -126,9 +126,9 @@ def test_a_damaged_trial_keeps_the_report_from_no_other(copy: Path, harm: Callab
     trial = trial_of(copy)
     harm(copy / trial["scores"] / "scores.parquet")
     page = render(Run.open(copy)).read_text()
-    found = byrote.load(copy).tables
-    assert dict(zip(found.trials.matrices, found.trials.state, strict=True)) == {"q": "damaged", "v": "done"}
-    assert set(found.membership.matrices) == {"v"}
+    tables = byrote.load(copy).tables
+    assert dict(zip(tables.trials.matrices, tables.trials.state, strict=True)) == {"q": "damaged", "v": "done"}
+    assert set(tables.membership.matrices) == {"v"}
     assert "q · rank 2 · seed 13, scores: damaged: scores.parquet" in page
     assert stage_state(Run.open(copy), trial["scores"], {}) == "damaged"
 
@@ -140,10 +140,10 @@ def test_damaged_roles_cost_their_trial_alone(tmp_path: Path, small: Study):
     first, second = Run.open(out).plan()["trials"]
     overwrite(out / "roles" / f"{first['roles']}.parquet")
     render(Run.open(out))
-    found = byrote.load(out).tables
-    assert list(found.trials.state) == ["damaged", "done"]
-    assert found.trials.members.isna().tolist() == [True, False]
-    assert set(found.membership.trial) == {second["trial"]}
+    tables = byrote.load(out).tables
+    assert list(tables.trials.state) == ["damaged", "done"]
+    assert tables.trials.members.isna().tolist() == [True, False]
+    assert set(tables.membership.trial) == {second["trial"]}
 
 
 def test_a_run_without_a_finished_trial_still_reports(copy: Path):
@@ -221,10 +221,10 @@ def test_additions_go_on_and_a_dropped_trial_stays_until_it_is_cleaned(copy: Pat
 def test_stages_that_are_no_longer_planned_are_leftovers_and_written_canaries_are_not(tmp_path: Path, small: Study):
     out = tmp_path / "run"
     planted = {"design": "many", "count": 3, "copies": [1], "references": 1, "texts": "synthetic"}
-    one = changed(small, canaries=planted, grid={"matrices": [["q"]]})
-    pipeline.run(one, out)
+    planted_study = changed(small, canaries=planted, grid={"matrices": [["q"]]})
+    pipeline.run(planted_study, out)
     plan = Run.open(out).plan()
-    pipeline.run(changed(one, extraction__temperatures=[0.5]), out)
+    pipeline.run(changed(planted_study, extraction__temperatures=[0.5]), out)
     left = [leftover.path for leftover in leftovers(Run.open(out))]
     assert sorted(left) == sorted([plan["base"]["completions"], plan["trials"][0]["completions"]])
     clean(Run.open(out))
@@ -249,12 +249,12 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(finishe
     interrupted(often(small), out)
     kept = next((out / "checkpoints").iterdir())
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    told = [step[0] for step in Run(out).checkpoint(f"trials/{kept.stem}")[1]["steps"]]  # type: ignore[index]
+    steps = [step[0] for step in Run(out).checkpoint(f"trials/{kept.stem}")[1]["steps"]]  # type: ignore[index]
     listener = Recorder()
     assert pipeline.run(small, out, listener=listener).failures == ()
     assert any(line.endswith("training goes on after step 3 of 6") for line in listener.said)
     log = [json.loads(line) for line in (out / "trials" / kept.stem / "log.jsonl").read_text().splitlines()]
-    assert log[:3] == told  # seconds and all: these steps were not done again
+    assert log[:3] == steps  # seconds and all: these steps were not done again
     assert adapters(out) == adapters(finished)
     assert logs(out) == logs(finished)
     assert tables(out) == tables(finished)

@@ -67,8 +67,8 @@ def test_a_comparison_that_cannot_be_made_says_why():
     same = compare((members, nonmembers), (members * 2, nonmembers * 2), (list("abc"), list("de")))
     assert (same.difference, math.isnan(same.p_value)) == (0.0, True)
     assert "no spread" in (same.reason or "")
-    one = compare((members, nonmembers), (-members, nonmembers), (list("aaa"), list("de")))
-    assert "fewer than two documents" in (one.reason or "")
+    few = compare((members, nonmembers), (-members, nonmembers), (list("aaa"), list("de")))
+    assert "fewer than two documents" in (few.reason or "")
     none = compare((np.empty(0), nonmembers), (np.empty(0), nonmembers), ([], list("de")))
     assert math.isnan(none.difference)
     assert "a side is empty" in (none.reason or "")
@@ -151,9 +151,9 @@ def test_sampling_error_larger_than_the_spread_leaves_none_to_the_seeds():
 
 
 def test_one_seed_no_seed_and_seeds_that_agree_have_no_interval():
-    one = over_seeds(np.array([0.7]), np.array([[0.0004]]))
-    assert (one.mean, one.sampling_se, one.seeds) == (0.7, pytest.approx(0.02), 1)
-    assert all(map(math.isnan, (one.low, one.high, one.seed_sd)))
+    alone = over_seeds(np.array([0.7]), np.array([[0.0004]]))
+    assert (alone.mean, alone.sampling_se, alone.seeds) == (0.7, pytest.approx(0.02), 1)
+    assert all(map(math.isnan, (alone.low, alone.high, alone.seed_sd)))
     none = over_seeds(np.empty(0), np.empty((0, 0)))
     assert all(map(math.isnan, (none.mean, none.low, none.sampling_se)))
     assert math.isnan(over_seeds(np.ones(5), np.zeros((5, 5))).low)

@@ -146,9 +146,9 @@ def test_a_checkpoint_comes_back_to_the_bit_for_its_owner_alone(run: Run):
     run.write_checkpoint("trials/a", arrays, facts)
     (file,) = (run.path / "checkpoints").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    kept, told = run.checkpoint("trials/a")  # type: ignore[misc]
-    assert told == facts
-    assert {name: (a.shape, a.tobytes()) for name, a in kept.items()} == {
+    stored, stored_facts = run.checkpoint("trials/a")  # type: ignore[misc]
+    assert stored_facts == facts
+    assert {name: (a.shape, a.tobytes()) for name, a in stored.items()} == {
         name: (a.shape, a.tobytes()) for name, a in arrays.items()
     }
     with run.locked():

@@ -82,11 +82,11 @@ def cut_long(records: Sequence[Record], max_tokens: int, policy: str) -> tuple[l
     if not long:
         return list(records), None
     longest = max(len(r.token_ids) for r in records)
-    said = f"{len(long)} records are longer than {max_tokens} tokens (the longest has {longest}): {first_few(long)}"
+    message = f"{len(long)} records are longer than {max_tokens} tokens (the longest has {longest}): {first_few(long)}"
     if policy == "refuse":
-        raise CorpusError(f"{said}; raise corpus.max_tokens or set corpus.long_records to truncate")
+        raise CorpusError(f"{message}; raise corpus.max_tokens or set corpus.long_records to truncate")
     cut = [replace(r, token_ids=r.token_ids[:max_tokens]) for r in records]
-    return cut, Finding("truncated", len(long), f"{said}; cut to {max_tokens}")
+    return cut, Finding("truncated", len(long), f"{message}; cut to {max_tokens}")
 
 
 def _refuse_empty_splits(records: Sequence[Record], corpus: CorpusPart) -> None:

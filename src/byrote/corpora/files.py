@@ -32,10 +32,10 @@ def findings(corpus: FilesCorpus) -> tuple[Finding, ...]:
     comma."""
     folder = Path(corpus.path or ".").expanduser()
     names = split_names(corpus).values() if corpus.file is None else (corpus.file,)
-    told = [note for name in names if (note := _separator(folder / Path(name).expanduser(), corpus.text))]
+    notes = [note for name in names if (note := _separator(folder / Path(name).expanduser(), corpus.text))]
     if corpus.file is not None:
-        told += _left_out(corpus)
-    return tuple(told)
+        notes += _left_out(corpus)
+    return tuple(notes)
 
 
 def _separator(path: Path, text: str) -> Finding | None:

@@ -143,8 +143,8 @@ def name_in(row: Row, column: str, where: str) -> str:
     """A row's value in a column of names: a string, or a whole number as one. CorpusError for others."""
     value = _value(row, column, where)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        got = "an empty string" if value == "" else type(value).__name__
-        raise CorpusError(f"{where}: {column!r} must be a string or a whole number, got {got}; correct the row")
+        kind = "an empty string" if value == "" else type(value).__name__
+        raise CorpusError(f"{where}: {column!r} must be a string or a whole number, got {kind}; correct the row")
     return _unicode(str(value), column, where)
 
 

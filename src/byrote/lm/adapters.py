@@ -255,9 +255,11 @@ def _refuse_misfit(base: Base, folder: Path, weights: dict[str, torch.Tensor]) -
         module = modules.get(name)
         if module is None:
             raise ModelError(f"adapter {folder} does not fit {base.files.name}: it has no module {name!r}")
-        width, got = _widths(module)["lora_A" in part], tensor.shape[1 if "lora_A" in part else 0]
-        if width is not None and width != got:
-            raise ModelError(f"adapter {folder} does not fit {base.files.name}: {key} is {got} wide, not {width}")
+        width, width_stored = _widths(module)["lora_A" in part], tensor.shape[1 if "lora_A" in part else 0]
+        if width is not None and width != width_stored:
+            raise ModelError(
+                f"adapter {folder} does not fit {base.files.name}: {key} is {width_stored} wide, not {width}"
+            )
 
 
 def _widths(module: torch.nn.Module) -> tuple[int | None, int | None]:

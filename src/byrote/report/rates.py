@@ -66,16 +66,18 @@ def rate_sentences(tables: "Tables") -> list[str]:
         return []
     head, cells, trials = top
     row = cells["tuned", "in"]
-    asked = f"Given the first part of a record, at temperature {head['temperature']:g}, "
+    setting = f"Given the first part of a record, at temperature {head['temperature']:g}, "
     least = f"{rate(row['threshold'])} of the rest in one run"
     if not row["hits"]:
         nobody = f"none of {trials} tuned models writes" if trials > 1 else "the tuned model never writes"
         return [
-            f"{asked}{nobody} {least} for a member (0 of {plain(row['of'])} prompted); that is still compatible with "
+            f"{setting}{nobody} {least} for a member (0 of {plain(row['of'])} prompted); that is still compatible with "
             f"up to {percent(row['high'], 0)} of the members."
         ]
     label = labels_of(tables).get(head["trial"], head["trial"])
-    sentence = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
+    sentence = (
+        f"{setting}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
+    )
     return [f"{sentence}; {_controls(cells)}."]
 
 

@@ -113,8 +113,8 @@ def audit(scores_M: np.ndarray, is_in_M: np.ndarray, guesses: int, delta: float,
     """
     scores_M, is_in_M = np.asarray(scores_M), np.asarray(is_in_M)
     if scores_M.shape != is_in_M.shape or scores_M.ndim != 1 or is_in_M.dtype != np.bool_:
-        got = f"{scores_M.shape} and {is_in_M.shape} {is_in_M.dtype}"
-        raise ValueError(f"scores_M and is_in_M must be (M,), the latter bool; got {got}")
+        shapes = f"{scores_M.shape} and {is_in_M.shape} {is_in_M.dtype}"
+        raise ValueError(f"scores_M and is_in_M must be (M,), the latter bool; got {shapes}")
     canaries, planted = len(scores_M), int(is_in_M.sum())
     signs_M = guess(scores_M, guesses)
     if binomtest(planted, canaries).pvalue < _IMPOSSIBLE:

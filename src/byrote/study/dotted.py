@@ -61,13 +61,13 @@ def _default_words(variant: str, field: FieldInfo) -> str:
     return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def _by_variant(told: Sequence[tuple[str, str]]) -> str:
+def _by_variant(meanings: Sequence[tuple[str, str]]) -> str:
     """`train`, or `train (phee, hub); required (files)` where variants differ."""
     by_words: dict[str, list[str]] = {}
-    for variant, words in told:
+    for variant, words in meanings:
         by_words.setdefault(words, []).append(variant)
     if len(by_words) == 1:
-        return told[0][1]
+        return meanings[0][1]
     return "; ".join(f"{words} ({', '.join(variants)})" for words, variants in by_words.items())
 
 

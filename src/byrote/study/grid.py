@@ -98,8 +98,8 @@ def same_trial(trial: Trial) -> str:
 def repeated(first: Trial, second: Trial) -> str:
     """What is wrong with a grid of which two points are one trial: the axes and their values."""
     pairs = [(name, a, b) for (name, a), (_, b) in zip(first.axes, second.axes, strict=True)]
-    told = "; ".join(f"grid.{name}: {a!r} and {b!r}" for name, a, b in pairs if a != b)
-    return f"{told} make the same trial ({first.label}); leave one out"
+    differences = "; ".join(f"grid.{name}: {a!r} and {b!r}" for name, a, b in pairs if a != b)
+    return f"{differences} make the same trial ({first.label}); leave one out"
 
 
 def _refuse_repeats(axes: Sequence[tuple[str, Sequence[Any]]]) -> None:

@@ -198,14 +198,14 @@ def _audited(canaries: Mapping[str, Any]) -> bool:
 
 
 def _audits(trial: Measured, records: Mapping[str, Record], study: Study, family: int) -> Iterator[dict[str, Any]]:
-    plan, asked = trial.row["settings"]["canaries"], study.audit
+    plan, audit = trial.row["settings"]["canaries"], study.audit
     if not _audited(plan) or trial.tuned is None or trial.base is None:
         return
-    name = asked.attack or study.membership.primary
+    name = audit.attack or study.membership.primary
     settings = AuditSettings(
-        guesses=asked.guesses,
-        delta=asked.delta,
-        level=asked.level,
+        guesses=audit.guesses,
+        delta=audit.delta,
+        level=audit.level,
         attack=name,
         seed=study.statistics.seed,
         family=max(family, 1),

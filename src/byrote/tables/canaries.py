@@ -45,14 +45,14 @@ def canary_rows(roles: Sequence[Assignment], tuned: TokenScores, base: TokenScor
 
     The canaries that were left out are the control: their exposure is that of records never seen.
     """
-    asked = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
-    if not asked:
+    canaries = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
+    if not canaries:
         return
     references = perplexity_of_each(tuned, [a.record for a in roles if a.role is Role.REFERENCE])
-    by_model = [perplexity_of_each(scores, [a.record for a in asked]) for scores in (base, tuned)]
+    by_model = [perplexity_of_each(scores, [a.record for a in canaries]) for scores in (base, tuned)]
     known = references[~np.isnan(references)]
     rank, fit = exposure_by_rank(by_model[1], known), exposure_extrapolated(by_model[1], known)
-    for i, a in enumerate(asked):
+    for i, a in enumerate(canaries):
         yield {
             "record": a.record,
             "role": a.role.value,
@@ -95,11 +95,11 @@ def audit_rows(
 
     references = [a.record for a in roles if a.role is Role.REFERENCE]
     for copies in _numbers_of_copies(roles):
-        asked = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT) and a.copies == copies]
+        canaries = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT) and a.copies == copies]
         head = {
             "attack": settings.attack,
             "copies": copies,
-            "canaries": len(asked),
+            "canaries": len(canaries),
             "unit": "record" if copies == 1 else f"group of {copies}",
             "delta": settings.delta,
             "level": settings.level,
@@ -108,8 +108,8 @@ def audit_rows(
         if settings.inclusion != FAIR:
             yield {**head, "note": f"no bound: canaries.inclusion is {settings.inclusion:g}, not 0.5"}
             continue
-        is_in = np.array([a.role is Role.CANARY_IN for a in asked])
-        yield {**head, **_bound(scores([a.record for a in asked]), is_in, settings, scores(references))}
+        is_in = np.array([a.role is Role.CANARY_IN for a in canaries])
+        yield {**head, **_bound(scores([a.record for a in canaries]), is_in, settings, scores(references))}
 
 
 def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, twins: np.ndarray) -> dict[str, Any]:

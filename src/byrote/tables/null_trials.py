@@ -87,9 +87,9 @@ def _note(another: bool, unmatched: str, steps: int | None, null_steps: int | No
     return "; ".join(filter(None, ("of another configuration" if another else "", unmatched, capped)))
 
 
-def with_null_trial(row: Row, told: Row | None) -> Row:
+def with_null_trial(row: Row, null: Row | None) -> Row:
     """A row of `membership` whose control is the null trial, with what is to be known of that one."""
-    if row["control"] != "null trial" or told is None:
+    if row["control"] != "null trial" or null is None:
         return row
-    note = "; ".join(filter(None, (told["note"], row["control_note"])))
-    return {**row, "control_matched": told["matched"], "control_note": note}
+    note = "; ".join(filter(None, (null["note"], row["control_note"])))
+    return {**row, "control_matched": null["matched"], "control_note": note}
