@@ -73,9 +73,8 @@ def explain(error: ErrorDetails, where: str) -> str:
         choice = value.get(tag) if isinstance(value, dict) else value
         if isinstance(value, dict) and tag not in value:
             return f"{where}: {name}.{tag} is required; it is one of {', '.join(choices)}"
-        return (
-            f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {choice!r}{nearest(str(choice), choices)}"
-        )
+        near = nearest(str(choice), choices)
+        return f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {choice!r}{near}"
     if kind in _NO_MAPPING:
         return f"{where}: {name} must be a mapping of names to values, got {value!r}"
     given = "" if kind == "value_error" else f", got {value!r}"

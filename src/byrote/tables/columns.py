@@ -65,8 +65,18 @@ TRIAL_COLUMNS = (
     whole("rank", "LoRA rank"),
     whole("seed", "of initialisation, order and dropout"),
 )
-
 TRIAL = tuple(column.name for column in TRIAL_COLUMNS)
+
+# What rows of several tables start with: one attack on a stratum, one record of a trial, one prompted record.
+ATTACK_COLUMNS = (TRIAL_KEY, STRATUM, ATTACK)
+RECORD_COLUMNS = (TRIAL_KEY, RECORD, ROLE, COPIES)
+PROMPTED = (TRIAL_KEY, MODEL, RECORD, ROLE, COPIES, PREFIX, TEMPERATURE)
+# Columns that several tables share further on.
+ATTACK_PAIR = (text("attack_a", "first attack"), text("attack_b", "second attack"))
+SIDES = (
+    whole("n_members", "members, or planted canaries, with a score"),
+    whole("n_nonmembers", "non-members, or canaries left out, with a score"),
+)
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "trials": (
@@ -99,8 +109,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         STRATUM,
         COPIES,
         ATTACK,
-        whole("n_members", "members, or planted canaries, with a score"),
-        whole("n_nonmembers", "non-members, or canaries left out, with a score"),
+        *SIDES,
         whole("left_out", "records of either side on which the attack has no value"),
         real("auc", "chance that a member scores higher than a non-member, ties half"),
         *interval("auc", "auc_"),
@@ -147,8 +156,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         STRATUM,
         text("trial_a", "key of the first trial"),
         text("trial_b", "key of the second trial"),
-        text("attack_a", "first attack"),
-        text("attack_b", "second attack"),
+        *ATTACK_PAIR,
         real("difference", "AUC of the first less that of the second, on the records that both score"),
         *interval("the difference, by document"),
         real("p_value", "two-sided, of no difference"),
@@ -176,8 +184,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "detectable": (
         TRIAL_KEY,
         STRATUM,
-        whole("n_members", "members, or planted canaries, with a score"),
-        whole("n_nonmembers", "non-members, or canaries left out, with a score"),
+        *SIDES,
         real("smallest_auc", "smallest AUC told from 0.5 at level 5% with power 80%, records independent"),
         real("smallest_auc_clustered", "the same with the correlation within documents that was measured"),
         real("smallest_difference", "smallest difference in AUC between two trials on these records"),
@@ -186,9 +193,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         REASON,
     ),
     "operating_points": (
-        TRIAL_KEY,
-        STRATUM,
-        ATTACK,
+        *ATTACK_COLUMNS,
         real("target_fpr", "false-positive rate, met as at most"),
         text(
             "threshold_source",
@@ -203,13 +208,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text("refused_because", "why there is no operating point; empty where there is one"),
     ),
     "extraction": (
-        TRIAL_KEY,
-        MODEL,
-        RECORD,
-        ROLE,
-        COPIES,
-        PREFIX,
-        TEMPERATURE,
+        *PROMPTED,
         whole("sample", "number of the completion among those of the same prompt and temperature"),
         whole("prefix_tokens", "length of the prompt", "tokens"),
         SUFFIX_TOKENS,
@@ -227,25 +226,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
         real("tfidf_cosine", "cosine of word vectors weighted by rarity among non-members"),
     ),
     "draws": (
-        TRIAL_KEY,
-        MODEL,
-        RECORD,
-        ROLE,
-        COPIES,
-        PREFIX,
-        TEMPERATURE,
+        *PROMPTED,
         SUFFIX_TOKENS,
         real("log_probability", "that exactly the true suffix is drawn", "nats"),
         real("chance", "with which the suffix is to come at least once"),
         real("draws_for_chance", "independent draws that this takes"),
     ),
     "extraction_rates": (
-        TRIAL_KEY,
-        MODEL,
-        ROLE,
-        COPIES,
-        PREFIX,
-        TEMPERATURE,
+        *(column for column in PROMPTED if column is not RECORD),
         text("metric", "a metric of the table extraction, or draws<=N"),
         real("threshold", "at or above which a record counts; N for draws<=N"),
         real("chance", "with which a suffix is to come within so many draws; of draws<=N alone"),
@@ -280,10 +268,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         REASON,
     ),
     "canaries": (
-        TRIAL_KEY,
-        RECORD,
-        ROLE,
-        COPIES,
+        *RECORD_COLUMNS,
         real("exposure_rank", "Carlini et al. 2019, by rank among the references", "bits"),
         real("exposure_extrapolated", "the same from the tail of a skew-normal fit", "bits"),
         whole("references", "canaries never planted that it was ranked among"),
@@ -310,10 +295,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         NOTE,
     ),
     "records": (
-        TRIAL_KEY,
-        RECORD,
-        ROLE,
-        COPIES,
+        *RECORD_COLUMNS,
         whole("exposed_rank", "1 for the most exposed record of the trial"),
         real("percentile", "mean over attacks of the share of non-members below the record"),
         whole("attacks_above", "attacks that put it at or above their threshold for 1% of false positives"),
@@ -323,8 +305,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "agreement": (
         TRIAL_KEY,
-        text("attack_a", "first attack"),
-        text("attack_b", "second attack"),
+        *ATTACK_PAIR,
         real("spearman", "rank correlation of the two over the members"),
         real("jaccard_top", "overlap of the fifty members that each ranks highest"),
         NOTE,
@@ -351,9 +332,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text("finished", "when it was finished, in ISO 8601"),
     ),
     "roc": (
-        TRIAL_KEY,
-        STRATUM,
-        ATTACK,
+        *ATTACK_COLUMNS,
         real("fpr", "share of non-members at or above a threshold"),
         real("tpr", "share of members at or above it"),
     ),
