@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -29,7 +29,9 @@ app = App(
     version=__version__,
     version_flags=["--version"],
 )
-app.register_install_completion_command(help="Install shell completion of byrote's commands and options.")
+app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]
+    help="Install shell completion of byrote's commands and options."
+)
 # A file or a pipe has no width: its lines are kept whole.
 out_console = Console(width=None if sys.stdout.isatty() else 140)
 err_console = Console(stderr=True, soft_wrap=True)
@@ -322,9 +324,9 @@ def _print_json(value: Any) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _plain(inner) for key, inner in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_plain(inner) for inner in cast("Sequence[Any]", value)]
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -78,7 +78,7 @@ def _group_counts(size: int, rng: Random) -> list[int]:
 def _write_group(group: str, split: str, count: int, rng: Random, seen: set[str]) -> list[Record]:
     facts, endings = _case(rng)
     used: set[str] = set()
-    records = []
+    records: list[Record] = []
     for i in range(count):
         text, spans = distinct(lambda: _sentence(facts, endings, used, rng), seen)
         records.append(Record(f"{group}_{i + 1}", split, group, text, spans))

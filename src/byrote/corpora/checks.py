@@ -175,7 +175,7 @@ def _by(records: Iterable[Record], key: Callable[[Record], str]) -> dict[str, li
 
 def _on_both_sides(records_by_key: dict[str, list[Record]]) -> dict[str, tuple[Record, Record]]:
     """Key → one record of its first split (in the order of SPLITS) and one of another, where there are two splits."""
-    pairs = {}
+    pairs: dict[str, tuple[Record, Record]] = {}
     for key, rows in records_by_key.items():
         first = min(rows, key=lambda r: SPLITS.index(r.split))
         other = next((r for r in rows if r.split != first.split), None)

@@ -73,7 +73,7 @@ def _divided(corpus: FilesCorpus) -> dict[str, Table]:
     """Split → the rows that name it, numbered as in the file. CorpusError for a value that no row has."""
     whole, values = _with_splits(corpus)
     counts = Counter(values)
-    tables = {}
+    tables: dict[str, Table] = {}
     for split, wanted in split_names(corpus).items():
         if wanted not in counts:
             there = ", ".join(f"{value} ({count})" for value, count in sorted(counts.items())[:12]) or "no values"

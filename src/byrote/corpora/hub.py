@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
 """A corpus from the Hugging Face hub, or from a local folder in the layout of its data sets."""
 
 from pathlib import Path

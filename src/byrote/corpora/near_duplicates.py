@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 """Records of different splits that are almost the same text, by MinHash (Broder 1997) in bands (Leskovec 2014).
 
 Axes: N records, P permutations, U shingles that occur.

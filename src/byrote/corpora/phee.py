@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.request import urlopen
 
 from byrote.cache import cache_folder
@@ -124,6 +124,6 @@ def _marked(kind: str, node: Mapping[str, Any]) -> Iterator[Span]:
         for text, start in zip(texts, starts, strict=True):
             yield Span(kind.lower(), start, text)
     for name, inner in node.items():
-        for child in inner if isinstance(inner, list) else [inner]:
+        for child in cast("list[Any]", inner) if isinstance(inner, list) else [inner]:
             if isinstance(child, Mapping):
-                yield from _marked(name, child)
+                yield from _marked(name, cast("Mapping[str, Any]", child))

@@ -94,7 +94,7 @@ def _drafts(
 ) -> list[_Draft]:
     if table.rows:
         require_columns(table.where, table.columns, {"text": text, "id": record, "group": group})
-    drafts = []
+    drafts: list[_Draft] = []
     for number, row in zip(table.numbers or itertools.count(1), table.rows[:limit], strict=False):
         where = f"{table.where}, row {number}"
         name = f"{table.stem}:{number}" if record is None else name_in(row, record, where)

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 """Likeness in rare words. It needs a corpus to tell which are rare, so it takes all pairs at once."""
 
 from collections.abc import Sequence

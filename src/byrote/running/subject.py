@@ -2,7 +2,7 @@
 prompting and tables need not know where it came from.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ class Opened:
 
 
 @contextmanager
-def opened(subject: Trained, base: lm.Base, store: Run) -> Iterator[Opened]:
+def opened(subject: Trained, base: lm.Base, store: Run) -> Generator[Opened]:
     """The subject on the base model: the adapter that the run holds, or a fresh one that is still to be trained."""
     with ExitStack() as attached:
         if store.has(subject.stage):

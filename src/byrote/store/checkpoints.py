@@ -29,8 +29,10 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, "numpy") as file:
-            metadata, arrays = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        opened: Any = safe_open(path, "numpy")
+        with opened as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise StoreError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from None
     described = metadata.get("facts", "")

@@ -6,7 +6,7 @@ column of their own.
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 SEPARATOR = " · "
 OWN_COLUMNS = ("lora.matrices", "lora.rank", "training.seed")  # the first two parts of every label and the last
@@ -63,4 +63,4 @@ def _between(matrices: str, rank: str, others: list[tuple[str, str]], seed: str)
 
 
 def _short(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ",".join(map(str, cast("Sequence[object]", value))) if isinstance(value, list | tuple) else str(value)

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -70,8 +71,9 @@ def explain(error: ErrorDetails, where: str) -> str:
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind.startswith("union_tag"):
         choices, tag = list(variants_of(name)), _TAGS[name]
-        choice = value.get(tag) if isinstance(value, dict) else value
-        if isinstance(value, dict) and tag not in value:
+        mapping = cast("dict[str, Any]", value) if isinstance(value, dict) else {tag: value}
+        choice = mapping.get(tag)
+        if tag not in mapping:
             return f"{where}: {name}.{tag} is required; it is one of {', '.join(choices)}"
         near = nearest(str(choice), choices)
         return f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {choice!r}{near}"

@@ -1,3 +1,4 @@
+# pyright: reportIncompatibleVariableOverride=false
 """A study and its parts: small, frozen, strict models. Every field can be set in YAML and on the command line."""
 
 from typing import Annotated, Any, Literal

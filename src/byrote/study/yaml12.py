@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """YAML with 1.2's numbers and booleans, and no key given twice."""
 
 from typing import Any

@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """Tables of a run, a pure function of what is stored: no torch, no model.
 
 Columns and types: columns.py. A number that cannot be computed is missing, and `left_out` counts the records.

@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """The columns of every table: name, type, unit, meaning. One entry a column; the schemas, the test data and
 docs/tables.md come from here. A number that cannot be computed is missing, with its reason beside it.
 """

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 """Paired tests: of two attacks on one trial, and of two trials under one attack. Rows of tables."""
 
 import math

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Rows about what models wrote: completions beside the true suffixes, draws to a suffix, and the rates of both."""
 
 import math
@@ -35,7 +36,7 @@ class Judged:
     """Metrics of completions, each measured once: the base model's stand beside every trial, and trials write alike."""
 
     records: Mapping[str, Record]
-    measured: dict[Key, Row] = field(default_factory=dict)
+    measured: dict[Key, Row] = field(default_factory=dict[Key, Row])
 
     def metrics(self, completions: Sequence[Completion], background: Sequence[str]) -> list[Row]:
         """Every metric of every completion, NaN as None. background: non-members' texts, which tell rare words; without

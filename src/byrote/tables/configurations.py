@@ -103,13 +103,19 @@ def configuration_rows(
         yield {**configuration.head, "against": other.label, **verdict, **family}
 
 
+def _seed_of(canaries: Mapping[str, Any] | None) -> Any:
+    return canaries.get("seed") if canaries else None
+
+
 def _configuration(group: Sequence[ScoredStratum], attack: str, collapsed: Collection[str]) -> _Configuration:
-    seeds, curves = [], []
+    seeds: list[tuple[Any, Any]] = []
+    curves: list[Curve] = []
     for scored_stratum in group:
-        curve, settings = curve_of(scored_stratum, attack), scored_stratum.planned["settings"]
+        curve = curve_of(scored_stratum, attack)
+        settings: Mapping[str, Any] = scored_stratum.planned["settings"]
         if not math.isnan(curve.area):
             curves.append(curve)
-            seeds.append((settings["training"].get("seed"), (settings.get("canaries") or {}).get("seed")))
+            seeds.append((settings["training"].get("seed"), _seed_of(settings.get("canaries"))))
     first, broken = group[0].planned, sum(scored_stratum.trial in collapsed for scored_stratum in group)
     return _Configuration(label_of(first), first, tuple(seeds), tuple(curves), len(group) - len(curves), broken)
 

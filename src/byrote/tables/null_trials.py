@@ -30,7 +30,7 @@ class NullTrials:
 
     run: Run
     rows: Mapping[str, Mapping[str, Any]]
-    read: dict[str, TokenScores | None] = field(default_factory=dict)
+    read: dict[str, TokenScores | None] = field(default_factory=dict[str, TokenScores | None])
 
     @classmethod
     def of(cls, run: Run, rows: Sequence[Mapping[str, Any]]) -> "NullTrials":

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """docs/tables.md, made from the columns."""
 
 import pyarrow as pa

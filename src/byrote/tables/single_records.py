@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 """Single records: the most exposed of a trial, whether attacks agree on them, and counterfactual memorization.
 
 Rows of tables. Axes: T trials, N records, Q non-members.
@@ -63,7 +64,7 @@ def record_rows(
 
 def _below(scores: Mapping[str, np.ndarray], nonmembers: Mapping[str, np.ndarray], top: np.ndarray) -> np.ndarray:
     """Share of non-members that score lower, by attack and record (A, n); NaN without a score."""
-    rows = []
+    rows: list[np.ndarray] = []
     for name, values in scores.items():
         p = empirical_p(values[top], nonmembers[name])
         known = int((~np.isnan(nonmembers[name])).sum())
