@@ -216,7 +216,7 @@ def shared_group(corpus_folder: Path) -> str:
         ("no weights", ["weights"]),
         ("no study", ["no study 'nowhere.yaml'"]),
         ("no corpus", ["corpus.source is required; it is one of phee, files, hub, adverse_events"]),
-        ("repeated seed", ["grid.seed: 1 stands twice"]),
+        ("repeated seed", ["grid.seed: 1 is listed twice"]),
         ("wrong attack", ["no attack 'ratioo'", "did you mean 'ratio'"]),
         ("one record", ["corpus.members", "has 1 record"]),
         ("warm-up of 1.0", ["1.0 is neither a whole number of steps"]),

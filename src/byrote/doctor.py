@@ -72,7 +72,7 @@ def _precision() -> Check:
         chosen = lm.choose_precision("auto", device, lambda: lm.product_rates(lm.DEFAULT_SHAPES, lm.cores()))
     except ModelError as error:
         return Check(what, False, True, str(error), "set BYROTE_CACHE to a folder that can be written to")
-    slow = "bf16 halves the memory: it takes a GPU, or a processor with avx512_bf16 or amx"
+    slow = "bf16 would halve the memory, but needs a GPU, or a processor with avx512_bf16 or amx"
     ok = chosen.format == "bf16" or chosen.rates is not None
     return Check(what, ok, False, f"model.precision auto is {chosen}", slow)
 

@@ -196,7 +196,7 @@ def test_ids_are_strings_or_whole_numbers(tmp_path: Path, value: str, message: s
 def test_repeated_ids_in_one_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("key,text\n1,x\n2,y\n1,z\n")
     (tmp_path / "b.csv").write_text("key,text\n3,w\n")
-    with pytest.raises(CorpusError, match=r"a\.csv: 1 ids stand on several rows: 1; set corpus\.id"):
+    with pytest.raises(CorpusError, match=r"a\.csv: 1 ids are on several rows: 1; set corpus\.id"):
         files.read(corpus(tmp_path, "a.csv", "b.csv", id="key"))
 
 
@@ -206,7 +206,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         CorpusError, match=r"no file .*trian\.jsonl; .* holds out\.txt, train\.jsonl; did you mean 'train"
     ):
         files.read(corpus(tmp_path, "trian.jsonl"))
-    with pytest.raises(CorpusError, match=r"the folder .*nowhere does not exist, set corpus\.path"):
+    with pytest.raises(CorpusError, match=r"the folder .*nowhere does not exist; set corpus\.path"):
         files.read(corpus(tmp_path / "nowhere", "a.txt", "b.txt"))
     with pytest.raises(CorpusError, match="cannot read"):
         files.read(corpus(tmp_path, ".", "b.txt"))

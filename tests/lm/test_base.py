@@ -144,5 +144,5 @@ def test_devices() -> None:
     for name in ("gpu", "cuda:", "cuda:x", "cpu:0", "mps", ""):
         with pytest.raises(ModelError, match="must be auto, cpu, cuda or cuda:N"):
             pick_device(name)
-    with pytest.raises(ModelError, match=r"'cuda:99' is not here"):
+    with pytest.raises(ModelError, match=r"'cuda:99' is not available"):
         pick_device("cuda:99")

@@ -52,7 +52,7 @@ def test_only_auto_on_a_processor_with_the_instructions_measures(instructions: C
     instructions(True)
     assert choose_precision("auto", CPU, lambda: rates(300, 160)).format == "bf16"
     assert choose_precision("auto", CPU, lambda: rates(85, 160)).format == "fp32"
-    assert choose_precision("auto", torch.device("cuda", 0), never) == Precision("bf16", "the GPU multiplies it")
+    assert choose_precision("auto", torch.device("cuda", 0), never) == Precision("bf16", "the GPU supports it")
     assert [choose_precision(name, CPU, never).format for name in ("fp32", "bf16")] == ["fp32", "bf16"]
     assert choose_precision("fp16", torch.device("cuda", 0), never).format == "fp16"
     instructions(False)

@@ -338,8 +338,8 @@ def test_what_was_fetched_serves_without_a_network(hub: FakeHub, tmp_path: Path)
 
 REFUSALS = {
     "org/gated": "'org/gated' is gated: accept its terms on the hub, then `hf auth login` or set HF_TOKEN",
-    "org/nowhere": "'org/nowhere' is neither a folder here nor a model of the hub",
-    "a/b/c": "'a/b/c' is neither a folder here nor a hub id, which is written owner/name",
+    "org/nowhere": "'org/nowhere' is neither a local folder nor a model of the hub",
+    "a/b/c": "'a/b/c' is neither a local folder nor a hub id, which is written owner/name",
 }
 
 

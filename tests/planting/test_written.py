@@ -97,7 +97,7 @@ def test_redrawn_tokens_come_from_what_stands_before_them(base: lm.Base, tokeniz
 def test_too_few_usable_texts_is_an_error_with_the_way_out(base: lm.Base, tokenizer: lm.Tokenizer) -> None:
     """A template of which one token is redrawn at temperature near 0 has few variants."""
     wanted = recipe(texts="reformulated", temperature=1e-4, changed=0.01, count=60)
-    with pytest.raises(StudyError, match=r"only \d+ of the 63 wanted .* raise canaries\.temperature"):
+    with pytest.raises(StudyError, match=r"only \d+ are new .* 63 are needed; raise canaries\.temperature"):
         invent(wanted, base.model, tokenizer, 128, lambda _: None)
 
 
@@ -147,7 +147,7 @@ def test_what_was_drawn_again_is_said(tiny_study: dict) -> None:
 @pytest.mark.parametrize("axis", [{"canaries.temperature": [1.0, 2.0]}, {"canaries.texts": ["reserve", "synthetic"]}])
 def test_one_set_of_texts_a_run(tiny_study: dict, axis: dict[str, Any]) -> None:
     study = load_study({**tiny_study, "canaries": {**PLAN, "texts": "synthetic"}, "grid": axis})
-    with pytest.raises(StudyError, match="one set of canaries a run"):
+    with pytest.raises(StudyError, match="one set of canaries per run"):
         recipe_of(trials_of(study), [], "base")
 
 

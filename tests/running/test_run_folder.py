@@ -171,7 +171,7 @@ def seen(out: Path) -> dict[str, bytes]:
         ),
         ({"lora__alpha": 8}, "2 planned trials would be dropped: q · rank 2 · seed 13; v · rank 2 · seed 13"),
         ({"corpus__limit": 11}, r"\(the corpus is another\); 2 planned trials"),
-        ({"model__precision": "bf16"}, r"\(model\.precision is bf16, was fp32\); 2 planned trials"),
+        ({"model__precision": "bf16"}, r"\(model\.precision is bf16 but was fp32\); 2 planned trials"),
     ],
 )
 def test_another_study_in_the_folder_is_refused_and_changes_nothing(
@@ -252,7 +252,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(finishe
     steps = [step[0] for step in Run(out).checkpoint(f"trials/{kept.stem}")[1]["steps"]]  # type: ignore[index]
     listener = Recorder()
     assert pipeline.run(small, out, listener=listener).failures == ()
-    assert any(line.endswith("training goes on after step 3 of 6") for line in listener.said)
+    assert any(line.endswith("training continues after step 3 of 6") for line in listener.said)
     log = [json.loads(line) for line in (out / "trials" / kept.stem / "log.jsonl").read_text().splitlines()]
     assert log[:3] == steps  # seconds and all: these steps were not done again
     assert adapters(out) == adapters(finished)
@@ -269,7 +269,7 @@ def test_a_stack_goes_on_from_its_checkpoint(small: Study, tmp_path: Path):
     interrupted(stacked, tmp_path / "run", "fine-tune 2 trials")
     listener = Recorder()
     pipeline.run(stacked, tmp_path / "run", listener=listener)
-    assert "2 trials in one pass: training goes on after step 3 of 6" in listener.said
+    assert "2 trials in one pass: training continues after step 3 of 6" in listener.said
     assert adapters(tmp_path / "run") == adapters(tmp_path / "whole")
     assert logs(tmp_path / "run") == logs(tmp_path / "whole")
 
@@ -286,12 +286,12 @@ def test_a_checkpoint_that_is_damaged_or_of_other_trials_is_not_read_and_that_is
         listener = Recorder("fine-tune q", 0, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             pipeline.run(small, out, listener=listener)
-        assert any("training starts anew: the checkpoint " in line for line in listener.said)
+        assert any("training starts again: the checkpoint " in line for line in listener.said)
     kept.write_bytes(whole)
     listener = Recorder("fine-tune 2 trials", 0, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(changed(small, machine__stack=2), out, listener=listener)
-    assert any("training starts anew: what was kept of it is of other trials" in line for line in listener.said)
+    assert any("training starts again: its checkpoint is of another trials" in line for line in listener.said)
     kept.unlink()
     pipeline.run(small, out)
     assert adapters(out) == adapters(finished)

@@ -107,6 +107,6 @@ def read_bytes(path: Path) -> bytes:
 def _neighbours(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
-        return f"the folder {folder} does not exist, set corpus.path"
+        return f"the folder {folder} does not exist; set corpus.path"
     names = sorted(other.name for other in folder.iterdir() if other.is_file())
     return f"{folder} holds {first_few(names, 8) or 'no files'}{did_you_mean(path.name, names)}"

@@ -49,7 +49,7 @@ def split_names(corpus: CorpusPart) -> dict[str, str]:
     for name, count in Counter(named.values()).items():
         if count > 1:
             keys = " and ".join(f"corpus.{split}" for split, other in named.items() if other == name)
-            raise CorpusError(f"{keys} are both {name!r}; records cannot stand in two splits, name different ones")
+            raise CorpusError(f"{keys} are both {name!r}; a record cannot be in two splits: name different ones")
     return named
 
 
@@ -128,7 +128,7 @@ def first_few(names: Sequence[str], shown: int = 3) -> str:
 
 def _value(row: Row, column: str, where: str) -> Any:
     if column not in row:
-        raise CorpusError(f"{where}: no {column!r} in this row, others have it; add it or take the row out")
+        raise CorpusError(f"{where}: no {column!r} in this row, although other rows have it; add it or remove the row")
     return row[column]
 
 
@@ -164,6 +164,6 @@ def _refuse_repeated_ids(drafts: Sequence[_Draft], where: str) -> None:
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise CorpusError(
-            f"{where}: {len(twice)} ids stand on several rows: {first_few(twice)}; "
+            f"{where}: {len(twice)} ids are on several rows: {first_few(twice)}; "
             "set corpus.id to a column without repeats, or to null to number the rows"
         )

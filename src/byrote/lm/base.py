@@ -94,7 +94,7 @@ def _skeleton(files: BaseFiles) -> Any:
             _refuse_prequantized(files, config)
             return AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(f"{files.name} is no causal language model: {first_line(error)}") from error
+        raise ModelError(f"{files.name} is not a causal language model: {first_line(error)}") from error
 
 
 def total_weights(files: BaseFiles) -> int:
@@ -173,7 +173,9 @@ def _options(precision: str, quantization: str, device: torch.device) -> dict[st
     if quantization == "nf4" and device.type == "cpu":
         # bitsandbytes 0.50 repacks the weights in place when they are first scored without gradients: the scores
         # change by 0.01 a token, and from then on no gradient reaches an adapter, with a warning at most.
-        raise ModelError("quantization 'nf4' needs a GPU: on a processor adapters on it do not train; use int8 or none")
+        raise ModelError(
+            "quantization 'nf4' needs a GPU: on a processor, adapters on an nf4 base do not train; use int8 or none"
+        )
     if find_spec("bitsandbytes") is None:
         raise ModelError(f"quantization {quantization!r} needs bitsandbytes: pip install 'byrote[quant]'")
     if quantization == "int8":

@@ -43,14 +43,14 @@ def _why(repo: str, revision: str | None, error: Exception) -> str:
     # From the narrow class to the wide one: a gated model is also a repository not found, and both are OSErrors.
     match error:
         case HFValidationError():
-            return f"model {repo!r} is neither a folder here nor a hub id, which is written owner/name"
+            return f"model {repo!r} is neither a local folder nor a hub id, which is written owner/name"
         case GatedRepoError():
             return f"model {repo!r} is gated: accept its terms on the hub, then `hf auth login` or set HF_TOKEN"
         case RevisionNotFoundError():
             return f"model {repo!r} has no revision {revision!r} on the hub; give a branch, tag or commit"
         case RepositoryNotFoundError():
             return (
-                f"model {repo!r} is neither a folder here nor a model of the hub; check the name, "
+                f"model {repo!r} is neither a local folder nor a model of the hub; check the name, "
                 "or `hf auth login` (HF_TOKEN) where it is private"
             )
         case LocalEntryNotFoundError():

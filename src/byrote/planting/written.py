@@ -66,7 +66,7 @@ def recipe_of(trials: Sequence[Trial], records: Sequence[Record], base: str) -> 
     first = plans[0]
     if first is None or any(kind != kinds[0] for kind in kinds):
         raise StudyError(
-            "the base model writes one set of canaries a run: with canaries.texts synthetic or reformulated, only "
+            "the base model writes one set of canaries per run: with canaries.texts synthetic or reformulated, only "
             "canaries.copies, canaries.inclusion and canaries.seed may be axes"
         )
     members = tuple(r for r in records if r.split == MEMBERS)

@@ -180,7 +180,7 @@ def _warning(
     end = (
         "The two sides differ as texts, before any fine-tuning, so an AUC on them does not measure memorization "
         "until the difference is removed: compare the AUCs among records of similar length and similar perplexity, "
-        "or split the corpus anew."
+        "or split the corpus again."
     )
     if kind == "blind":
         blind = f"a classifier that never saw a model reaches AUC {values} where 0.5 is expected"

@@ -36,17 +36,17 @@ class Checkpoints:
         try:
             kept = self._store.checkpoint(self._stage)
         except StoreError as error:
-            listener.say(f"{label}: training starts anew: {error}")
+            listener.say(f"{label}: training starts again: {error}")
             return None
         if kept is None:
             return None
         arrays, facts = kept
         others = [name for name, value in self._whose.items() if facts.get(name) != value]
         if others:
-            listener.say(f"{label}: training starts anew: what was kept of it is of other {' and '.join(others)}")
+            listener.say(f"{label}: training starts again: its checkpoint is of another {' and '.join(others)}")
             return None
         steps = tuple(tuple(Step(**step) for step in row) for row in facts["steps"])
-        listener.say(f"{label}: training goes on after step {len(steps)} of {steps[-1][0].steps}")
+        listener.say(f"{label}: training continues after step {len(steps)} of {steps[-1][0].steps}")
         room = Room(**facts["room"])
         if facts["micro_batch_tokens"] != self._asked:
             room = replace(room, micro_batch_tokens=most_tokens)

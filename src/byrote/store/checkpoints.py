@@ -37,7 +37,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         raise StoreError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from None
     described = metadata.get("facts", "")
     if metadata.get("sha256") != _digest(arrays, described):
-        raise StoreError(f"the checkpoint {path} holds other bytes than were written")
+        raise StoreError(f"the checkpoint {path} does not hold the bytes that were written")
     return arrays, json.loads(described)
 
 
