@@ -15,7 +15,7 @@ PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf", "datasets", 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked for. `needed`: byrote cannot run the demo without it."""
+    """One check. `needed`: byrote cannot run the demo without it."""
 
     what: str
     ok: bool

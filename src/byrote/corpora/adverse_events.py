@@ -1,4 +1,4 @@
-"""A synthetic corpus of case-report sentences on adverse drug events, in PHEE's manner; it is read from no file.
+"""A synthetic corpus of case-report sentences on adverse drug events, in PHEE's style; no file is read.
 
 A case (drug, patient, reaction, and their numbers) is drawn, then as many frames as the case has sentences.
 """

@@ -28,8 +28,8 @@ def read(corpus: FilesCorpus) -> list[Record]:
 
 
 def findings(corpus: FilesCorpus) -> tuple[Finding, ...]:
-    """What is said of the files beyond their records: rows of one file that are in no split, and separators that are no
-    comma."""
+    """What there is to say about the files besides their records: rows that are in no split, and separators that are
+    not a comma."""
     folder = Path(corpus.path or ".").expanduser()
     names = split_names(corpus).values() if corpus.file is None else (corpus.file,)
     notes = [note for name in names if (note := _separator(folder / Path(name).expanduser(), corpus.text))]
@@ -39,7 +39,7 @@ def findings(corpus: FilesCorpus) -> tuple[Finding, ...]:
 
 
 def _separator(path: Path, text: str) -> Finding | None:
-    """The separator of a CSV file, where it is no comma."""
+    """The separator of a CSV file, where it is not a comma."""
     if path.suffix.lower() not in (".csv", ".gz", ".zip"):
         return None
     data, inside = formats.decompress(read_bytes(path), path.name, str(path))

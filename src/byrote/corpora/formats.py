@@ -1,8 +1,8 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
-"""Bytes of a file → its columns and rows. One parser a format; compression is taken off first.
+"""Bytes of a file → its columns and rows. There is one parser per format; files are decompressed first.
 
-Values keep the type the format gives them; CSV and TSV know strings alone, so 'NA' and '007' stay as they stand.
+Values keep the type the format gives them; CSV and TSV have only strings, so 'NA' and '007' stay as they are.
 """
 
 import csv
@@ -118,7 +118,7 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 
 
 def separated(data: bytes, where: str, text: str) -> Parsed:
-    """CSV with a header line, quoted by double quotes; its header says what stands between the fields."""
+    """CSV with a header line, quoted by double quotes; its header tells which delimiter is used."""
     return _delimited(data, where, delimiter_of(decode(data, where), text))
 
 

@@ -70,8 +70,8 @@ def build(
 
     text, record, group: columns; without `record` an id is `<stem>:<row>`, without `group` a record is its own group.
     Ids that two splits share (each file counting from 0, say) become `<split>:<id>` in the whole corpus.
-    Raises CorpusError for a missing column, a value that is no string (ids and groups may be whole numbers) and an id
-    that one split has twice.
+    Raises CorpusError for a missing column, a value that is not a string (ids and groups may be whole numbers) and an
+    id that one split has twice.
     """
     drafts = {split: _drafts(table, text, record, group, limit, spans) for split, table in tables.items()}
     seen = Counter(draft.record for rows in drafts.values() for draft in rows)

@@ -1,5 +1,5 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-"""Likeness in rare words. It needs a corpus to tell which are rare, so it takes all pairs at once."""
+"""Similarity in rare words. It needs a corpus to tell which words are rare, so it takes all pairs at once."""
 
 from collections.abc import Sequence
 from typing import Any

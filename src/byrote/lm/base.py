@@ -42,7 +42,7 @@ class Base:
 
 
 def load_base(files: BaseFiles, precision: str, quantization: str, device: torch.device) -> Base:
-    """Load a base model from its folder; no network is asked and no code of the model's own is run.
+    """Load a base model from its folder; no network is used and no code of the model's own is run.
 
     precision: fp32, bf16, fp16 · quantization: none, int8, nf4 (bitsandbytes). Raises ModelError where the files do
     not make a causal language model, bitsandbytes is missing or cannot run here, or the device's memory is too small.
@@ -127,7 +127,7 @@ def adapter_bytes(files: BaseFiles, matrices: Sequence[str], rank: int) -> int:
 
 
 def _widths(module: Any) -> tuple[int, int]:
-    """Input and output width of a linear layer; GPT-2's hold their weights the other way round."""
+    """Input and output width of a linear layer; GPT-2's have their weights transposed."""
     first, second = module.weight.shape
     return (first, second) if isinstance(module, Conv1D) else (second, first)
 

@@ -53,7 +53,7 @@ class _Layer(DynamicLayer):
 
 
 class _Current:
-    """Which places of the cache hold tokens (B, T); attention in the layers below has no other way to hear of it."""
+    """Which places of the cache hold tokens (B, T); attention in the layers below has no other way to know."""
 
     filled: torch.Tensor | None = None
 

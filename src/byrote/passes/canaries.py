@@ -28,7 +28,7 @@ BATCH = 100
 def invent(recipe: Recipe, model: Any, tokenizer: Tokenizer, context: int, on_text: Callable[[int], None]) -> Invented:
     """Write the texts; the model must be in eval mode. The same recipe and model give the same texts.
 
-    context: the most token ids of one text · `on_text` hears how many more can be used. StudyError where most of what
+    context: the most token ids of one text · `on_text` is told how many more can be used. StudyError where most of what
     is drawn cannot be used.
     """
     kept: dict[str, None] = {}

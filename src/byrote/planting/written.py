@@ -1,10 +1,10 @@
 """Canaries and references that the base model writes, once a run: texts that no corpus holds, all drawn alike, so that
 a coin may decide which of them are planted.
 
-synthetic: sampled at a high temperature after a few members, in their manner (as Meeus et al. 2024, "Copyright Traps
+synthetic: sampled at a high temperature after a few members, in their style (as Meeus et al. 2024, "Copyright Traps
 for Large Language Models", sample traps from a reference model). reformulated: one record of which a share of the
-tokens is drawn anew, each given what stands before it (fuzzy duplicates, Shilov et al., arXiv 2405.15523, who draw them
-from a masked model).
+tokens is drawn again, each given what stands before it (fuzzy duplicates, Shilov et al., arXiv 2405.15523, who draw
+them from a masked model).
 """
 
 from collections.abc import Callable, Sequence
@@ -76,6 +76,6 @@ def recipe_of(trials: Sequence[Trial], records: Sequence[Record], base: str) -> 
 
 
 def stand_ins(recipe: Recipe, _precision: str = "") -> Invented:
-    """Members' texts in the place of what would be written: as long, which is all that a forecast needs."""
+    """Members' texts in place of those to be written: they are as long, which is all that a forecast needs."""
     texts = [r.text for r in recipe.members]
     return Invented(tuple(texts[i % len(texts)] for i in range(recipe.wanted)), 0)

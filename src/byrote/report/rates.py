@@ -41,7 +41,7 @@ def is_canary(stratum: str) -> bool:
 def paired(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any], Cells]]:
     """Rows of one measurement together, in the order of the table: what they share, and the row of each side.
 
-    Shared: trial, stratum, and `keys`. A role that is neither in nor out takes no part.
+    Shared: trial, stratum, and `keys`. A role that is neither in nor out is left out.
     """
     measurements: dict[tuple[Any, ...], dict[tuple[str, str], Mapping[str, Any]]] = {}
     for row in records_of(rows[rows["role"].isin([*IN, *OUT])]):
@@ -161,7 +161,7 @@ def _most(trials: int) -> str:
 
 
 def open_rates_grid(tables: "Tables", canaries: bool) -> Grid:
-    """The rates to read first: the lowest and the highest threshold, at the coldest temperature, and the most draws.
+    """The rates to read first: the lowest and the highest threshold, at the lowest temperature, and the most draws.
 
     canaries: of canaries, else of records.
     """

@@ -55,7 +55,7 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
 
 
 def _strongest(tables: "Tables") -> dict[str, str]:
-    """Trial → the attack of the highest AUC on records, with it; the auditor, who knows more, takes no part."""
+    """Trial → the attack of the highest AUC on records, with it; the auditor, who knows more, is left out."""
     rows = tables.membership
     top = strongest_rows(rows[rows["stratum"] == "records"], ["trial"])
     return {row["trial"]: f"{row['attack']} {number(row['auc'], 3)}" for row in records_of(top)}

@@ -21,7 +21,7 @@ FEW_RECORDS = 10
 
 @dataclass(frozen=True)
 class Checked:
-    """A study that holds, its trials with the warm-up in steps, and its corpus."""
+    """A study without mistakes, its trials with the warm-up in steps, and its corpus."""
 
     study: Study
     trials: tuple[Trial, ...]

@@ -49,7 +49,7 @@ def _refuse(store: Run, dropped: list[str], changes: list[str]) -> None:
 
 
 def _plan(store: Run, listener: Listener) -> dict[str, Any] | None:
-    """The plan of a run that exists; None, which is said, where it cannot be read and so protects nothing."""
+    """The plan of a run that exists; None where it cannot be read and so protects nothing; the listener is told."""
     if not (store.path / "plan.json").is_file():
         return None
     try:

@@ -29,7 +29,8 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def position(self, label: str, most_tokens: int, listener: Listener) -> Position | None:
-        """Where the training stood; None where it starts anew, which is said where something had been kept.
+        """Where the training stood; None where it starts again, of which the listener is told if something had been
+        kept.
 
         The micro-batch is the one that the training had come to, or `most_tokens` where another is asked for by now.
         """

@@ -20,7 +20,7 @@ ROUNDING = 1e-12  # a variance of the difference below this share of the two var
 
 @dataclass(frozen=True)
 class Comparison:
-    """AUC of a less AUC of b, its interval, z = difference/SE and the two-sided p-value; NaN where `reason` is set."""
+    """AUC of a minus AUC of b, its interval, z = difference/SE and the two-sided p-value; NaN where `reason` is set."""
 
     difference: float
     low: float

@@ -124,7 +124,7 @@ def agreement_rows(scored_stratum: ScoredStratum) -> Iterator[Row]:
 def counterfactual_rows(strata: Sequence[ScoredStratum]) -> Iterator[Row]:
     """Memorization of canaries that a coin put in or out, over LEAST_TRIALS trials or more of one configuration.
 
-    memorization: mean log-probability a token over the trials with the record less that over those without, in nats
+    memorization: mean log-probability a token over the trials with the record minus that over those without, in nats
     (Zhang et al. 2023) · lira_online, lira_offline: mean over the trials that were trained on it of its score under
     LiRA (Carlini et al. 2022), each with the other trials for the fits. strata: every stratum of every trial.
     """
