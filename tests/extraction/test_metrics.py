@@ -49,12 +49,12 @@ def common_run(a: Sequence, b: Sequence) -> int:
     return max(map(len, runs(a) & runs(b)), default=0)
 
 
-def edits(one: str, other: str) -> int:
+def edits(written: str, suffix: str) -> int:
     """Levenshtein's recursion, row by row."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
+    row = list(range(len(suffix) + 1))
+    for i, a in enumerate(written, 1):
         new = [i]
-        for j, b in enumerate(other, 1):
+        for j, b in enumerate(suffix, 1):
             new.append(min(row[j] + 1, new[-1] + 1, row[j - 1] + (a != b)))
         row = new
     return row[-1]

@@ -94,33 +94,33 @@ def test_a_named_format_is_not_replaced_by_the_runs(
 
 
 def clock(bf16: Iterator[float] | None, fp32: Iterator[float]) -> tuple[Callable[[str], float], list[str]]:
-    asked: list[str] = []
+    turns: list[str] = []
 
     def seconds(name: str) -> float:
-        asked.append(name)
+        turns.append(name)
         return next(fp32) if name == "fp32" or bf16 is None else next(bf16)
 
-    return seconds, asked
+    return seconds, turns
 
 
 def test_formats_take_turns_and_the_least_of_halves_that_agree_counts() -> None:
     bf16, fp32 = [5, 5, 2.0, 5, 5, 9, 2.1, 9, 9, 9], [8, 4.0, 8, 8, 8, 4.3, 8, 8, 8, 8]
-    seconds, asked = clock(iter(bf16), iter(fp32))
+    seconds, turns = clock(iter(bf16), iter(fp32))
     assert least_seconds(seconds) == {"bf16": 2.0, "fp32": 4.0}
-    assert asked == ["bf16", "fp32"] * 10
+    assert turns == ["bf16", "fp32"] * 10
 
 
 def test_halves_that_differ_by_more_than_a_tenth_are_measured_again() -> None:
     calm, disturbed = [4.0] * 5, [4.5] * 5
-    seconds, asked = clock(iter([1.0] * 20), iter([*calm, *disturbed, *calm, *calm]))
+    seconds, turns = clock(iter([1.0] * 20), iter([*calm, *disturbed, *calm, *calm]))
     assert least_seconds(seconds) == {"bf16": 1.0, "fp32": 4.0}
-    assert len(asked) == 40
+    assert len(turns) == 40
 
 
 def test_a_machine_that_never_rests_is_measured_to_an_end() -> None:
-    seconds, asked = clock(iter([1.0] * 50), iter([*([4.0] * 5), *([9.0] * 5)] * 5))
+    seconds, turns = clock(iter([1.0] * 50), iter([*([4.0] * 5), *([9.0] * 5)] * 5))
     assert least_seconds(seconds) == {"bf16": 1.0, "fp32": 4.0}
-    assert len(asked) == 100
+    assert len(turns) == 100
 
 
 def test_a_product_is_that_of_a_frozen_layer() -> None:

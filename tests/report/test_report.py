@@ -359,8 +359,8 @@ def test_every_canary_design_is_told_in_words(design):
 
 
 def test_repeated_copies_are_named_once():
-    told = " ".join(setting.setting_sentences(study_of(canaries={"design": "many", "copies": [1, 1, 4]})))
-    assert "canaries of 1 or 4 copies" in told
+    text = " ".join(setting.setting_sentences(study_of(canaries={"design": "many", "copies": [1, 1, 4]})))
+    assert "canaries of 1 or 4 copies" in text
 
 
 @pytest.mark.parametrize(

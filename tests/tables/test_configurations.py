@@ -84,7 +84,7 @@ def test_a_claim_is_paired_by_seed_whatever_the_order():
         [scored_stratum(2, seed, 2.0) for seed in (5, 3, 1, 0, 2, 4)],
     )
     row = rows([*a, *b])[-1]
-    by_seed = sorted(b, key=lambda one: one.planned["seed"])
+    by_seed = sorted(b, key=lambda scored: scored.planned["seed"])
     areas = [[auc(t.scores["ratio"].members, t.scores["ratio"].nonmembers) for t in side] for side in (a, by_seed)]
     assert row["difference"] == pytest.approx(np.mean(areas[0]) - np.mean(areas[1]))
     both = [*a, *by_seed]

@@ -80,7 +80,7 @@ def _reserved(members: Sequence[Record], plan: ManyCanaries) -> tuple[list[str],
     if needed >= len(groups):
         raise StudyError(
             f"canaries.count + canaries.references = {needed} needs more than {needed} documents among the members, "
-            f"there are {len(groups)}; lower them, or set canaries.texts to synthetic"
+            f"but there are only {len(groups)}; lower them, or set canaries.texts to synthetic"
         )
     reserve = random.Random(f"reserve {plan.reserve_seed}")
     drawn = reserve.sample(sorted(groups), needed)
