@@ -108,7 +108,7 @@ def test_what_is_damaged_is_done_again_and_nothing_else(finished: Path, copy: Pa
     redone = {label.split(" · ")[0] for label in listener.done}
     assert redone == {"score base model", "score q", "prompt q", "score v", "write v"}
     assert sum("is damaged and is done again: " in line for line in listener.said) == 5
-    assert any("plan.json" in line and "written anew" in line for line in listener.said)
+    assert any("plan.json" in line and "written again" in line for line in listener.said)
     assert tables(copy) == tables(finished)
 
 
@@ -291,7 +291,7 @@ def test_a_checkpoint_that_is_damaged_or_of_other_trials_is_not_read_and_that_is
     listener = Recorder("fine-tune 2 trials", 0, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(changed(small, machine__stack=2), out, listener=listener)
-    assert any("training starts again: its checkpoint is of another trials" in line for line in listener.said)
+    assert any("training starts again: its checkpoint is of other trials" in line for line in listener.said)
     kept.unlink()
     pipeline.run(small, out)
     assert adapters(out) == adapters(finished)

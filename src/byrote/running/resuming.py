@@ -44,7 +44,7 @@ class Checkpoints:
         arrays, facts = kept
         others = [name for name, value in self._whose.items() if facts.get(name) != value]
         if others:
-            listener.say(f"{label}: training starts again: its checkpoint is of another {' and '.join(others)}")
+            listener.say(f"{label}: training starts again: its checkpoint is of other {' and '.join(others)}")
             return None
         steps = tuple(tuple(Step(**step) for step in row) for row in facts["steps"])
         listener.say(f"{label}: training continues after step {len(steps)} of {steps[-1][0].steps}")
