@@ -88,7 +88,7 @@ def test_another_study_is_refused_replaced_and_cleaned_away(
     assert byrote(*command, "--grid.matrices", "[[v]]") == 2
     error = capsys.readouterr().err
     assert "error: " in error
-    assert "q · rank 2 · seed 13. Name another folder with --out, or take this one with --replace" in error
+    assert "q · rank 2 · seed 13. Name another folder with --out, or reuse this one with --replace" in error
     assert (out / "report.html").read_bytes() == report
     assert byrote(*command, "--grid.matrices", "[[v]]", "--replace") == 0
     capsys.readouterr()

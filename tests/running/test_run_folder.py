@@ -195,7 +195,7 @@ def test_another_model_is_refused(copy: Path, small: Study, tmp_path: Path):
 def test_canaries_that_the_base_model_would_write_are_refused_before_it_writes(copy: Path, small: Study):
     planted = {"design": "many", "count": 3, "copies": [1], "references": 1, "texts": "synthetic"}
     listener = Recorder()
-    with pytest.raises(StoreError, match="canaries that the base model writes are others"):
+    with pytest.raises(StoreError, match="the base model would write other canaries"):
         pipeline.run(changed(small, canaries=planted), copy, listener=listener)
     assert listener.done == {}
 
