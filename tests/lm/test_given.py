@@ -1,6 +1,5 @@
 """Every PEFT method against PEFT itself, on the base model that must come back."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from byrote.passes.generation import Prompt, complete, suffix_chances
 from byrote.passes.scoring import score
 from byrote.records import TokenScores
 from byrote.study import Extraction
-from fakes import EOS_ID, TEXTS, save_tiny_model
+from fakes import EOS_ID, save_tiny_model
 
 CPU = torch.device("cpu")
 Q_V = {"llama": ["q_proj", "v_proj"], "gpt2": ["c_attn"]}

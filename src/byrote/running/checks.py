@@ -22,7 +22,7 @@ FEW_RECORDS = 10
 
 @dataclass(frozen=True)
 class Checked:
-    """A study that holds, its trials with the warm-up in steps, and its corpus."""
+    """A study without mistakes, its trials with the warm-up in steps, and its corpus."""
 
     study: Study
     trials: tuple[Trial | GivenTrial, ...]
@@ -103,5 +103,5 @@ def _copies_unused(trials: Sequence[Trial | GivenTrial]) -> Iterator[Finding]:
     plans = [trial.canaries for trial in trials if isinstance(trial.canaries, ManyCanaries)]
     unused = max((len(plan.copies) - plan.count for plan in plans), default=0)
     if unused > 0:
-        message = f"the last {unused} of canaries.copies are dealt to no canary: canaries.count is too low for them"
+        message = f"the last {unused} of canaries.copies are assigned to no canary: canaries.count is too low for them"
         yield Finding("copies_unused", unused, message)

@@ -59,7 +59,7 @@ def plan_null_trials(study: Study, planned: Sequence["Planned"], records: Sequen
     own = {name: _plan_null(like, planned[0].roles_key, training, keys) for name, like in first_of.items()}
     every = list({null.key: null for null in own.values()}.values())
     nulls = {null.key: null for null in (every if wanted == "each" else every[:1])}
-    of = {}
+    of: dict[str, tuple[str, bool]] = {}
     for trial in planned:
         key = own[configuration_key(trial.trial.settings)].key
         of[trial.key] = (key, False) if key in nulls else (every[0].key, True)

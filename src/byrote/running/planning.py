@@ -108,6 +108,11 @@ class Prepared:
         return self.chosen.format
 
     @property
+    def threads(self) -> int:
+        """Threads of a processor that all workers share."""
+        return threads_of(self.study)
+
+    @property
     def stack(self) -> int:
         """The most adapters that are trained in one pass."""
         return self.study.machine.stack
@@ -167,6 +172,11 @@ class Prepared:
         }
 
 
+def threads_of(study: Study) -> int:
+    """Threads that a study may use on this machine, one a core unless it says otherwise."""
+    return study.machine.threads or lm.cores()
+
+
 def prepare(
     study: Study | Checked, listener: Listener | None = None, make: Maker = stand_ins, kept: str | None = None
 ) -> Prepared:
@@ -201,8 +211,7 @@ def prepare(
     records, findings = _tokenise(study, corpus.records, tokenizer, context)
     start_id, no_start = _start(study, tokenizer, context)
     findings = (*corpus.findings, *findings, *no_start, *_of_subjects(files, subjects, study.model.source))
-    threads = study.machine.threads or lm.cores()
-    chosen = lm.precision_of(files, study.model.precision, device, threads, kept)
+    chosen = lm.precision_of(files, study.model.precision, device, threads_of(study), kept)
     if chosen.instead_of:
         listener.say(f"precision: {chosen.why}")
     content = files.content if study.model.source != NO_BASE else NO_BASE

@@ -5,7 +5,7 @@ A failed stage is kept with its error and the others go on.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -94,7 +94,7 @@ class Worker:
                 lm.detach(self.base, adapted)
 
     @contextmanager
-    def _kept_all(self, trials: Sequence[Planned]) -> Iterator[None]:
+    def _kept_all(self, trials: Sequence[Planned]) -> Generator[None]:
         with ExitStack() as stack:
             for planned in trials:
                 stack.enter_context(self._kept(planned.training_stage, planned.key, StageError))
@@ -139,7 +139,7 @@ class Worker:
                 self._write_freely(stages.untargeted, label, lambda: subject.model, subject.close)
 
     @contextmanager
-    def _kept(self, stage: str, trial: str, instead: type[ByroteError] | None = None) -> Iterator[None]:
+    def _kept(self, stage: str, trial: str, instead: type[ByroteError] | None = None) -> Generator[None]:
         """Keep a stage's error in the run and go on, or raise `instead`. A full disk and bad settings end the run."""
         try:
             yield
@@ -322,7 +322,7 @@ class Worker:
         return score(network, [str(c.sample) for c in written], ids, batch_tokens)
 
     @contextmanager
-    def _timed(self, notes: dict[str, Any]) -> Iterator[None]:
+    def _timed(self, notes: dict[str, Any]) -> Generator[None]:
         device = self.prepared.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)

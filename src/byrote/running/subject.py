@@ -2,7 +2,7 @@
 scoring, prompting and tables need not know where it came from.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +49,7 @@ class Opened:
 
 
 @contextmanager
-def opened(subject: Trained | Given, base: Callable[[], lm.Base], store: Run, device: Any) -> Iterator[Opened]:
+def opened(subject: Trained | Given, base: Callable[[], lm.Base], store: Run, device: Any) -> Generator[Opened]:
     """The subject in memory: the adapter that the run holds, a fresh one that is still to be trained, or what is
     given. base: gives the base model, which is asked for where the subject stands on it."""
     with ExitStack() as attached:

@@ -144,7 +144,7 @@ def _repeats(study: Study) -> Iterator[str]:
     for setting, values in lists.items():
         for value, times in Counter(values).items():
             if times > 1:
-                yield f"{setting}: {value!r} stands {times} times; once is enough"
+                yield f"{setting}: {value!r} is listed {times} times; once is enough"
 
 
 def _device(study: Study) -> Iterator[str]:

@@ -104,15 +104,15 @@ def same_trial(trial: Trial) -> str:
 def repeated(first: Trial, second: Trial) -> str:
     """What is wrong with a grid of which two points are one trial: the axes and their values."""
     pairs = [(name, a, b) for (name, a), (_, b) in zip(first.axes, second.axes, strict=True)]
-    told = "; ".join(f"grid.{name}: {a!r} and {b!r}" for name, a, b in pairs if a != b)
-    return f"{told} make the same trial ({first.label}); leave one out"
+    differences = "; ".join(f"grid.{name}: {a!r} and {b!r}" for name, a, b in pairs if a != b)
+    return f"{differences} make the same trial ({first.label}); remove one"
 
 
 def _refuse_repeats(axes: Sequence[tuple[str, Sequence[Any]]]) -> None:
     for name, values in axes:
         for place, value in enumerate(values):
             if value in values[:place]:
-                raise StudyError(f"grid.{name}: {value!r} stands twice; leave one out")
+                raise StudyError(f"grid.{name}: {value!r} is listed twice; remove one")
 
 
 def _trial(study: Study, point: Sequence[tuple[str, Any]]) -> Trial:

@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """Tables of a run, a pure function of what is stored: no torch, no model.
 
 Columns and types: columns.py. A number that cannot be computed is missing, and `left_out` counts the records.
@@ -129,8 +131,8 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
                 compared = compare_stratum(stratum, trial.roles, records, trial.tuned, trial.base, under_null)
                 if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
                     blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
-                alone = blind_columns(compared, blind.get(planned["roles"]))
-                scores = _membership(trial, compared, attacks, settings, alone, beside, rows)
+                controls = Controls(blind_columns(compared, blind.get(planned["roles"])), beside)
+                scores = _membership(trial, compared, attacks, settings, controls, rows)
                 scored_strata.append(ScoredStratum(planned, compared, scores))
             rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, trial.base))
             rows["audits"] += ({**head, **row} for row in _audits(trial, records, study, family))
@@ -209,13 +211,20 @@ def _audited(canaries: Mapping[str, Any]) -> bool:
 
 
 def _audits(trial: Measured, records: Mapping[str, Record], study: Study, family: int) -> Iterator[dict[str, Any]]:
-    plan, asked = trial.row["settings"]["canaries"], study.audit
+    plan, audit = trial.row["settings"]["canaries"], study.audit
     if not _audited(plan) or trial.tuned is None or trial.base is None:
         return
-    name, seed = asked.attack or study.membership.primary, study.statistics.seed
-    settings = AuditSettings(asked.guesses, asked.delta, asked.level, name, seed, max(family, 1))
-    attack = find_attacks([name])[name]
-    yield from audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, plan["inclusion"])
+    name = audit.attack or study.membership.primary
+    settings = AuditSettings(
+        guesses=audit.guesses,
+        delta=audit.delta,
+        level=audit.level,
+        attack=name,
+        seed=study.statistics.seed,
+        family=max(family, 1),
+        inclusion=plan["inclusion"],
+    )
+    yield from audit_rows(trial.roles, records, trial.tuned, trial.base, find_attacks([name])[name], settings)
 
 
 def _untargeted(
@@ -238,13 +247,20 @@ def _scores(run: Run, stage: str | None) -> TokenScores | None:
 # --- membership -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Controls:
+    """What stands beside every attack on a stratum: the blind classifier's columns and the trial's null trial."""
+
+    blind: Mapping[str, Any]
+    null_trial: dict[str, Any] | None
+
+
 def _membership(
     trial: Measured,
     compared: Compared,
     attacks: Mapping[str, Attack],
     settings: Settings,
-    blind: Mapping[str, Any],
-    beside: dict[str, Any] | None,
+    controls: Controls,
     rows: dict[str, list[dict[str, Any]]],
 ) -> dict[str, Scored]:
     """Append all rows of one stratum of a trial; returns the scores by attack."""
@@ -258,7 +274,7 @@ def _membership(
     resampled = resample(compared, scores, settings.resamples, settings.seed, settings.level)
     for name, scored in with_auditor.items():
         row = membership_row(compared, scored, wanted.get(name), settings, resampled)
-        rows["membership"].append({**trial.head, **with_null_trial(row, beside), **blind})
+        rows["membership"].append({**trial.head, **with_null_trial(row, controls.null_trial), **controls.blind})
         rows["roc"] += ({**head, **point} for point in roc_rows(compared, scored))
         rows["operating_points"] += ({**head, **point} for point in operating_rows(compared, scored, settings))
     same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}

@@ -165,7 +165,7 @@ def known_scores(compared: Compared, scored: Scored) -> tuple[np.ndarray, np.nda
 
 
 def strongest(areas: Mapping[str, float]) -> str:
-    """The name of the highest number, the first where several are; NaN takes no part. ValueError where all are NaN."""
+    """The name of the highest number, the first where several are; NaN is left out. ValueError where all are NaN."""
     known = {name: area for name, area in areas.items() if not math.isnan(area)}
     return max(known, key=lambda name: known[name])
 
