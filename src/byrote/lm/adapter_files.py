@@ -176,9 +176,10 @@ def config_from(values: Mapping[str, Any], name: str) -> PeftConfig:
     known = {field.name for field in fields(kind)}
     unknown = sorted(key for key, value in values.items() if key not in known and key != "runtime_config" and value)
     if unknown:
+        written = values.get("peft_version") or "unknown"
         raise ModelError(
-            f"adapter {name!r} was written by peft {values.get('peft_version') or 'of another version'} with settings "
-            f"that the installed {__version__} does not know ({', '.join(unknown)}); pip install -U peft"
+            f"adapter {name!r} (peft {written}) has settings that {values['peft_type']} of the installed peft "
+            f"{__version__} does not know ({', '.join(unknown)}); pip install -U peft"
         )
     used = {key: value for key, value in values.items() if key in known and key not in ("auto_mapping", "revision")}
     start = str(used.get("init_lora_weights"))
@@ -227,6 +228,8 @@ def _canonical(values: Mapping[str, Any]) -> dict[str, Any]:
 def _is_plain(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> bool:
     others = [key for key, value in values.items() if key not in _PLAIN_KEYS and value not in (None, False, "none")]
     if values["peft_type"] != "LORA" or any(values[key] not in ({}, []) for key in others):
+        return False
+    if values.get("target_modules") in (None, "all-linear"):  # PEFT works out the modules
         return False
     if values.get("init_lora_weights", True) not in _PLAIN_STARTS or not float(values.get("lora_alpha", 8)) > 0:
         return False

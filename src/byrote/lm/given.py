@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModelForCausalLM, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.tuners_utils import check_target_module_exists
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -40,6 +41,7 @@ from byrote.study import Lora
 # Methods that only put other modules in the place of the base model's, which see one token at a time: byrote packs
 # records through them. Held by tests, each against PEFT's own forward pass; all others run record by record.
 PACKED_KINDS = ("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "LN_TUNING", "TRAINABLE_TOKENS")
+_PUT_BEFORE = ("PROMPT_TUNING", "P_TUNING", "CPT")  # embeddings before every record's own
 _ERRORS = (ValueError, RuntimeError, TypeError, KeyError, AttributeError, ImportError, NotImplementedError)
 
 
@@ -79,13 +81,14 @@ def open_adapter(base: Base, files: AdapterFiles) -> Adapted | PeftAdapted:
     refuse_second(base)
     values, shapes = read_values(files.folder, files.name), read_shapes(files.folder, files.name)
     _refuse_misfit(base.model, base.files.name, files, shapes)
+    config = config_from(values, files.name)
     try:
         weights = load_file(files.folder / ADAPTER_WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"the weights of adapter {files.name!r} cannot be read: {first_line(error)}") from error
     if files.plain:
-        return _with_own_layers(base, values, weights)
-    return _with_peft(base, files, config_from(values, files.name), weights)
+        return _with_own_layers(base, files, config, weights)
+    return _with_peft(base, files, config, weights)
 
 
 def close_adapter(base: Base, model: Adapted | PeftAdapted) -> None:
@@ -109,8 +112,7 @@ def check_adapter(files: AdapterFiles, base: BaseFiles) -> None:
     _refuse_misfit(model, base.name, files, shapes)
     if files.tokenizer:
         _refuse_other_tokenizer(files.name, load_tokenizer(_beside(files)), base)
-    if not files.plain:
-        _refuse_other_shapes(model, base.name, files, config_from(values, files.name), shapes)
+    _refuse_other_shapes(model, base.name, files, config_from(values, files.name), shapes)
 
 
 def base_source_of(files: AdapterFiles) -> str | None:
@@ -159,15 +161,23 @@ def open_model(files: BaseFiles, base: Base | None, precision: str, quantization
     return load_base(files, precision, quantization, device)
 
 
-def _with_own_layers(base: Base, values: dict[str, Any], weights: dict[str, torch.Tensor]) -> Adapted:
-    names = dict.fromkeys(key.removeprefix(PREFIX).rpartition(".lora_")[0] for key in weights)
-    scaling = "rslora" if values.get("use_rslora") else "fixed"
-    lora = Lora(rank=values.get("r", 8), alpha=values.get("lora_alpha", 8), scaling=scaling, dropout=0)
-    adapted = Adapted(base, [lora], [0], [set(names)])
+def _with_own_layers(base: Base, files: AdapterFiles, config: Any, weights: dict[str, torch.Tensor]) -> Adapted:
+    names = {name for name, _ in base.model.named_modules() if check_target_module_exists(config, name)}
+    _refuse_odd(files, base, {f"{PREFIX}{name}.lora_{x}.weight" for name in names for x in "AB"} ^ set(weights))
+    lora = Lora(rank=config.r, alpha=config.lora_alpha, scaling="rslora" if config.use_rslora else "fixed", dropout=0)
+    adapted = Adapted(base, [lora], [0], [names])
     for name, a_RI, b_OR in adapted.weights_of(0):
         a_RI.copy_(weights[f"{PREFIX}{name}.lora_A.weight"])
         b_OR.copy_(weights[f"{PREFIX}{name}.lora_B.weight"])
     return adapted.eval().requires_grad_(False)
+
+
+def _refuse_odd(files: AdapterFiles, base: Base, odd: set[str]) -> None:
+    if odd:
+        raise ModelError(
+            f"adapter {files.name!r} does not fit {base.files.name}: {min(odd)} is in only one of its weights and its "
+            f"configuration ({len(odd)} such); save it again"
+        )
 
 
 def _with_peft(base: Base, files: AdapterFiles, config: PeftConfig, weights: dict[str, torch.Tensor]) -> PeftAdapted:
@@ -184,10 +194,11 @@ def _with_peft(base: Base, files: AdapterFiles, config: PeftConfig, weights: dic
             model = PeftModelForCausalLM(base.model, config)
             loaded = set_peft_model_state_dict(model, weights)
         needs = set(get_peft_model_state_dict(model, save_embedding_layers=False))
-        odd = sorted([*(needs - set(weights)), *(set(loaded.unexpected_keys) - needs)])
-        if odd:
-            raise KeyError(f"{odd[0]} is in only one of adapter and model ({len(odd)} such)")
+        _refuse_odd(files, base, (needs - set(weights)) | (set(loaded.unexpected_keys) - needs))
         return PeftAdapted(model, snapshot, _packs(files.kind, config))
+    except ModelError:
+        snapshot.restore()
+        raise
     except _ERRORS as error:
         snapshot.restore()
         raise ModelError(f"adapter {files.name!r} does not fit {base.files.name}: {first_line(error)}") from error
@@ -245,6 +256,12 @@ def _refuse_other_shapes(
     model: Any, base: str, files: AdapterFiles, config: Any, shapes: dict[str, tuple[int, ...]]
 ) -> None:
     """What PEFT would build on the base model, without weights, against what the file holds."""
+    width = model.get_input_embeddings().weight.shape[1]
+    if files.kind in _PUT_BEFORE and config.token_dim not in (None, width):
+        raise ModelError(
+            f"adapter {files.name!r} does not fit {base}: its virtual tokens are {config.token_dim} wide, not {width}; "
+            "it was trained on a base model of another size"
+        )
     if getattr(config, "init_lora_weights", True) is not True:
         config.init_lora_weights = True  # nothing to take apart in a model without weights
     try:
