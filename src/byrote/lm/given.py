@@ -81,7 +81,10 @@ def open_adapter(base: Base, files: AdapterFiles) -> Adapted | PeftAdapted:
     refuse_second(base)
     values, shapes = read_values(files.folder, files.name), read_shapes(files.folder, files.name)
     _refuse_misfit(base.model, base.files.name, files, shapes)
-    config = config_from(values, files.name)
+    config: Any = config_from(values, files.name)
+    if getattr(config, "use_dora", False) and base.quantization == "int8" and base.device.type == "cpu":
+        # PEFT 0.21 and bitsandbytes 0.50 lose the weights' scales there: an AttributeError in the first batch
+        raise ModelError(f"adapter {files.name!r} is DoRA, which does not run on int8 on a processor; use none")
     try:
         weights = load_file(files.folder / ADAPTER_WEIGHTS)
     except (OSError, SafetensorError) as error:
