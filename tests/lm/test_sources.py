@@ -79,10 +79,10 @@ LACKS = {
 
 @pytest.mark.parametrize("lack", LACKS)
 def test_what_a_folder_lacks_is_named(tmp_path: Path, lack: str) -> None:
-    spoil, said = LACKS[lack]
+    spoil, message = LACKS[lack]
     folder = save_tiny_model(tmp_path / "tiny")
     spoil(folder)
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         resolve_base(str(folder))
 
 
@@ -348,8 +348,8 @@ def test_what_was_fetched_serves_without_a_network(hub: FakeHub, tmp_path: Path)
 
 REFUSALS = {
     "org/gated": "'org/gated' is gated: accept its terms on the hub, then `hf auth login` or set HF_TOKEN",
-    "org/nowhere": "'org/nowhere' is neither a folder here nor one of the hub's models",
-    "a/b/c": "'a/b/c' is neither a folder here nor a hub id, which is written owner/name",
+    "org/nowhere": "'org/nowhere' is neither a local folder nor one of the hub's models",
+    "a/b/c": "'a/b/c' is neither a local folder nor a hub id, which is written owner/name",
 }
 
 
@@ -382,7 +382,7 @@ def test_a_hub_adapter_is_fetched_without_pickles_and_the_base_models_weights(tm
     with serving(folder) as server:
         got = download("org/tiny", None, server.endpoint, tmp_path / "hub", wanted=ADAPTER_FILES, what="adapter")
         with pytest.raises(
-            ModelError, match="adapter 'org/nowhere' is neither a folder here nor one of the hub's adapters"
+            ModelError, match="adapter 'org/nowhere' is neither a local folder nor one of the hub's adapters"
         ):
             download("org/nowhere", None, server.endpoint, tmp_path / "hub", wanted=ADAPTER_FILES, what="adapter")
     assert {path.name for path in got.iterdir()} == {ADAPTER_CONFIG, ADAPTER_WEIGHTS, "trainer_state.json"}

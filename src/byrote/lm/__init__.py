@@ -21,7 +21,6 @@ from byrote.lm.base import (
     check_quantization,
     context_length,
     load_base,
-    numbers_of,
     product_shapes,
 )
 from byrote.lm.decoding import Decoder, decoder_of, decoding
@@ -50,13 +49,14 @@ from byrote.lm.memory import (
 )
 from byrote.lm.packing import pack, packed_hidden, packing, record_logits, repeated
 from byrote.lm.precision import DTYPES, Precision, Rates, choose_precision, pick_device, processor_name
-from byrote.lm.products import DEFAULT_WIDTHS, precision_of, product_rates
+from byrote.lm.products import DEFAULT_SHAPES, pass_seconds, precision_of, product_flops, product_rates
 from byrote.lm.sources import BaseFiles, resolve_base
 from byrote.lm.threads import in_threads, side_by_side
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
+from byrote.lm.trainer_state import steps_in
 
 __all__ = [
-    "DEFAULT_WIDTHS",
+    "DEFAULT_SHAPES",
     "DTYPES",
     "MODULES",
     "Adapted",
@@ -98,17 +98,18 @@ __all__ = [
     "logits_alone",
     "micro_batch_tokens",
     "module_names",
-    "numbers_of",
     "open_adapter",
     "open_model",
     "pack",
     "packed_hidden",
     "packing",
     "packs",
+    "pass_seconds",
     "peak_memory",
     "pick_device",
     "precision_of",
     "processor_name",
+    "product_flops",
     "product_rates",
     "product_shapes",
     "record_logits",
@@ -119,6 +120,7 @@ __all__ = [
     "save_adapter",
     "seeded",
     "side_by_side",
+    "steps_in",
     "trainable_parameters",
     "weight_bytes",
     "workers_that_fit",

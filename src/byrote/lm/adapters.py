@@ -46,8 +46,8 @@ def generator_states() -> dict[str, torch.Tensor]:
 
 
 def restore_generators(states: Mapping[str, torch.Tensor]) -> None:
-    """Set torch's global generators to `generator_states`; call it under `seeded`. A device that is not here is left
-    out."""
+    """Set torch's global generators to `generator_states`; call it under `seeded`. A device that is not available is
+    left out."""
     torch.set_rng_state(states["cpu"])
     for i in range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ():
         if f"cuda:{i}" in states:

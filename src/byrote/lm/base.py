@@ -44,7 +44,7 @@ class Base:
 
 
 def load_base(files: BaseFiles, precision: str, quantization: str, device: torch.device) -> Base:
-    """Load a base model from its folder; no network is asked and no code of the model's own is run.
+    """Load a base model from its folder; no network is used and no code of the model's own is run.
 
     precision: fp32, bf16, fp16 · quantization: none, int8, nf4 (bitsandbytes). Raises ModelError where the files do
     not make a causal language model, bitsandbytes is missing or cannot run here, or the device's memory is too small.
@@ -101,7 +101,7 @@ def skeleton(files: BaseFiles) -> Any:
             _refuse_prequantized(files, config)
             return AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(f"{files.name} is no causal language model: {first_line(error)}") from error
+        raise ModelError(f"{files.name} is not a causal language model: {first_line(error)}") from error
 
 
 def total_weights(files: BaseFiles) -> int:
@@ -134,7 +134,7 @@ def adapter_bytes(files: BaseFiles, matrices: Sequence[str], rank: int) -> int:
 
 
 def _widths(module: Any) -> tuple[int, int]:
-    """Input and output width of a linear layer; GPT-2's hold their weights the other way round."""
+    """Input and output width of a linear layer; GPT-2's have their weights transposed."""
     first, second = module.weight.shape
     return (first, second) if isinstance(module, Conv1D) else (second, first)
 
@@ -144,14 +144,6 @@ def linear_width(module: nn.Module, axis: int) -> int | None:
     if isinstance(module, Conv1D):
         return int(module.weight.shape[1 - axis])
     return getattr(module, ("out_features", "in_features")[axis], None)
-
-
-def linear_widths(files: BaseFiles) -> set[tuple[int, int]]:
-    """Input and output widths of the linear layers but the output layer."""
-    model = skeleton(files)
-    layers = [m for m in model.modules() if m is not model.get_output_embeddings()]
-    linear = {(m.in_features, m.out_features) for m in layers if isinstance(m, nn.Linear)}
-    return linear | {(m.weight.shape[0], m.weight.shape[1]) for m in layers if isinstance(m, Conv1D)}
 
 
 def check_matrices(files: BaseFiles, wanted: Iterable[Sequence[str]]) -> None:
@@ -195,7 +187,9 @@ def _options(precision: str, quantization: str, device: torch.device) -> dict[st
     if quantization == "nf4" and device.type == "cpu":
         # bitsandbytes 0.50 repacks the weights in place when they are first scored without gradients: the scores
         # change by 0.01 a token, and from then on no gradient reaches an adapter, with a warning at most.
-        raise ModelError("quantization 'nf4' needs a GPU: on a processor adapters on it do not train; use int8 or none")
+        raise ModelError(
+            "quantization 'nf4' needs a GPU: on a processor, adapters on an nf4 base do not train; use int8 or none"
+        )
     if find_spec("bitsandbytes") is None:
         raise ModelError(f"quantization {quantization!r} needs bitsandbytes: pip install 'byrote[quant]'")
     if quantization == "int8":

@@ -53,7 +53,7 @@ class _Layer(DynamicLayer):
 
 
 class _Current:
-    """Which places of the cache hold tokens (B, T); attention in the layers below has no other way to hear of it."""
+    """Which places of the cache hold tokens (B, T); attention in the layers below has no other way to know."""
 
     filled: torch.Tensor | None = None
 
@@ -163,7 +163,7 @@ def _attention(
     hidden_PT = distance_PT < 0 if sliding_window is None else (distance_PT < 0) | (distance_PT >= sliding_window)
     hidden = hidden_PT[None, None, None] | ~filled[:, None, None, None]
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    return plain_attention(query, key, value, scale, softcap, hidden, 0.0).transpose(1, 2), None
+    return plain_attention(query, key, value, scale, softcap, hidden).transpose(1, 2), None
 
 
 AttentionInterface.register(_NAME, _attention)

@@ -53,14 +53,14 @@ def _why(repo: str, revision: str | None, error: Exception, what: str) -> str:
     # From the narrow class to the wide one: a gated model is also a repository not found, and both are OSErrors.
     match error:
         case HFValidationError():
-            return f"{what} {repo!r} is neither a folder here nor a hub id, which is written owner/name"
+            return f"{what} {repo!r} is neither a local folder nor a hub id, which is written owner/name"
         case GatedRepoError():
             return f"{what} {repo!r} is gated: accept its terms on the hub, then `hf auth login` or set HF_TOKEN"
         case RevisionNotFoundError():
             return f"{what} {repo!r} has no revision {revision!r} on the hub; give a branch, tag or commit"
         case RepositoryNotFoundError():
             return (
-                f"{what} {repo!r} is neither a folder here nor one of the hub's {what}s; check the name, "
+                f"{what} {repo!r} is neither a local folder nor one of the hub's {what}s; check the name, "
                 "or `hf auth login` (HF_TOKEN) where it is private"
             )
         case LocalEntryNotFoundError():

@@ -140,7 +140,7 @@ def _attention(
         place = torch.arange(places, device=query.device)
         distance = place[:, None] - place[None]
         hidden = (distance < 0) | (distance >= (sliding_window or places))
-        out_BHTD = plain_attention(q_BHTD, k_BHTD, v_BHTD, scale, softcap, hidden, rate)
+        out_BHTD = plain_attention(q_BHTD, k_BHTD, v_BHTD, scale, softcap, hidden, dropout=rate)
     return out_BHTD.transpose(1, 2).flatten(0, 1).index_select(0, packed.place.to(query.device))[None], None
 
 
@@ -151,7 +151,8 @@ def plain_attention(
     scale: float,
     softcap: float | None,
     hidden: torch.Tensor,
-    dropout: float,
+    *,
+    dropout: float = 0.0,
 ) -> torch.Tensor:
     """Attention of P tokens over T places, (B, H, P, D); heads that share a key and value head do so without copies.
 

@@ -72,13 +72,13 @@ def complete(
     the rounding of the model's arithmetic, which may differ with the number of rows. In order of prompts, temperatures,
     samples. decode: token ids to text · batch: rows side by side · `on_batch` is called with the number of new tokens.
     """
-    asked = [
+    completions = [
         (prompt, temperature, sample)
         for prompt in prompts
         for temperature in extraction.temperatures
         for sample in range(extraction.samples if temperature > 0 else 1)
     ]
-    rows = [Row(p.start, len(p.suffix), t, f"{p.record}|{p.prefix!r}|{t!r}|{sample}") for p, t, sample in asked]
+    rows = [Row(p.start, len(p.suffix), t, f"{p.record}|{p.prefix!r}|{t!r}|{sample}") for p, t, sample in completions]
     written = write_all(model, rows, extraction, eos_id, batch, on_batch)
     return [
         Completion(
@@ -93,7 +93,7 @@ def complete(
             text=decode(ids),
             suffix_text=decode(prompt.suffix),
         )
-        for (prompt, temperature, sample), (ids, logprobs) in zip(asked, written, strict=True)
+        for (prompt, temperature, sample), (ids, logprobs) in zip(completions, written, strict=True)
     ]
 
 
