@@ -109,6 +109,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "megatron": (with_config(megatron_config={"a": 1}), "Megatron"),
     "newer": (with_config(a_new_setting=True, peft_version="9.0"), r"\(peft 9\.0\) has settings .*\(a_new_setting\)"),
+    "no number": (with_config(lora_alpha=None), r"adapter_config\.json of adapter 'given' cannot be used: TypeError"),
     "corda": (with_config(init_lora_weights="corda"), "convert it to plain LoRA"),
     "folder above": (as_trainers_folder, r"has no adapter_config\.json; its folders checkpoint-3 have one"),
 }
@@ -208,9 +209,11 @@ def test_a_tokenizer_beside_the_adapter(base: lm.Base, tmp_path: Path) -> None:
     folder = save_peft(base, "lora", tmp_path / "given")
     tiny_tokenizer().save_pretrained(folder)
     lm.check_adapter(lm.resolve_adapter(str(folder)), base.files)
+    assert lm.tokens_added(lm.resolve_adapter(str(folder)), base.files) is None
     more_tokens(folder, ["<new>"])
-    with pytest.raises(ModelError, match=r"has 1 tokens that its base model llama has no embeddings for \('<new>'\)"):
-        lm.check_adapter(lm.resolve_adapter(str(folder)), base.files)
+    files = lm.resolve_adapter(str(folder))
+    lm.check_adapter(files, base.files)
+    assert "'given' has 1 tokens that the one of 'llama' lacks (<new>)" in str(lm.tokens_added(files, base.files))
     tiny_tokenizer().save_pretrained(folder)
     other_tokenizer(folder)
     with pytest.raises(ModelError, match=r"tokenizer of 'given' is another .* 2 of 300 tokens have another id or none"):

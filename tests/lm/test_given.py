@@ -10,7 +10,7 @@ from accelerate import dispatch_model
 
 from byrote import lm
 from byrote.errors import ModelError
-from byrote.lm.base import held_bytes
+from byrote.lm.base import _spreads, held_bytes
 from byrote.lm.library import quiet
 from byrote.passes.generation import Prompt, complete, suffix_chances
 from byrote.study import Extraction, Lora
@@ -196,6 +196,17 @@ def test_a_model_that_accelerate_has_dispatched_is_scored_and_given_back(
     assert (scores(model).logprob == tuned.logprob).all()
     lm.close_adapter(base, model)
     assert (scores(base.model).logprob == want.logprob).all()
+
+
+def test_a_model_is_spread_where_it_exceeds_its_gpu_and_there_are_others(
+    base: lm.Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu, size = torch.device("cuda", 0), held_bytes(base.total_parameters, "fp32", "none")
+    for gpus, free, spread in ((1, size - 1, False), (2, size - 1, True), (2, size, False)):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda gpus=gpus: gpus)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 2 * free))
+        assert _spreads(base.files, "fp32", "none", gpu) == spread
+        assert not _spreads(base.files, "fp32", "none", CPU)
 
 
 def test_bytes_that_weights_take() -> None:

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from byrote.cache import cache_folder
 from byrote.errors import ModelError
-from byrote.lm import BaseFiles, Tokenizer, load_base, load_tokenizer, resolve_adapter, resolve_base
+from byrote.lm import BaseFiles, Tokenizer, load_base, load_tokenizer, open_model, resolve_adapter, resolve_base
 from byrote.lm.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from byrote.lm.files import WEIGHTS, digest
 from byrote.lm.hub import ADAPTER_FILES, download
@@ -186,8 +186,9 @@ def test_a_gguf_file_is_the_model_it_was_written_from(tiny_gguf: tuple[Path, Bas
     assert ids[0] == ids[1]
     row = torch.tensor(ids[0][:1])
     with torch.no_grad():
-        models = [load_base(files, "fp32", "none", CPU).model for files in (original, converted)]
-        theirs, ours = (model(input_ids=row).logits for model in models)
+        base = load_base(original, "fp32", "none", CPU)
+        subject = open_model(converted, base, "fp32", "none", CPU)
+        theirs, ours = (opened.model(input_ids=row).logits for opened in (base, subject))
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 

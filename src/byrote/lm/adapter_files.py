@@ -93,6 +93,13 @@ def describe_adapter(folder: Path, name: str) -> AdapterFiles:
     """The adapter in a folder. ModelError says what is wrong with it."""
     _check_folder(folder, name)
     values, shapes = read_values(folder, name), read_shapes(folder, name)
+    try:
+        return _described(folder, name, values, shapes)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{ADAPTER_CONFIG} of adapter {name!r} cannot be used: {first_line(error)}") from error
+
+
+def _described(folder: Path, name: str, values: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> AdapterFiles:
     config = config_from(values, name)
     canonical = json.dumps(_canonical(values), sort_keys=True)
     weights = digest(folder / ADAPTER_WEIGHTS)
@@ -231,7 +238,7 @@ def _is_plain(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) 
         return False
     if values.get("target_modules") in (None, "all-linear"):  # PEFT works out the modules
         return False
-    if values.get("init_lora_weights", True) not in _PLAIN_STARTS or not float(values.get("lora_alpha", 8)) > 0:
+    if values.get("init_lora_weights", True) not in _PLAIN_STARTS or not values.get("lora_alpha", 8) > 0:
         return False
     ranks = {shape[0 if key.endswith("lora_A.weight") else -1] for key, shape in shapes.items()}
     pairs = all(k.endswith((".lora_A.weight", ".lora_B.weight")) and len(shape) == 2 for k, shape in shapes.items())

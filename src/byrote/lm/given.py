@@ -35,7 +35,7 @@ from byrote.lm.base import Base, linear_width, load_base, skeleton
 from byrote.lm.files import BaseFiles
 from byrote.lm.library import first_line, quiet
 from byrote.lm.snapshot import Snapshot, lend, trace
-from byrote.lm.tokenizer import load_tokenizer
+from byrote.lm.tokenizer import Tokenizer, load_tokenizer
 from byrote.study import Lora
 
 # Methods that only put other modules in the place of the base model's, which see one token at a time: byrote packs
@@ -145,6 +145,22 @@ def base_differs(base: BaseFiles, files: AdapterFiles) -> str | None:
     return (
         f"adapter {files.name!r} names the base model {files.base!r}, but it is measured on {base.name!r}: where the "
         "two are not the same model, the figures are not those of the adapter as trained"
+    )
+
+
+def tokens_added(files: AdapterFiles | BaseFiles, base: BaseFiles) -> str | None:
+    """A sentence where a subject's tokenizer knows tokens that the base model's lacks; None where it does not, or an
+    adapter has no tokenizer beside it."""
+    if isinstance(files, AdapterFiles) and not files.tokenizer:
+        return None
+    beside = _beside(files) if isinstance(files, AdapterFiles) else files
+    own = load_tokenizer(base).vocabulary()
+    added = [token for token in load_tokenizer(beside).vocabulary() if token not in own]
+    if not added:
+        return None
+    return (
+        f"the tokenizer of {files.name!r} has {len(added)} tokens that the one of {base.name!r} lacks "
+        f"({', '.join(sorted(added)[:3])}): where records hold them, the base model's tokenizer cuts them up"
     )
 
 
@@ -290,7 +306,7 @@ def _beside(files: AdapterFiles) -> BaseFiles:
     return BaseFiles(files.name, files.folder, files.content, tokenizer_content(files))
 
 
-def _refuse_other_tokenizer(name: str, tokenizer: Any, base: BaseFiles) -> None:
+def _refuse_other_tokenizer(name: str, tokenizer: Tokenizer, base: BaseFiles) -> None:
     """The subject's tokenizer may have more tokens than the base model's (a padding token), never others."""
     theirs, own = tokenizer.vocabulary(), load_tokenizer(base).vocabulary()
     other = [token for token, number in own.items() if theirs.get(token) != number]
@@ -298,13 +314,6 @@ def _refuse_other_tokenizer(name: str, tokenizer: Any, base: BaseFiles) -> None:
         raise ModelError(
             f"the tokenizer of {name!r} is another than that of its base model {base.name}: {len(other)} of "
             f"{len(own)} tokens have another id or none; name the base model that it was tuned from"
-        )
-    rows = skeleton(base).get_input_embeddings().weight.shape[0]
-    added = sorted(token for token, number in theirs.items() if token not in own and number >= rows)
-    if added:
-        raise ModelError(
-            f"the tokenizer of {name!r} has {len(added)} tokens that its base model {base.name} has no embeddings for "
-            f"({added[0]!r}); use the base model's own tokenizer, or set --base none"
         )
 
 
