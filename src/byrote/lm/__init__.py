@@ -43,6 +43,7 @@ from byrote.lm.products import DEFAULT_WIDTHS, precision_of, product_rates
 from byrote.lm.sources import BaseFiles, resolve_base
 from byrote.lm.threads import in_threads, side_by_side
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
+from byrote.lm.undisturbed import has_adapter, undisturbed, why_not_its_base, why_not_whole, without_adapter
 
 __all__ = [
     "DEFAULT_WIDTHS",
@@ -69,6 +70,7 @@ __all__ = [
     "detach",
     "device_name",
     "generator_states",
+    "has_adapter",
     "head_logits",
     "head_nll",
     "in_threads",
@@ -96,6 +98,10 @@ __all__ = [
     "seeded",
     "side_by_side",
     "trainable_parameters",
+    "undisturbed",
     "weight_bytes",
+    "why_not_its_base",
+    "why_not_whole",
+    "without_adapter",
     "workers_that_fit",
 ]
