@@ -121,7 +121,7 @@ class AuditCallback(TrainerCallback):
 
     # --- events of the trainer --------------------------------------------------------------------------------------
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, _: TrainerControl, **kwargs: Any) -> None:
         """Plan the looks, and take the base model's scores before the first step."""
         trainer = self._attached()
         model = _model(trainer)
@@ -139,12 +139,12 @@ class AuditCallback(TrainerCallback):
         if self.base_scores is None:
             self.base_scores = self._base(model, args, resumed=state.global_step > 0)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, _: TrainingArguments, state: TrainerState, control: TrainerControl, **__: Any) -> None:
         """Look where a look is due; the one at the last step waits for the end."""
         if state.global_step in self.steps[:-1]:
             self._look(state, control)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Look at the model that the training leaves, unless it was just looked at."""
         if self._seen != state.global_step or args.load_best_model_at_end:
             self._look(state, control)

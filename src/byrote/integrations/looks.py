@@ -151,7 +151,8 @@ def crossings(
         for name in bound.attacks:
             low = _lower(compared, scores[name], bound.rate, error)
             if low > bound.limit:
-                yield f"{name} is at least {low:.3f}, above {bound.name} = {bound.limit:g} (one-sided error {error:.2g})"
+                above = f"above {bound.name} = {bound.limit:g}"
+                yield f"{name} is at least {low:.3f}, {above} (one-sided error {error:.2g})"
 
 
 def _lower(compared: Compared, scored: Scored, rate: float | None, error: float) -> float:

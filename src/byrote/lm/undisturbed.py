@@ -1,6 +1,7 @@
 """A model that somebody else is training, lent for a measurement; the training goes on as if there had been none."""
 
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,8 +54,11 @@ def without_adapter(model: Any) -> Iterator[None]:
     """Inside, the model computes without its PEFT adapter; call it inside `undisturbed`, for PEFT changes which
     parameters are trained."""
     if hasattr(model, "disable_adapter"):
-        with model.disable_adapter():
-            yield
+        with warnings.catch_warnings():
+            # PEFT's word on trained biases, which `why_not_its_base` judges by what was trained.
+            warnings.filterwarnings("ignore", "Careful, disabling adapter layers with bias", UserWarning)
+            with model.disable_adapter():
+                yield
         return
     model.disable_adapters()
     try:
