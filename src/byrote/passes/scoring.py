@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
+from byrote.errors import ModelError
 from byrote.lm import chunks, head_logits, in_threads, pack, packed_hidden, packing, side_by_side
 from byrote.passes.batches import by_length
 from byrote.records import TokenScores
@@ -99,7 +100,7 @@ def score_by_forward(
 
     For a model that belongs to a training: attention, kernels, automatic casts and adapters stay as the trainer set
     them, and no thread of another number is asked for. `batch_tokens` counts padded places. Raises ValueError where the
-    model is in training mode.
+    model is in training mode, ModelError where its forward pass gives no logits.
     """
     if model.training:
         raise ValueError("scoring needs the model in eval mode: dropout would enter the scores")
@@ -125,6 +126,11 @@ def _padded(
     ids_BT = torch.tensor([[*ids[:-1], *[0] * (longest + 1 - len(ids))] for ids in token_ids], device=device)
     real_BT = torch.tensor([[1] * (len(ids) - 1) + [0] * (longest + 1 - len(ids)) for ids in token_ids], device=device)
     logits_BTV = model(input_ids=ids_BT, attention_mask=real_BT, use_cache=False).logits
+    if not isinstance(logits_BTV, torch.Tensor) or logits_BTV.ndim != 3 or logits_BTV.shape[1] < longest:
+        raise ModelError(
+            "the model's forward pass gives no logits, which byrote measures; with Unsloth set UNSLOTH_RETURN_LOGITS=1 "
+            "before it is imported"
+        )
     for ids, logits_TV in zip(token_ids, logits_BTV[:, -longest:], strict=True):  # virtual tokens stand before them
         targets_T = torch.tensor(ids[1:], device=logits_TV.device)
         parts = [_from_logits(logits_TV[part], targets_T[part]) for part in chunks(len(targets_T), logits_TV.device)]
