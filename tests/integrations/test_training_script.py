@@ -13,8 +13,10 @@ from peft import LoraConfig
 from byrote.integrations import AuditCallback
 from fakes import TEXTS, tiny_model, tiny_tokenizer
 
-# TRL asks transformers for names of its older versions.
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+# TRL asks transformers for names of its older versions; the scripts leave the trainer's settings for a GPU as they are.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:'pin_memory' argument:UserWarning"
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training-script.md").read_text("utf-8")
 SCRIPTS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)

@@ -51,7 +51,8 @@ def bounds_of(
     stop_when: names to limits, or `name=limit`, several with commas between. Raises StudyError for a name or a limit
     that is none, a rate that is not measured, and a limit on a rate without calibration records.
     """
-    known = {AUC: (tuple(attacks), None)} | {f"{AUC}_{name}": ((name,), None) for name in attacks}
+    known: dict[str, tuple[tuple[str, ...], float | None]] = {AUC: (tuple(attacks), None)}
+    known |= {f"{AUC}_{name}": ((name,), None) for name in attacks}
     for rate in rates:
         known[f"{TPR}_{rate:g}"] = (tuple(attacks), rate)
         known |= {f"{TPR}_{rate:g}_{name}": ((name,), rate) for name in attacks}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -87,13 +87,12 @@ def _rows(source: Given, split: str, text: str) -> list[Row]:
     """Rows with named columns, whatever they were given as."""
     if isinstance(source, str | PathLike):
         return list(read_table(Path(), str(source), text).rows)
-    to_dict = getattr(source, "to_dict", None)
-    if hasattr(source, "iloc") and to_dict is not None:  # a data frame, whose iteration gives column names
-        source = to_dict("records")
+    if hasattr(source, "iloc"):  # a data frame, whose iteration gives column names
+        source = cast(Any, source).to_dict("records")
     if isinstance(source, Mapping):
         raise CorpusError(f"{split} is one mapping; give a list of records, a data set or a file")
     rows: list[Row] = []
-    for number, row in enumerate(source, 1):
+    for number, row in enumerate(cast(Iterable[Any], source), 1):
         if not isinstance(row, str | Mapping):
             raise CorpusError(f"{split}, record {number} is a {type(row).__name__}; give texts, or mappings of names")
         rows.append({text: row} if isinstance(row, str) else row)
