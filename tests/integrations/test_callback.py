@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig, get_peft_model
+from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments, set_seed
 
@@ -140,6 +140,35 @@ def test_the_training_is_the_same_to_the_bit(make: Any, logging_steps: int, tmp_
         assert load_file(path)
 
 
+KINDS = {
+    "prefix tuning": PrefixTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM"),
+    "prompt tuning": PromptTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM"),
+    "IA3": IA3Config(task_type="CAUSAL_LM"),
+    "DoRA": LoraConfig(use_dora=True, target_modules=["q_proj"], task_type="CAUSAL_LM"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_adapters_are_left_alone_and_measured_too(kind: str, tmp_path: Path) -> None:
+    histories, trainer, audit = [], None, None
+    for audited in (False, True):
+        set_seed(3)
+        trainer = trainer_of(get_peft_model(tiny_model(), KINDS[kind]), tmp_path)
+        if audited:
+            audit = AuditCallback(MEMBERS, NONMEMBERS, every=3, batch_tokens=60).attach(trainer)
+        trainer.train()
+        histories.append(losses(trainer))
+    assert histories[0] == histories[1]
+    assert trainer is not None
+    assert audit is not None
+    assert audit.base_scores is not None
+    expected = np.concatenate([plain_logprobs(trainer.model.eval(), text) for text in MEMBERS]).mean()
+    assert audit.looks[-1].numbers["loss_members"] == pytest.approx(-expected, abs=1e-4)
+    expected = plain_logprobs(tiny_model(), MEMBERS[0])
+    assert audit.base_scores.take(["members:1"]).logprob == pytest.approx(expected, abs=1e-4)
+
+
 def test_modes_are_restored_module_by_module(tmp_path: Path) -> None:
     trainer = trainer_of(lora_model(), tmp_path, max_steps=1)
     audit = AuditCallback(MEMBERS, NONMEMBERS).attach(trainer)
@@ -162,7 +191,7 @@ def plain_logprobs(model: Any, text: str) -> np.ndarray:
     """The slow twin: one text, transformers' own forward pass, log-softmax."""
     ids = torch.tensor([tiny_tokenizer()(text)["input_ids"]])
     with torch.no_grad():
-        rows = model(input_ids=ids).logits[0].log_softmax(-1)
+        rows = model(input_ids=ids).logits[0, -ids.shape[1] :].log_softmax(-1)  # after virtual tokens
     return np.array([rows[i, ids[0, i + 1]] for i in range(ids.shape[1] - 1)])
 
 

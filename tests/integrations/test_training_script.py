@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from datasets import Dataset
 from peft import LoraConfig
 
@@ -83,3 +84,33 @@ def test_sft_trainer_goes_on_to_the_same_bits_and_means(tmp_path: Path) -> None:
     sample = scored._ready
     assert sample is not None
     assert [r.token_ids for r in sample.records if r.split == "members"] == ids  # as SFTTrainer sees them
+
+
+def test_answers_as_sft_trainer_masked_them(tmp_path: Path) -> None:
+    from trl import SFTConfig, SFTTrainer
+
+    def halves(side: str) -> Dataset:
+        rows = [f"{text[:-1]}, {side}{i}." for i, text in enumerate(TEXTS)]
+        return Dataset.from_list([{"prompt": row[:20], "completion": row[20:]} for row in rows])
+
+    tokenizer = tiny_tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    settings = {"report_to": "none", "save_strategy": "no", "use_cpu": True, "disable_tqdm": True}
+    trainer = SFTTrainer(
+        tiny_model(),
+        args=SFTConfig(str(tmp_path), max_steps=2, learning_rate=0.01, **settings),
+        train_dataset=halves("m"),
+        eval_dataset=halves("n"),
+        processing_class=tokenizer,
+    )
+    audit = AuditCallback(trainer.train_dataset, trainer.eval_dataset).attach(trainer)
+    trainer.train()
+    losses = []
+    for row in trainer.train_dataset:  # the slow twin: one answer, transformers' own loss
+        ids, labels = torch.tensor([row["input_ids"]]), torch.tensor([row["labels"]])
+        assert (labels == -100).any()
+        with torch.no_grad():
+            logprobs = trainer.model.eval()(input_ids=ids).logits[0, :-1].log_softmax(-1)
+        kept = labels[0, 1:] != -100
+        losses.append(-logprobs[kept, ids[0, 1:][kept]])
+    assert audit.looks[-1].numbers["loss_members"] == pytest.approx(float(torch.cat(losses).mean()), abs=1e-4)

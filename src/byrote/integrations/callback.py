@@ -110,7 +110,8 @@ class AuditCallback(TrainerCallback):
         close. Call it before `trainer.train()`; a callback is told of no trainer otherwise. Returns the callback."""
         callbacks = trainer.callback_handler.callbacks
         callbacks[:] = [self, *(callback for callback in callbacks if callback is not self)]
-        self.trainer = trainer
+        if trainer is not self.trainer:
+            self.trainer, self.base_scores = trainer, None
         return self
 
     @property
