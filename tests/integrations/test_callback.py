@@ -364,7 +364,7 @@ WRONG = {
     "no attack": ({"attacks": []}, StudyError, "attacks must be a list of names"),
     "calibration missing": ({"attacks": ["rmia"]}, StudyError, "rmia compares with calibration"),
     "no members": ({"members": []}, CorpusError, "members is empty"),
-    "overlap": ({"nonmembers": [MEMBERS[0], *NONMEMBERS]}, CorpusError, "1 texts stand both in members and outside"),
+    "overlap": ({"nonmembers": [MEMBERS[0], *NONMEMBERS]}, CorpusError, "both in members and outside: members:1"),
     "unknown bound": ({"stop_when": {"max_acu": 0.7}}, StudyError, "no bound 'max_acu'; did you mean 'max_auc'"),
     "unwritten bound": ({"stop_when": "max_auc"}, StudyError, "not written name=limit"),
     "limit": ({"stop_when": "max_auc=7"}, StudyError, "between 0 and 1, got 7"),

@@ -20,6 +20,7 @@ from byrote.study.settings import (
     SingleCanary,
     Statistics,
     Study,
+    Subject,
     Training,
     Untargeted,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "SingleCanary",
     "Statistics",
     "Study",
+    "Subject",
     "Training",
     "Untargeted",
     "dotted_names",
