@@ -216,6 +216,8 @@ def test_scores_and_numbers_equal_plain_transformers(make: Any, tmp_path: Path) 
     assert numbers["auc_ratio"] == pytest.approx(auc(base_in / tuned_in, base_out / tuned_out), abs=0.011)
     assert numbers["auc_ratio"] > 0.6
     assert (tmp_path / BASE_FILE).exists() == (make is full_model)
+    if make is full_model:
+        assert (tmp_path / BASE_FILE).stat().st_mode & 0o777 == 0o600
 
 
 def test_numbers_reach_the_history_and_the_trackers_in_order(tmp_path: Path) -> None:
@@ -265,11 +267,10 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_a_resumed_full_fine_tune_has_its_base_from_the_first_start(checkpoint: Path) -> None:
-    first = TokenScores
     trainer = trainer_of(full_model(), checkpoint.parent, max_steps=6)
     audit = AuditCallback(MEMBERS, NONMEMBERS).attach(trainer)
     trainer.train(resume_from_checkpoint=str(checkpoint))
-    assert isinstance(audit.base_scores, first)
+    assert audit.base_scores is not None
     expected = plain_logprobs(tiny_model(), MEMBERS[0])
     assert audit.base_scores.take(["members:1"]).logprob == pytest.approx(expected, abs=1e-4)
 
@@ -335,6 +336,15 @@ def test_labels_say_which_tokens_are_measured(tmp_path: Path) -> None:
     tuned = trainer.model.eval()
     expected = np.concatenate([plain_logprobs(tuned, text)[4:] for text in MEMBERS]).mean()
     assert audit.looks[-1].numbers["loss_members"] == pytest.approx(-expected, abs=1e-4)
+
+
+def test_base_scores_of_other_records_are_refused(tmp_path: Path) -> None:
+    none = np.zeros(3, np.float32)
+    other = TokenScores(("members:1",), np.array([0, 3]), none, none.astype(bool), none, none)
+    trainer = trainer_of(lora_model(), tmp_path)
+    AuditCallback(MEMBERS, NONMEMBERS, base=other).attach(trainer)
+    with pytest.raises(ModelError, match="base has 3 scores for members:1, which takes"):
+        trainer.train()
 
 
 def test_a_callback_without_its_trainer_is_refused(tmp_path: Path) -> None:

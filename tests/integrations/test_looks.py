@@ -1,15 +1,18 @@
 """When looks are, what their bounds say, and how often a bound is crossed by chance."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from byrote.attacks import find_attacks
-from byrote.errors import StudyError
+from byrote.errors import CorpusError, StudyError
 from byrote.integrations.looks import Bound, bounds_of, crossings, error_of_each, measure, steps_to_look_at
-from byrote.integrations.samples import draw, splits_of
+from byrote.integrations.samples import draw, splits_of, tokenised
+from byrote.lm import Tokenizer
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.roc import auc
 from byrote.tables.compared import Compared, compare_stratum, strata_of
+from fakes import tiny_tokenizer
 
 LOSS = find_attacks(["loss"])
 
@@ -99,3 +102,22 @@ def test_a_sample_is_drawn_by_its_seed_from_both_sides() -> None:
     assert samples[0].records == samples[1].records != samples[2].records
     assert [r.split for r in samples[0].records] == ["members"] * 10 + ["nonmembers"] * 10
     assert len({r.record for r in samples[0].records}) == 20
+
+
+def test_a_data_frame_is_its_rows_and_a_group_stands_on_one_side() -> None:
+    frame = pd.DataFrame({"text": ["one text", "two texts"], "patient": [1, 2]})
+    outside = [{"text": "three", "patient": 3}]
+    sample = draw(splits_of(frame, outside, None), size=5, seed=0, group="patient")
+    assert [(r.text, r.group) for r in sample.records] == [("one text", "1"), ("two texts", "2"), ("three", "3")]
+    with pytest.raises(CorpusError, match="1 groups"):
+        draw(splits_of(frame, [{"text": "three", "patient": 2}], None), size=5, seed=0, group="patient")
+
+
+def test_longer_records_are_cut_and_counted() -> None:
+    ids = {"input_ids": [5, 6, 7, 8], "labels": [-100, 6, 7, 8]}
+    sample = draw(splits_of([ids], ["a text of many tokens"], None), size=5, seed=0)
+    cut = tokenised(sample, Tokenizer(tiny_tokenizer(), ""), append_eos=False, max_tokens=3)
+    assert [len(r.token_ids) for r in cut.records] == [3, 3]
+    assert cut.learned == {"members:1": (False, True, True)}
+    assert cut.records[0].text == tiny_tokenizer().decode([6, 7])
+    assert any("2 records are longer than 3 tokens" in note for note in cut.notes)
