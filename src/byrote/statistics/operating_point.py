@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import betainc
 
+from byrote.statistics.bootstrap import Areas
 from byrote.statistics.intervals import clopper_pearson
 from byrote.statistics.roc import rate_at, threshold_at_most
 
@@ -85,6 +86,35 @@ def tpr_interval(
     )
     share = float(there.mean())
     return min(float(low), share), max(float(high), share)
+
+
+def weighted_tpr(members: np.ndarray, calibration: np.ndarray, rate: float) -> Areas:
+    """The TPR of weighted records as a statistic: weights (P, B) and (C, B) to values (B,).
+
+    The threshold is the lowest calibration score at which the weight at or above it is at most `rate` of the whole
+    (`roc.threshold_at_most` of repeated records); 0 where the highest weighs more. A NaN score leaves its record out.
+    """
+    order_P, order_C = _highest_first(members), _highest_first(calibration)
+    scores_U, last_U = np.unique(-calibration[order_C], return_index=True)
+    ends_U = np.append(last_U[1:], len(order_C))  # calibration records at or above each distinct score
+    at_U = np.searchsorted(-members[order_P], scores_U, side="right")  # members at or above it
+
+    def rates(weights_PB: np.ndarray, weights_CB: np.ndarray) -> np.ndarray:
+        held_PB, held_CB = (
+            np.concatenate([np.zeros((1, weights.shape[1])), np.cumsum(weights[order], axis=0)])
+            for weights, order in ((weights_PB, order_P), (weights_CB, order_C))
+        )
+        passing_B = (held_CB[ends_U] <= rate * held_CB[-1] + 1e-9).sum(axis=0)
+        places = np.concatenate([[0], at_U])[passing_B]
+        hits_B, of_B = held_PB[places, np.arange(len(places))], held_PB[-1]
+        return np.divide(hits_B, of_B, out=np.full(len(of_B), math.nan), where=of_B > 0)
+
+    return rates
+
+
+def _highest_first(scores: np.ndarray) -> np.ndarray:
+    """Positions of the scores there are, highest first."""
+    return np.argsort(-scores, kind="stable")[: len(scores) - int(np.isnan(scores).sum())]
 
 
 def why_no_tpr_interval(

@@ -5,6 +5,7 @@ import pyarrow as pa
 from byrote.tables.columns import TABLES
 
 ABOUT: dict[str, str] = {
+    "rules": "One row a subject and rule of `decide`: the verdict, and what it rests on. Empty where no rule is set.",
     "trials": "One row a trial: how it came to be and how well it models text it never saw.",
     "membership": "One row a trial, stratum and attack: how well members are told from non-members, with controls.",
     "null_trials": "What each null trial was, beside the trial that it is the control of.",
