@@ -44,7 +44,7 @@ def _canaries(plan: Canaries) -> str:
 def setting_grid(study: Study) -> Grid:
     """Every setting of the study that has a value, under its dotted name."""
     rooms = ("model", "corpus", "canaries", "lora", "training", "membership", "extraction")
-    rooms += ("statistics", "claims", "controls", "audit")
+    rooms += ("statistics", "claims", "controls", "audit", "decide")
     rows = [[name, text] for room in rooms for name, text in _flat(room, getattr(study, room).model_dump())]
     rows += [[f"grid.{name}", listing([_value(v) for v in values])] for name, values in study.grid.items()]
     note = "An axis of the grid overrides the setting of the same name in each trial."

@@ -104,9 +104,11 @@ def weighted_tpr(members: np.ndarray, calibration: np.ndarray, rate: float) -> A
             np.concatenate([np.zeros((1, weights.shape[1])), np.cumsum(weights[order], axis=0)])
             for weights, order in ((weights_PB, order_P), (weights_CB, order_C))
         )
-        passing_B = (held_CB[ends_U] <= rate * held_CB[-1] + 1e-9).sum(axis=0)
-        places = np.concatenate([[0], at_U])[passing_B]
-        hits_B, of_B = held_PB[places, np.arange(len(places))], held_PB[-1]
+        above_UB = held_CB[ends_U]  # the weight at or above each score
+        allowed_UB = above_UB <= rate * held_CB[-1] + 1e-9
+        most_B = np.where(allowed_UB, above_UB, 0).max(axis=0, initial=0)
+        lowest_B = np.where(most_B > 0, (above_UB < most_B).sum(axis=0) + 1, 0)  # scores of weight 0 are not there
+        hits_B, of_B = held_PB[np.concatenate([[0], at_U])[lowest_B], np.arange(len(most_B))], held_PB[-1]
         return np.divide(hits_B, of_B, out=np.full(len(of_B), math.nan), where=of_B > 0)
 
     return rates

@@ -81,7 +81,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         real("high", "upper bound, which holds by itself"),
         text("control", "which controls that the rule reads are off, how many are not, which are missing"),
         text("verdict", "exceeded, held or undecided"),
-        text("reason", "why"),
+        text("reason", "what the verdict rests on, in words"),
         text("would_decide", "what would decide an undecided rule; empty where it is decided"),
         text("set", "before results, or after results: a rule that was set or changed after scores existed"),
         whole("look", "how many times verdicts were made on new results so far, this one included"),

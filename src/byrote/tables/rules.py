@@ -322,7 +322,7 @@ def _verbatim(rule: Rule, subject: Subject, study: Study, error: float) -> Found
     sure = counted.census or rule.limit > 0
     verdict: Verdict = EXCEEDED if low > rule.limit else HELD if sure and high <= rule.limit else UNDECIDED
     left = counted.population - counted.sampled
-    would_decide = f"the {left:,} members still to compute" if verdict == UNDECIDED else ""
+    would_decide = f"{left:,} {'member' if left == 1 else 'members'} still to compute" if verdict == UNDECIDED else ""
     reason = _count_words(rule, counted)
     if not subject.has_base:
         reason += "; there is no base model, whose own suffixes would be taken off"
@@ -348,8 +348,9 @@ def _epsilon(rule: Rule, subject: Subject, records: Mapping[str, Record], study:
     """The bound for canaries of one copy, or of the copies that the stratum names: groups of so many records."""
     trial, copies = subject.trial, copies_in(rule.stratum) or 1
     plan = _canaries(subject)
-    if trial.tuned is None or trial.base is None or plan.get("design") != "many":
-        why = "the subject has no canaries" if trial.tuned is not None else f"the subject is {subject.state}"
+    if plan.get("design") != "many" or trial.tuned is None or trial.base is None:
+        why = "no canaries" if plan.get("design") != "many" else "no scores of two models"
+        why = f"the subject has {why} (it is {subject.state})"
         return Found(UNDECIDED, f"no bound: {why}", would_decide="canaries planted by a fair coin")
     asked, name = study.audit, rule.attacks[0]
     settings = AuditSettings(asked.guesses, asked.delta, error, name, study.statistics.seed)
