@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from byrote.statistics.bootstrap import over_groups, over_sides
 from byrote.statistics.delong import interval
-from byrote.statistics.operating_point import weighted_tpr
+from byrote.statistics.operating_point import weighted_tprs
 from byrote.statistics.roc import rate_at, threshold_at_most
 from byrote.statistics.simultaneous import one_sided
 from byrote.statistics.verdicts import (
@@ -147,16 +147,18 @@ def test_a_weighted_rate_is_that_of_repeated_records() -> None:
         members, calibration = generator.integers(0, 12, 30).astype(float), generator.integers(0, 12, 40).astype(float)
         members[3] = calibration[5] = math.nan
         weights_P, weights_C = generator.integers(0, 4, 30), generator.integers(0, 4, 40)
-        got = weighted_tpr(members, calibration, 0.1)(
-            weights_P[:, None].astype(float), weights_C[:, None].astype(float)
-        )
+        rates = (0.1, 0.3)
+        weights = [weights[:, None].astype(float) for weights in (weights_P, weights_C)]
+        got = weighted_tprs(members, calibration, rates)(*weights)
         many_P, many_C = np.repeat(members, weights_P), np.repeat(calibration, weights_C)
         many_P, many_C = many_P[~np.isnan(many_P)], many_C[~np.isnan(many_C)]
-        try:
-            hits, of = rate_at(many_P, threshold_at_most(many_C, 0.1))
-        except ValueError:  # the highest tie beyond what is allowed: nobody is called
-            hits, of = 0, len(many_P)
-        assert got[0] == pytest.approx(hits / of)
+        for rate, rates_B in zip(rates, got, strict=True):
+            try:
+                hits, of = rate_at(many_P, threshold_at_most(many_C, rate))
+            except ValueError:  # more tie at the top than are allowed: nobody is called
+                hits, of = 0, len(many_P)
+            assert rates_B[0] == pytest.approx(hits / of)
+    assert np.isnan(weighted_tprs(members, calibration * math.nan, rates)(*weights)).all()
 
 
 def test_one_sided_is_the_quantile_of_the_largest_deviate_and_at_most_bonferroni() -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from byrote.report.page import Grid, Section, filled, labels_of, records_of, stratum_words, text_or_dash
+from byrote.report.page import Grid, Section, filled, labels_of, records_of, text_or_dash
 from byrote.report.words import MISSING, count, listing, number, plain
 from byrote.statistics.verdicts import EXCEEDED, HELD, UNDECIDED
 from byrote.study.rules import MAX_VERBATIM
@@ -42,15 +42,13 @@ def verdict_grid(tables: "Tables") -> Grid:
             f"{row['words']} ({row['set']})",
             str(row["verdict"]),
             _value(row),
-            text_or_dash(row["attack"]),
-            stratum_words(row["stratum"]),
             text_or_dash(row["control"]),
             str(row["reason"]),
             text_or_dash(row["would_decide"]),
         ]
         for row in records_of(tables.rules)
     ]
-    headers = ["subject", "rule", "verdict", "value", "attack", "compared", "controls", "reason", "would decide"]
+    headers = ["subject", "rule", "verdict", "value", "controls", "reason", "would decide"]
     note = (
         "Beside the value stand the bounds that the verdict is read from: the lower one holds with those of all "
         "attacks and rules of the subject, the upper one by itself. docs/verdicts.md says how."

@@ -11,7 +11,6 @@ from byrote.errors import ModelError, StudyError
 from byrote.records import RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.study.grid import Trial, trials_of
 from byrote.study.mistakes import nearest
-from byrote.study.rules import rules_of
 from byrote.study.settings import SMOLLM2, Canaries, ManyCanaries, Model, Study
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -29,7 +28,7 @@ def check_names(study: Study) -> tuple[Trial, ...]:
     except StudyError as error:
         raise StudyError("\n".join([*mistakes, str(error)])) from None
     mistakes += [*_stratum("claims.stratum", study.claims.stratum, trials)]
-    mistakes += [*_stratum("decide.stratum", study.decide.stratum, trials)] if rules_of(study) else []
+    mistakes += [*_stratum("decide.stratum", study.decide.stratum, trials)] if study.decide.asks else []
     if mistakes:
         raise StudyError("\n".join(mistakes))
     local_base(study.model)

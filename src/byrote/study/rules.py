@@ -46,6 +46,8 @@ class Rule:
 def rules_of(study: Study) -> list[Rule]:
     """The rules under `decide`; none where nothing is to be decided."""
     decide = study.decide
+    if not decide.asks:
+        return []
     outsiders = (decide.attack,) if decide.attack else _outsiders(study)
     statistics = study.statistics.model_dump(mode="json")
     level = {"level": study.statistics.level}

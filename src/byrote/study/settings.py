@@ -362,6 +362,12 @@ class Decide(Part):
             raise ValueError(f"write a false-positive rate, = and the highest true-positive rate, got {value!r}")
         return {rate.strip(): limit.strip() for rate, _, limit in pairs}
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is any rule."""
+        limits = (self.max_auc, self.max_verbatim, self.max_epsilon, self.equivalent_within)
+        return bool(self.max_tpr_at_fpr) or any(limit is not None for limit in limits)
+
 
 class Report(Part):
     """What the report shows."""

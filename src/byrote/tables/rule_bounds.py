@@ -14,15 +14,15 @@ from scipy.stats import norm
 
 from byrote.statistics.bootstrap import over_sides, weighted_areas
 from byrote.statistics.delong import clustered, why_no_interval
-from byrote.statistics.operating_point import FEWEST_ABOVE, weighted_tpr
+from byrote.statistics.operating_point import FEWEST_ABOVE, weighted_tprs
 from byrote.statistics.simultaneous import one_sided
 from byrote.statistics.verdicts import Bounds, auc_bound, times
 from byrote.study.rules import EQUIVALENT, MAX_AUC, MAX_TPR, Rule
 from byrote.tables.compared import Compared, Scored, ScoredStratum, known_scores
 from byrote.tables.membership import calibrated_point
 
-Draws = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""Weights (P, B), (Q, B) and (C, B) to values (B,)."""
+Draws = Callable[[Sequence[np.ndarray]], np.ndarray]
+"""Weights (P, B), (Q, B) and (C, B) to values (K, B)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,17 +41,16 @@ class Together:
         values = list(self._values())
         compared = self.scored.compared
         sides = [*compared.groups, *([compared.calibration_groups] if self._rates else [])]
-        if not all(len(side) for side in sides):
-            return one_sided(np.full((1, len(values)), math.nan), self.error)
 
         def statistic(weights: Sequence[np.ndarray]) -> np.ndarray:
             columns = [np.ascontiguousarray(side.T) for side in weights]
-            calibration = columns[2] if self._rates else np.empty((0, columns[0].shape[1]))
-            return np.stack([value(columns[0], columns[1], calibration) for value in values], axis=1)
+            return np.concatenate([value(columns) for value in values]).T
 
         drawn = over_sides(statistic, sides, self.resamples, self.seed)
-        drawn_BK = drawn if drawn.ndim == 2 else np.full((len(drawn), len(values)), math.nan)
-        return one_sided(drawn_BK, self.error)
+        if drawn.ndim == 1:  # too few documents to draw from
+            attacks = len({name for rule in self.rules for name in rule.attacks})
+            drawn = np.full((1, 2 * attacks + attacks * len(self._rates)), math.nan)
+        return one_sided(drawn, self.error)
 
     @property
     def alone(self) -> float:
@@ -69,22 +68,23 @@ class Together:
 
     @property
     def _rates(self) -> list[float]:
-        return [rule.rate for rule in self.rules if rule.rate is not None]
+        """False-positive rates that rules name; none without calibration records, where all of them are refused."""
+        known = len(self.scored.compared.calibration_groups) > 0
+        return [rule.rate for rule in self.rules if known and rule.rate is not None]
 
     def _values(self) -> Iterator[Draws]:
         """What is resampled together. AUCs both ways where a rule asks both; rates on the arcsine scale, for the spread
         of a share near 0 grows with it."""
         settings = {rule.setting for rule in self.rules}
-        scores = [self.scored.scores[name] for name in dict.fromkeys(name for r in self.rules for name in r.attacks)]
-        for scored in scores:
-            area = weighted_areas(scored.members, scored.nonmembers)
+        for name in dict.fromkeys(name for rule in self.rules for name in rule.attacks):
+            scored = self.scored.scores[name]
             if settings & {MAX_AUC, EQUIVALENT}:
-                yield lambda w_PB, w_QB, _, area=area: area(w_PB, w_QB)
-            if EQUIVALENT in settings:
-                yield lambda w_PB, w_QB, _, area=area: -area(w_PB, w_QB)
-            for rate in self._rates:
-                tpr = weighted_tpr(scored.members, scored.calibration, rate)
-                yield lambda w_PB, _, w_CB, tpr=tpr: np.arcsin(np.sqrt(tpr(w_PB, w_CB)))
+                signs = (1, -1) if EQUIVALENT in settings else (1,)
+                area = weighted_areas(scored.members, scored.nonmembers)
+                yield lambda sides, area=area, signs=signs: np.outer(signs, area(sides[0], sides[1]))
+            if self._rates:
+                tprs = weighted_tprs(scored.members, scored.calibration, self._rates)
+                yield lambda sides, tprs=tprs: np.arcsin(np.sqrt(tprs(sides[0], sides[2])))
 
     def _measured(self, scored: Scored) -> tuple[float, float, int]:
         """AUC, its variance by document, and the documents of the smaller side."""
