@@ -86,9 +86,15 @@ def subject_of(audit: Audited, study: Study) -> Subject:
     settings = Settings(study.statistics.level, RESAMPLES, 0, (), study.membership.primary)
     no_draws = Resampled(tuple(attacks), np.full((1, len(attacks)), np.nan), settings.level, 0)  # not looked at here
     rows = {
-        ("records", name): membership_row(compared, scores[name], attacks[name], settings, no_draws)
-        | {"auc_blind": None, "blind_note": "none: not tried"}
-        for name in attacks
+        ("records", name): {
+            **(
+                {"control": "none: no null trial", "auc_control": None}
+                if attack.needs_base
+                else membership_row(compared, scores[name], attack, settings, no_draws)
+            ),
+            **{"auc_blind": None, "blind_note": "none: not tried"},
+        }
+        for name, attack in attacks.items()
     }
     measured = Measured(PLANNED, audit.roles, audit.tuned, audit.base)
     return Subject(measured, "done", {"records": ScoredStratum(PLANNED, compared, scores)}, rows)

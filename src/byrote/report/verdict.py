@@ -27,9 +27,7 @@ def sentences(tables: "Tables") -> list[str]:
     sentence = f"Of {count(len(rows), 'verdict')} on rules, {told}."
     spent = f"This is look {look} at new results, and each look spends half as much error as the one before."
     after = int((rows["set"] == "after results").sum())
-    late = f" {count(after, 'of them is', 'of them are')} on rules set after results, which cannot be held." * (
-        after > 0
-    )
+    late = f" Rules set after results cannot be held ({after} of these verdicts)." if after else ""
     return [f"{sentence} {spent}{late} A rule that is held speaks of these attacks and these records alone."]
 
 
