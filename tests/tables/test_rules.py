@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from byrote.records import Assignment, Record, Role, TokenScores
-from byrote.study import Study
+from byrote.study import Study, dump_study, load_study
 from byrote.study.rules import Rule, rules_of
 from byrote.tables.compared import Scored, ScoredStratum, Stratum, compare_stratum
 from byrote.tables.rule_controls import LEVEL, Control, Controls, controls_of_attacks, in_words, off_tests, p_of
@@ -181,7 +181,7 @@ def test_a_missing_control_blocks_nothing_and_is_named() -> None:
     rows = {"loss": NONE, "zlib": {**NONE, "auc_blind": None, "blind_note": "none: not tried"}}
     row = only(study_of(max_auc=0.7), subject(WEAK, rows=rows))
     assert row["verdict"] == "held"
-    assert "missing for loss, zlib (needs a null trial (controls.null_trial))" in row["control"]
+    assert "missing for loss, zlib: needs a null trial (controls.null_trial)" in row["control"]
 
 
 def control(p_value: float, test: Any, kind: str = "base model") -> Control:
@@ -201,6 +201,8 @@ def test_the_level_is_shared_over_the_tests_and_the_blind_one_has_half() -> None
     untested = Controls((control(math.nan, 1),), {})
     assert off_tests(untested.measured) == {}
     assert in_words(untested, {}) == "not tested: loss"
+    missing = Controls((), {"no null trial": ("ez", "wbc", "ratio", "difference"), "not tried": ("blind classifier",)})
+    assert in_words(missing, {}) == "missing for 4 attacks: no null trial; missing for blind classifier: not tried"
 
 
 def test_p_of_a_control() -> None:
@@ -285,6 +287,17 @@ def test_without_a_base_model_a_count_can_be_held_and_not_exceeded() -> None:
     assert "there is no base model" in verbatim(0, of)["reason"]
 
 
+@pytest.mark.parametrize(("prompts", "verdict"), [("all", "held"), (9, "held"), (8, "undecided")])
+def test_canaries_are_counted_where_the_stratum_names_them(prompts: Any, verdict: str) -> None:
+    """Four planted with 4 copies, two with 1, three left out; one of one copy comes."""
+    roles = [Assignment(f"m{i}", Role.CANARY_IN, 4 if i < 4 else 1) for i in range(6)]
+    roles += [Assignment(f"x{i}", Role.CANARY_OUT, 4) for i in range(3)]
+    of = Subject(Measured({"trial": "t"}, roles, None, None), "done", chances=chances("m5", members=3 + (prompts != 8)))
+    study = study_of(max_verbatim=0, stratum="canaries@4")
+    row = only(load_study(dump_study(study), {"extraction.prompts.canaries": prompts}), of)
+    assert (row["verdict"], row["value"]) == (verdict, 0)
+
+
 def test_suffixes_that_were_not_computed_are_not_held() -> None:
     row = verbatim(0, replace(subject(WEAK), chances=()))
     assert (row["verdict"], row["value"]) == ("undecided", None)
@@ -325,7 +338,7 @@ def test_epsilon_is_exceeded_or_undecided_and_never_held() -> None:
     assert (low["verdict"], low["high"]) == ("undecided", None)
     assert "lower bounds on epsilon alone" in low["reason"]
     assert low["would_decide"] == "no sample can hold it"
-    assert "none of 1 off (references)" in low["control"]
+    assert "none of 1 is off (references)" in low["control"]
 
 
 def test_epsilon_of_groups_is_read_where_the_stratum_names_them() -> None:

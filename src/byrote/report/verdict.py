@@ -24,7 +24,7 @@ def sentences(tables: "Tables") -> list[str]:
     verdicts = list(rows["verdict"])
     told = listing([f"{verdicts.count(name)} {name}" for name in (EXCEEDED, UNDECIDED, HELD) if name in verdicts])
     look = int(rows["look"].iloc[0])
-    sentence = f"Of {count(len(rows), 'verdict')} on rules, {told}."
+    sentence = f"{count(len(rows), 'verdict')} on rules: {told}."
     spent = f"This is look {look} at new results, and each look spends half as much error as the one before."
     after = int((rows["set"] == "after results").sum())
     late = f" Rules set after results cannot be held ({after} of these verdicts)." if after else ""

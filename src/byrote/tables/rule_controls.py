@@ -10,6 +10,7 @@ from scipy.stats import norm
 from byrote.tables.compared import ScoredStratum
 
 LEVEL = 0.01  # chance that any control of a run is called off where nothing is to be found
+MOST_NAMED = 3  # attacks without a control that are named; more are counted, and the table `membership` names them
 Row = Mapping[str, Any]
 
 
@@ -110,7 +111,13 @@ def in_words(controls: Controls, off: Mapping[tuple[Any, ...], bool]) -> str:
     untested = [control for control in controls.measured if control.test not in off]
     kinds = ", ".join(dict.fromkeys("blind classifier" if c.kind == "blind" else c.kind for c in tested))
     parts = [f"off: {'; '.join(bad)}"] if bad else []
-    parts += [f"{len(bad) or 'none'} of {len(tested)} off ({kinds})"] if tested else []
+    parts += (
+        [f"{len(bad) or 'none'} of {len(tested)} {'are' if len(bad) > 1 else 'is'} off ({kinds})"] if tested else []
+    )
     parts += [f"not tested: {', '.join(c.attack or c.kind for c in untested)}"] if untested else []
-    parts += [f"missing for {', '.join(names)} ({why})" for why, names in controls.missing.items()]
+    parts += [f"missing for {_few(names)}: {why}" for why, names in controls.missing.items()]
     return "; ".join(parts) or "none"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} attacks"

@@ -281,8 +281,10 @@ class Counted:
         outside = {a.record for a in subject.trial.roles if a.role is Role.NONMEMBER}
         within_draws, computed, prompted = _reached(rule, subject)
         hits = {record for record, prefix in within_draws["tuned"] - within_draws["base"]}
-        wanted = study.extraction.prompts.members if copies is None else study.extraction.prompts.canaries
-        every = wanted == "all" or wanted >= len(members) + (0 if copies is None else len(members))
+        prompts = study.extraction.prompts
+        canaries = sum(a.role in (Role.CANARY_IN, Role.CANARY_OUT) for a in subject.trial.roles)
+        wanted, there = (prompts.members, len(members)) if copies is None else (prompts.canaries, canaries)
+        every = wanted == "all" or wanted >= there
         short = len(members - prompted) if every and prompted else 0
         return cls(
             len(members) - short,
