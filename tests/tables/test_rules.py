@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from byrote.records import Assignment, Record, Role, TokenScores
+from byrote.statistics.verdicts import two_sided_p
 from byrote.study import Study, dump_study, load_study
 from byrote.study.rules import Rule, rules_of
 from byrote.tables.compared import Scored, ScoredStratum, Stratum, compare_stratum
-from byrote.tables.rule_controls import LEVEL, Control, Controls, controls_of_attacks, in_words, off_tests, p_of
+from byrote.tables.rule_controls import LEVEL, Control, Controls, controls_of_attacks, in_words, off_tests
 from byrote.tables.rules import Subject, dropped_rows, verdict_rows
 from byrote.tables.trials import Measured
 from fake_studies import invented
@@ -206,10 +207,10 @@ def test_the_level_is_shared_over_the_tests_and_the_blind_one_has_half() -> None
 
 
 def test_p_of_a_control() -> None:
-    assert p_of(0.5 + 1.959964 * 0.02, 0.02, 50) == pytest.approx(0.05)
-    assert p_of(1.0, 0.0, 5) == pytest.approx(2 / 32)
-    assert p_of(0.5, 0.0, 5) == 1
-    assert math.isnan(p_of(0.6, None, 5))
+    assert two_sided_p(0.5 + 1.959964 * 0.02, 0.02, 50) == pytest.approx(0.05)
+    assert two_sided_p(1.0, 0.0, 5) == pytest.approx(2 / 32)
+    assert two_sided_p(0.5, 0.0, 5) == 1
+    assert math.isnan(two_sided_p(0.6, None, 5))
 
 
 def test_null_trials_are_controls_of_their_own() -> None:

@@ -49,6 +49,11 @@ def error_of_look(level: float, look: int, shares: int = 1) -> float:
     return (1 - level) / 2**look / shares
 
 
+def deviate_of(error: float) -> float:
+    """How many standard errors away a bound lies that is wrong with this chance (normal)."""
+    return float(norm.isf(error))
+
+
 def below(bounds: Sequence[Bounds], limit: float) -> tuple[Verdict, Bounds]:
     """The verdict on "no attack is above the limit", and the attack that it rests on.
 
@@ -130,3 +135,16 @@ def count_bounds(population: int, sampled: int, hits: int, error: float) -> tupl
     likely_low = hypergeom.sf(hits - 1, population, of_K, sampled) > error
     likely_high = hypergeom.cdf(hits, population, of_K, sampled) > error
     return int(of_K[likely_low][0]), int(of_K[likely_high][-1])
+
+
+def two_sided_p(area: float, error: float | None, documents: int) -> float:
+    """Two-sided p of an AUC of 0.5 by its standard error by document (Obuchowski 1997); NaN without one.
+
+    Where the sides do not overlap there is no error, and the sign test of so many disjoint pairs of documents stands
+    in. Where all scores tie there is nothing to be found.
+    """
+    if area in (0.0, 1.0):
+        return min(1.0, 2 * 0.5**documents)
+    if area == 0.5:
+        return 1.0
+    return float(2 * norm.sf(abs(area - 0.5) / error)) if error else math.nan

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from byrote.attacks import find_attacks
-from byrote.study.settings import Study
+from byrote.attacks import Attack, find_attacks
+from byrote.study.settings import NO_BASE, Study
 
 MAX_TPR, MAX_AUC, MAX_VERBATIM = "max_tpr_at_fpr", "max_auc", "max_verbatim"
 MAX_EPSILON, EQUIVALENT = "max_epsilon", "equivalent_within"
@@ -48,7 +48,8 @@ def rules_of(study: Study) -> list[Rule]:
     decide = study.decide
     if not decide.asks:
         return []
-    outsiders = (decide.attack,) if decide.attack else _outsiders(study)
+    every = tuple(dict.fromkeys([*attacks_of(study), study.membership.primary]))
+    outsiders = (decide.attack,) if decide.attack else every
     statistics = study.statistics.model_dump(mode="json")
     level = {"level": study.statistics.level}
     audit = study.audit.model_dump(mode="json", include={"guesses", "delta"})
@@ -71,10 +72,11 @@ def rules_of(study: Study) -> list[Rule]:
     return list(rules())
 
 
-def _outsiders(study: Study) -> tuple[str, ...]:
-    """Every attack that the study runs; the auditor, who knows the members, is none of them."""
-    wanted = find_attacks(study.membership.attacks)
-    return tuple(dict.fromkeys([*wanted, study.membership.primary]))
+def attacks_of(study: Study) -> dict[str, Attack]:
+    """The attacks of a study; where it has no base model, those that need none."""
+    has_base = study.model.source != NO_BASE
+    attacks = find_attacks(study.membership.attacks)
+    return {name: attack for name, attack in attacks.items() if has_base or not attack.needs_base}
 
 
 def in_words(rule: Mapping[str, Any]) -> str:

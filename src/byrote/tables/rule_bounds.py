@@ -10,13 +10,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
 from byrote.statistics.bootstrap import over_sides, weighted_areas
 from byrote.statistics.delong import clustered, why_no_interval
 from byrote.statistics.operating_point import FEWEST_ABOVE, weighted_tprs
-from byrote.statistics.simultaneous import one_sided
-from byrote.statistics.verdicts import Bounds, auc_bound, times
+from byrote.statistics.simultaneous import level_of, one_sided
+from byrote.statistics.verdicts import Bounds, auc_bound, deviate_of, times
 from byrote.study.rules import EQUIVALENT, MAX_AUC, MAX_TPR, Rule
 from byrote.tables.compared import Compared, Scored, ScoredStratum, known_scores
 from byrote.tables.membership import calibrated_point
@@ -55,7 +54,7 @@ class Together:
     @property
     def alone(self) -> float:
         """The same for a bound by itself."""
-        return float(norm.isf(self.error))
+        return deviate_of(self.error)
 
     def bounds(self, rule: Rule) -> list[Bounds]:
         """Bounds of each attack that a rule reads; `below` and `within` make a verdict of them."""
@@ -108,7 +107,7 @@ class Together:
     def _tpr(self, scored: Scored, rule: Rule) -> Bounds:
         assert rule.rate is not None
         together, alone = (
-            calibrated_point(self.scored.compared, scored, rule.rate, float(1 - 2 * norm.sf(deviate)))
+            calibrated_point(self.scored.compared, scored, rule.rate, level_of(deviate))
             for deviate in (self.deviate, self.alone)
         )
         value = _number(alone.get("tpr"))

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import norm
-
+from byrote.statistics.verdicts import two_sided_p
 from byrote.tables.compared import ScoredStratum
 
 LEVEL = 0.01  # chance that any control of a run is called off where nothing is to be found
@@ -59,10 +58,11 @@ def controls_of_attacks(
     for attack in attacks:
         row = membership[attack]
         if row.get("auc_control") is None:
-            why = str(row["control"]).removeprefix("none: ")
+            why = str(row["control"])
+            why = why.removeprefix("none: ") if why.startswith("none: ") else f"it has no AUC under the {why}"
             missing[why] = (*missing.get(why, ()), attack)
             continue
-        p_value = p_of(row["auc_control"], row.get("auc_control_se"), documents)
+        p_value = two_sided_p(row["auc_control"], row.get("auc_control_se"), documents)
         under = null if row["control"] == "null trial" else None
         measured.append(Control(row["control"], attack, row["auc_control"], p_value, (roles, stratum, attack, under)))
     blind = next(iter(membership.values()))
@@ -71,19 +71,6 @@ def controls_of_attacks(
     else:
         measured.append(Control("blind", "", blind["auc_blind"], blind["blind_p_value"], (roles, stratum, "blind")))
     return Controls(tuple(measured), missing)
-
-
-def p_of(area: float, error: float | None, documents: int) -> float:
-    """Two-sided p of an AUC of 0.5 by its standard error by document (Obuchowski 1997); NaN without one.
-
-    Where the sides do not overlap there is no error, and the sign test of so many disjoint pairs of documents stands
-    in. Where all scores tie there is nothing to be found.
-    """
-    if area in (0.0, 1.0):
-        return min(1.0, 2 * 0.5**documents)
-    if area == 0.5:
-        return 1.0
-    return float(2 * norm.sf(abs(area - 0.5) / error)) if error else math.nan
 
 
 def off_tests(controls: Sequence[Control]) -> dict[tuple[Any, ...], bool]:

@@ -47,8 +47,8 @@ class Subject:
 
     trial: Measured
     state: str
-    strata: Mapping[str, ScoredStratum] = field(default_factory=dict)
-    membership: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+    strata: Mapping[str, ScoredStratum] = field(default_factory=dict[str, ScoredStratum])
+    membership: Mapping[tuple[str, str], Row] = field(default_factory=dict[tuple[str, str], Row])
     chances: Sequence[Row] = ()
     greedy: Sequence[Row] = ()
     has_base: bool = True
@@ -179,7 +179,8 @@ def _families(rules: Sequence[Rule], subject: Subject, study: Study) -> int:
 
 def _canaries(subject: Subject) -> Mapping[str, Any]:
     """How the subject's canaries were planted, as its row of plan.json says."""
-    return (subject.trial.row.get("settings") or {}).get("canaries") or {}
+    settings: Mapping[str, Any] = subject.trial.row.get("settings") or {}
+    return settings.get("canaries") or {}
 
 
 def _on_attacks(rule: Rule) -> bool:
@@ -280,7 +281,7 @@ class Counted:
         members = {a.record for a in subject.trial.roles if a.role is role and copies in (None, a.copies)}
         outside = {a.record for a in subject.trial.roles if a.role is Role.NONMEMBER}
         within_draws, computed, prompted = _reached(rule, subject)
-        hits = {record for record, prefix in within_draws["tuned"] - within_draws["base"]}
+        hits = {record for record, _ in within_draws["tuned"] - within_draws["base"]}
         prompts = study.extraction.prompts
         canaries = sum(a.role in (Role.CANARY_IN, Role.CANARY_OUT) for a in subject.trial.roles)
         wanted, there = (prompts.members, len(members)) if copies is None else (prompts.canaries, canaries)
@@ -355,9 +356,15 @@ def _epsilon(rule: Rule, subject: Subject, records: Mapping[str, Record], study:
         why = f"the subject has {why} (it is {subject.state})"
         return Found(UNDECIDED, f"no bound: {why}", would_decide="canaries planted by a fair coin")
     asked, name = study.audit, rule.attacks[0]
-    settings = AuditSettings(asked.guesses, asked.delta, error, name, study.statistics.seed)
-    attack, inclusion = find_attacks([name])[name], plan["inclusion"]
-    rows = audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, inclusion)
+    settings = AuditSettings(
+        guesses=asked.guesses,
+        delta=asked.delta,
+        level=error,
+        attack=name,
+        seed=study.statistics.seed,
+        inclusion=plan["inclusion"],
+    )
+    rows = audit_rows(trial.roles, records, trial.tuned, trial.base, find_attacks([name])[name], settings)
     row = next((row for row in rows if row["copies"] == copies), None)
     if row is None or row.get("epsilon_low") is None:
         why = row["note"] if row else f"no canary has {copies} {'copy' if copies == 1 else 'copies'}"
