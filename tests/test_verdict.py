@@ -17,7 +17,7 @@ from byrote.store import Run
 from byrote.store.rules import looks_of, rules_history
 from byrote.study import Study, dump_study, load_study
 from byrote.verdict import audit_of, exit_status, status_of
-from fakes import TEXTS
+from fakes import TEXTS, save_tiny_model
 from fakes import tiny_study as tiny_study_of
 
 SMALL = {
@@ -175,6 +175,28 @@ def test_the_command_line_ends_with_the_verdicts(copy: Path, capsys: pytest.Capt
     audit = json.loads(shown[shown.index('{\n "run"') :])
     assert audit["verdict"] == audit_of(Run.open(copy))["verdict"]
     assert [rule["rule"] for rule in audit["rules"]] == ["max_auc", "equivalent_within", "max_verbatim"]
+
+
+def test_a_given_model_without_a_base_is_decided_by_the_attacks_that_need_none(
+    tmp_path: Path,
+    tiny_study: dict[str, Any],
+    one_figure: None,  # noqa: ARG001
+) -> None:
+    subject = {"model": str(save_tiny_model(tmp_path / "given", seed=1)), "name": "given"}
+    raw = {name: part for name, part in tiny_study.items() if name not in ("grid", "training", "canaries")}
+    raw |= {"subjects": [subject], "model": {"source": "none", "precision": "fp32"}}
+    alone = {"membership.attacks": ["all"], "membership.primary": "loss", "extraction.untargeted.completions": 0}
+    decide = {"decide.max_auc": 1.0, "decide.max_verbatim": 0, "extraction.prompts.members": "all"}
+    assert (
+        pipeline.run(load_study(raw, {**alone, **decide, "statistics.bootstrap": 100}), tmp_path / "run").failures == ()
+    )
+    audit = audit_of(Run.open(tmp_path / "run"))
+    assert_fits(audit)
+    assert verdicts(audit) == {"max_auc": "held", "max_verbatim": "held"}
+    by_rule = {rule["rule"]: rule for rule in audit["rules"]}
+    assert by_rule["max_auc"]["words"].startswith("each of 5 attacks")
+    assert "missing for 5 attacks: it has no AUC under the base model" in by_rule["max_auc"]["control"]
+    assert "there is no base model" in by_rule["max_verbatim"]["reason"]
 
 
 def test_a_run_without_audit_json_says_how_to_get_one(copy: Path) -> None:
