@@ -30,7 +30,7 @@ CASES: dict[str, Case] = {
     "lora": (peft.LoraConfig, lambda a: {**LORA, "target_modules": Q_V[a]}),
     "rslora": (peft.LoraConfig, lambda a: {**LORA, "target_modules": Q_V[a], "use_rslora": True}),
     "dora": (peft.LoraConfig, lambda a: {**LORA, "target_modules": Q_V[a], "use_dora": True}),
-    "all-linear": (peft.LoraConfig, lambda a: {**LORA, "target_modules": "all-linear"}),
+    "all-linear": (peft.LoraConfig, lambda _: {**LORA, "target_modules": "all-linear"}),
     "bias-all": (peft.LoraConfig, lambda a: {**LORA, "target_modules": Q_V[a], "bias": "all"}),
     "bias-lora": (peft.LoraConfig, lambda a: {**LORA, "target_modules": Q_V[a], "bias": "lora_only"}),
     "own-bias": (peft.LoraConfig, lambda a: {**LORA, "target_modules": Q_V[a], "lora_bias": True}),
@@ -119,9 +119,7 @@ def theirs(model: Any, ids: list[int]) -> torch.Tensor:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # PEFT's advice to those who train
 @pytest.mark.parametrize("case", CASES)
-def test_scores_and_completions_are_pefts_and_the_base_comes_back(
-    base: lm.Base, case: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_scores_and_completions_are_pefts_and_the_base_comes_back(base: lm.Base, case: str, tmp_path: Path) -> None:
     if base.model_type != "llama" and case in ONLY_LLAMA:
         return
     files = lm.resolve_adapter(str(save_adapter(base, case, tmp_path / "adapter")))
