@@ -48,7 +48,7 @@ def sections_of(
     versions: Mapping[str, str],
 ) -> list[Section]:
     """Every section that the run has something for. Arguments as of `report_page`."""
-    primary, many = study.membership.primary, study.canaries.design == "many"
+    primary, many = study.membership.primary, study.canaries.design in ("many", "manifest")
     settings, utility = setting.setting_grid(study), joined(utility_sentences(tables))
     summary = summary_sentences(tables, primary, many)
     return [

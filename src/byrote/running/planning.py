@@ -17,6 +17,7 @@ from byrote.corpora.checks import cut_long
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.passes.generation import Prompt
+from byrote.planting.manifest import Manifest
 from byrote.planting.roles import assign, training_records
 from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
 from byrote.records import Assignment, Record
@@ -185,7 +186,7 @@ def prepare(
     written = _written(study, recipe, tokenizer, context, lambda recipe: make(recipe, chosen.format))
     records, findings = (*records, *written[0]), (*findings, *written[1])
     keys = Keys(base, digest_of(records), start_id, study.extraction)
-    planned = tuple(_plan_trial(study, trial, records, keys) for trial in trials)
+    planned = tuple(_plan_trial(study, trial, records, keys, checked.manifest) for trial in trials)
     null_trials = plan_null_trials(study, planned, records, keys)
     base_prompts = all_prompts(records, [p.prompts for p in planned])
     left_out = (*unprompted([p.roles for p in planned], base_prompts), *null_trials.findings)
@@ -265,8 +266,10 @@ def _with_tokens(record: Record, token_ids: Sequence[int]) -> Record:
     return Record(record.record, record.split, record.group, record.text, record.spans, tuple(token_ids))
 
 
-def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], keys: Keys) -> Planned:
-    roles = tuple(assign(records, trial.canaries))
+def _plan_trial(
+    study: Study, trial: Trial, records: Sequence[Record], keys: Keys, manifest: Manifest | None
+) -> Planned:
+    roles = tuple(assign(records, trial.canaries, manifest))
     roles_key = keys.roles(trial.canaries)
     training = training_records(records, roles, trial.canaries)
     key = keys.trial(trial, roles_key, training)

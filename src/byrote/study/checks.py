@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from byrote.errors import ModelError, StudyError
 from byrote.records import RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.study.grid import Trial, trials_of
 from byrote.study.mistakes import nearest
-from byrote.study.settings import SMOLLM2, Canaries, ManyCanaries, Model, Study
+from byrote.study.settings import SMOLLM2, Canaries, ManifestCanaries, ManyCanaries, Model, Study
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -22,12 +22,14 @@ def check_names(study: Study) -> tuple[Trial, ...]:
     Raises StudyError with every mistake, one a line, each with the setting, the value and the way out; ModelError where
     `model.source` is a path at which there is nothing.
     """
-    mistakes = [*_attacks(study), *_repeats(study), *_device(study), *_guesses(study)]
+    mistakes = [*_attacks(study), *_repeats(study), *_device(study)]
     try:
         trials = trials_of(study)
     except StudyError as error:
         raise StudyError("\n".join([*mistakes, str(error)])) from None
-    mistakes += _stratum(study, trials)
+    mistakes += _manifests(trials)
+    if not isinstance(study.canaries, ManifestCanaries):  # which has to be read first
+        mistakes += canary_mistakes(study, strata_planned(trials), dealt(study.canaries))
     if mistakes:
         raise StudyError("\n".join(mistakes))
     local_base(study.model)
@@ -113,8 +115,26 @@ def _device(study: Study) -> Iterator[str]:
         )
 
 
-def _guesses(study: Study) -> Iterator[str]:
-    guesses, most = study.audit.guesses, max(dealt(study.canaries).values(), default=0)
+def canary_mistakes(study: Study, strata: Sequence[str], of_copies: Mapping[int, int]) -> Iterator[str]:
+    """What is wrong with the settings that speak of canaries, where these strata are planned.
+
+    of_copies: copies → how many canaries have so many, planted and left out together.
+    """
+    yield from _guesses(study, max(of_copies.values(), default=0))
+    yield from _stratum(study, strata)
+
+
+def _manifests(trials: Sequence[Trial]) -> Iterator[str]:
+    plans = [trial.canaries for trial in trials]
+    if any(isinstance(plan, ManifestCanaries) for plan in plans) and any(plan != plans[0] for plan in plans):
+        yield (
+            "grid: canaries of a manifest are in the members' file, the same for every trial; leave canaries out of "
+            "the grid"
+        )
+
+
+def _guesses(study: Study, most: int) -> Iterator[str]:
+    guesses = study.audit.guesses
     if guesses is not None and most and guesses > most:
         yield (
             f"audit.guesses is {guesses}, but at most {most} canaries have the same number of copies; lower it, or "
@@ -122,8 +142,8 @@ def _guesses(study: Study) -> Iterator[str]:
         )
 
 
-def _stratum(study: Study, trials: Sequence[Trial]) -> Iterator[str]:
-    stratum, there = study.claims.stratum, strata_planned(trials)
+def _stratum(study: Study, there: Sequence[str]) -> Iterator[str]:
+    stratum = study.claims.stratum
     if stratum in there:
         return
     known = stratum == RECORDS_STRATUM or copies_in(stratum) is not None

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from byrote.attacks import Attack, find_attacks
+from byrote.planting.manifest import FAIR
 from byrote.records import RECORDS_STRATUM, Assignment, Record, TokenScores
 from byrote.statistics.blind import BlindTest
 from byrote.store import Run
@@ -190,21 +191,22 @@ def _bounds(run: Run, plan: Mapping[str, Any]) -> int:
     """How many bounds on epsilon the scored trials of a run give: the family over which their level is shared."""
     scored = [row for row in plan["trials"] if row["scores"] and run.has(row["scores"])]
     plans = [(row["roles"], row["settings"]["canaries"]) for row in scored]
-    return sum(bounds_of(run.roles(roles), canaries["inclusion"]) for roles, canaries in plans if _audited(canaries))
+    return sum(bounds_of(run.roles(roles), coin) for roles, canaries in plans if (coin := _coin(canaries)))
 
 
-def _audited(canaries: Mapping[str, Any]) -> bool:
-    return canaries["design"] == "many"
+def _coin(canaries: Mapping[str, Any]) -> float | None:
+    """The chance with which each canary was planted; None where no coin planted them."""
+    return {"many": canaries.get("inclusion"), "manifest": FAIR}.get(canaries["design"])
 
 
 def _audits(trial: Measured, records: Mapping[str, Record], study: Study, family: int) -> Iterator[dict[str, Any]]:
-    plan, asked = trial.row["settings"]["canaries"], study.audit
-    if not _audited(plan) or trial.tuned is None or trial.base is None:
+    coin, asked = _coin(trial.row["settings"]["canaries"]), study.audit
+    if coin is None or trial.tuned is None or trial.base is None:
         return
     name, seed = asked.attack or study.membership.primary, study.statistics.seed
     settings = AuditSettings(asked.guesses, asked.delta, asked.level, name, seed, max(family, 1))
     attack = find_attacks([name])[name]
-    yield from audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, plan["inclusion"])
+    yield from audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, coin)
 
 
 def _untargeted(
