@@ -127,6 +127,8 @@ EFFECTS: dict[str, Effect] = {
 }
 # Settings whose effect takes a setting of its own: the test that holds each to it.
 ELSEWHERE = {
+    "canaries.path": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
+    "canaries.sha256": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
     "corpus.file": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "corpus.split": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "machine.checkpoint_minutes": "running/test_run_folder.py::test_checkpoints_are_as_far_apart_as_asked",

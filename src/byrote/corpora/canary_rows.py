@@ -150,6 +150,12 @@ class Prompts:
         """What each prompt says: the string, or its last user turn; prompts that say nothing are left out."""
         return [text for prompt in self._prompts if (text := _said(prompt)).strip()]
 
+    @cached_property
+    def every_text(self) -> list[str]:
+        """All that is said in prompts, of every turn."""
+        turns = (m.get("content") for prompt in self._prompts if isinstance(prompt, list) for m in prompt)
+        return [text for text in (*turns, *self._prompts) if isinstance(text, str)]
+
     def drawn(self, generator: random.Random) -> Prompt:
         """A prompt that several rows share; None where the data has none."""
         return None if self._prompts[0] is None else generator.choice(self._shared)
@@ -218,8 +224,8 @@ def _new_names(table: Table, column: str | None) -> Iterator[Any]:
     if values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
         return _counted(max(values) + 1, int)
     parts = [match.groups() for v in values if isinstance(v, str) and (match := _NUMBERED.fullmatch(v))]
-    if 2 * len(parts) > len(values):
-        (prefix, _), *_ = Counter(prefix for prefix, _ in parts).most_common(1)
+    (prefix, common), *_ = Counter(prefix for prefix, _ in parts).most_common(1) or [("", 0)]
+    if 2 * common > len(values):
         last = max((int(number), len(number)) for word, number in parts if word == prefix)
         return _counted(last[0] + 1, lambda n: f"{prefix}{n:0{last[1]}d}")
     return (name for name in _counted(0, lambda n: f"added{n:05d}") if name not in values)

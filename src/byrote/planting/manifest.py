@@ -106,9 +106,8 @@ def read_manifest(path: str | Path, expected: str | None = None) -> tuple[Manife
     except OSError as error:
         raise CorpusError(f"cannot read the manifest {path}: {error.strerror or error} (canaries.path)") from None
     except ValueError as error:
-        raise CorpusError(
-            f"{path} is no whole manifest: not valid JSON ({error}); take the file as it was written"
-        ) from None
+        told = f"{path} is no whole manifest: not valid JSON ({error})"
+        raise CorpusError(f"{told}; take the file as `byrote canaries make` wrote it") from None
     found = sha256(data).hexdigest()
     if expected is not None and found != expected:
         raise CorpusError(
@@ -123,7 +122,10 @@ def read_manifest(path: str | Path, expected: str | None = None) -> tuple[Manife
         )
     if _digest({name: value for name, value in raw.items() if name != "digest"}) != raw["digest"]:
         raise _edited(path, "its digest does not fit its content")
-    return _parse(raw, path), found
+    try:
+        return _parse(raw, path), found
+    except (KeyError, TypeError, ValueError) as error:
+        raise _edited(path, f"a part of it is missing or of another kind ({error!r})") from None
 
 
 def _parse(raw: Mapping[str, Any], path: Path) -> Manifest:

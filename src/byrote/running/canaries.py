@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from byrote.corpora import formats
@@ -156,10 +157,11 @@ def _check(wanted: Wanted) -> None:
             raise StudyError(f"{path} already exists; name another file with --{option}")
         if not path.parent.is_dir():
             raise StudyError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-        if not os.access(path.parent, os.W_OK):
-            raise StudyError(
-                f"cannot write {path}: the folder {path.parent} is read-only; name another with --{option}"
-            )
+        try:
+            TemporaryFile(dir=path.parent).close()
+        except OSError as error:
+            told = f"cannot write {path}: {error.strerror or error}"
+            raise StudyError(f"{told}; name another folder with --{option}") from None
 
 
 def _enough(wanted: Wanted) -> None:
@@ -207,7 +209,7 @@ def _contents(
     write = _writer(wanted, base, tokenizer, listener)
     texts, refused = write("write canaries", answers, 0)
     if wanted.kind == "new-token":
-        texts = with_new_tokens(texts, answers, tokenizer, wanted.seed)
+        texts = with_new_tokens(texts, [*answers, *prompts.every_text], tokenizer, wanted.seed)
     said: list[Any] = [None] * len(texts)
     if prompts.are_written:
         new, more = write("write prompts", prompts.texts, 1)
