@@ -120,7 +120,7 @@ def _summary(made: "Made") -> dict[str, object]:
         {"copies": s.copies, "planted": s.planted, "left_out": s.left_out, "largest_epsilon": s.epsilon}
         for s in made.showable
     ]
-    rows = {"rows_before": made.rows_before, "rows": made.rows}
+    rows = dict(zip(("rows_before", "rows"), made.rows, strict=True))
     told = {"seed": made.manifest.seed, "drawn_again": made.refused, "delta": made.delta, "level": made.level}
     return {"out": str(made.out), "manifest": str(made.manifest_path), **rows, **told, "canaries": by_copies}
 
@@ -131,8 +131,8 @@ def _print(made: "Made") -> None:
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    added = made.rows - made.rows_before
-    say(f"{made.out}: {made.rows_before} rows of the data and {added} of canaries")
+    before, after = made.rows
+    say(f"{made.out}: {before} rows of the data and {after - before} of canaries")
     table = Table("copies", "planted", "left out", "largest ε", box=None)
     for row in made.showable:
         table.add_row(f"{row.copies}", f"{row.planted}", f"{row.left_out}", f"{row.epsilon:.2f}")

@@ -7,6 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -81,7 +83,7 @@ def test_each_canary_is_in_or_out_by_the_manifest_and_the_other_rows_are_unchang
     assert [line for line in lines if line in set(old)] == old
     new = [json.loads(line) for line in lines if line not in set(old)]
     assert Counter(row["text"] for row in new) == planted(manifest)
-    assert len(lines) == made.rows == made.rows_before + sum(planted(manifest).values())
+    assert made.rows == (30, len(lines)) == (30, 30 + sum(planted(manifest).values()))
     roles = Counter((c.role, c.copies) for c in manifest.canaries)
     assert roles[Role.REFERENCE, 0] == REFERENCES
     for showable in made.showable:
@@ -209,7 +211,7 @@ def test_a_run_on_the_file_gives_exposure_and_bounds_with_their_controls(
         sha256=check_study(load_study(study)).study.canaries.sha256,
     )
     (finding,) = [f for f in run.plan()["findings"] if f["kind"] == "planted"]
-    assert f"{made.rows - 30} rows of the members are copies of" in finding["message"]
+    assert f"{made.rows[1] - 30} rows of the members are copies of" in finding["message"]
     assert not [f for f in run.plan()["findings"] if f["kind"] == "repeated_texts.members"]
 
 
@@ -351,5 +353,10 @@ def test_files_that_are_there_or_cannot_be_are_refused(data: Path, tiny_folder: 
     empty.write_text("\n")
     with pytest.raises(CorpusError, match=r"empty\.jsonl has no rows"):
         make_canaries(wanted(empty, tmp_path, tiny_folder))
+    whole = tmp_path / "numbers.parquet"
+    pq.write_table(pa.table({"text": ["a text", "b text"], "id": pa.array([126, 127], pa.int8())}), whole)
+    full = wanted(whole, tmp_path, tiny_folder, out=tmp_path / "with.parquet", columns=Columns(text="text", id="id"))
+    with pytest.raises(CorpusError, match="a canary's row does not fit the file's types"):
+        make_canaries(full)
     assert there.read_text() == "mine"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.jsonl", "there.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.jsonl", "numbers.parquet", "there.jsonl"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from byrote.corpora import formats
 from byrote.corpora.canary_rows import Columns, Example, Prompts, content_of, examples_of, rows_of_copies
-from byrote.corpora.files import read_bytes, read_table
+from byrote.corpora.files import read_bytes
 from byrote.corpora.inserting import same_format, with_rows
 from byrote.corpora.rows import Table
 from byrote.errors import StudyError
@@ -81,18 +81,20 @@ class Showable:
 
 @dataclass(frozen=True)
 class Made:
-    """What was written. rows_before, rows: of the data, before and after · refused: texts that were drawn again ·
-    delta, level: of the bounds, all together."""
+    """What was written. refused: texts that were drawn again · delta, level: of the bounds, all together."""
 
     out: Path
     manifest_path: Path
     manifest: Manifest
-    rows_before: int
-    rows: int
     refused: int
     showable: tuple[Showable, ...]
     delta: float
     level: float
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Rows of the data before and after."""
+        return self.manifest.data["rows"], self.manifest.planted["rows"]
 
 
 def make_canaries(wanted: Wanted, listener: Listener | None = None) -> Made:
@@ -102,38 +104,40 @@ def make_canaries(wanted: Wanted, listener: Listener | None = None) -> Made:
     """
     listener = listener or Silent()
     _check(wanted)
-    data = read_bytes(wanted.data)
-    same_format(wanted.data.name, wanted.out.name, data)
-    table = read_table(wanted.data.parent, wanted.data.name, wanted.columns.of_lines)
-    examples = examples_of(table, wanted.columns)
+    source = _read(wanted)
     local_base(Model(source=wanted.model))
     listener.say(f"loading torch and the base model {wanted.model}")
-    contents, refused, model = _contents(wanted, examples, listener)
-    names = [f"canary{number:05d}" for number in range(wanted.texts)]
-    copies = sorted(times for times in wanted.copies for _ in range(wanted.count))
-    dealt = deal(names[: len(copies)], copies, FAIR, wanted.seed)
-    references = [Assignment(name, Role.REFERENCE, 0) for name in names[len(copies) :]]
-    canaries = tuple(
-        ManifestCanary(a.record, a.role, a.copies, content)
-        for a, content in zip([*dealt, *references], contents, strict=True)
-    )
-    written, rows = _planted(wanted, data, table, canaries)
+    contents, refused, model = _contents(wanted, source.examples, listener)
+    canaries = _dealt(wanted, contents)
+    written, rows = _planted(wanted, source, canaries)
     manifest = Manifest(
         kind=wanted.kind,
         seed=wanted.seed,
         temperature=_temperature(wanted),
         model=model,
         columns=wanted.columns.named,
-        data={"name": wanted.data.name, "sha256": sha256(data).hexdigest(), "rows": len(table.rows)},
-        planted={"name": wanted.out.name, "sha256": sha256(written).hexdigest(), "rows": rows},
+        data=_facts(wanted.data, source.data, len(source.table.rows)),
+        planted=_facts(wanted.out, written, rows),
         canaries=canaries,
     )
     mode = wanted.data.stat().st_mode & 0o777
     _write({wanted.manifest_path: (manifest.dump().encode(), 0o600), wanted.out: (written, mode)})
-    showable = tuple(_showable(times, dealt, wanted) for times in sorted(wanted.copies))
-    audit = Audit()
-    before = len(table.rows)
-    return Made(wanted.out, wanted.manifest_path, manifest, before, rows, refused, showable, audit.delta, audit.level)
+    showable = tuple(_showable(times, canaries, wanted) for times in sorted(wanted.copies))
+    return Made(wanted.out, wanted.manifest_path, manifest, refused, showable, Audit().delta, Audit().level)
+
+
+def _dealt(wanted: Wanted, contents: Sequence[Mapping[str, Any]]) -> tuple[ManifestCanary, ...]:
+    """The first texts as canaries, with copies and coin; the others, which are alike, as references."""
+    names = [f"canary{number:05d}" for number in range(wanted.texts)]
+    copies = sorted(times for times in wanted.copies for _ in range(wanted.count))
+    dealt = deal(names[: len(copies)], copies, FAIR, wanted.seed)
+    references = [Assignment(name, Role.REFERENCE, 0) for name in names[len(copies) :]]
+    pairs = zip([*dealt, *references], contents, strict=True)
+    return tuple(ManifestCanary(a.record, a.role, a.copies, content) for a, content in pairs)
+
+
+def _facts(path: Path, data: bytes, rows: int) -> dict[str, Any]:
+    return {"name": path.name, "sha256": sha256(data).hexdigest(), "rows": rows}
 
 
 # --- checks -----------------------------------------------------------------------------------------------------
@@ -184,8 +188,8 @@ def _largest(canaries: int, wanted: Wanted) -> float:
     return largest_showable(canaries, guesses - guesses % 2, audit.delta, audit.level / len(wanted.copies))
 
 
-def _showable(copies: int, dealt: Sequence[Assignment], wanted: Wanted) -> Showable:
-    planted = sum(a.role is Role.CANARY_IN for a in dealt if a.copies == copies)
+def _showable(copies: int, canaries: Sequence[ManifestCanary], wanted: Wanted) -> Showable:
+    planted = sum(c.role is Role.CANARY_IN for c in canaries if c.copies == copies)
     return Showable(copies, planted, wanted.count - planted, _largest(wanted.count, wanted))
 
 
@@ -269,8 +273,30 @@ def _writer(
 # --- files ------------------------------------------------------------------------------------------------------
 
 
-def _planted(wanted: Wanted, data: bytes, table: Table, canaries: Sequence[ManifestCanary]) -> tuple[bytes, int]:
+@dataclass(frozen=True)
+class _Source:
+    """The data as it was read: its bytes, its rows, and what each row holds."""
+
+    data: bytes
+    table: Table
+    examples: list[Example]
+
+
+def _read(wanted: Wanted) -> _Source:
+    """The data, of which it is known that a canary's row fits into its format."""
+    data, path = read_bytes(wanted.data), wanted.data
+    same_format(path.name, wanted.out.name, data)
+    columns, rows = formats.parse(data, path.name, str(path), wanted.columns.of_lines)
+    table = Table(str(path), formats.stem(path.name), columns, rows)
+    source = _Source(data, table, examples_of(table, wanted.columns))
+    trial = content_of(wanted.columns, source.examples[0].prompt, "a canary")
+    _planted(wanted, source, [ManifestCanary("trial", Role.CANARY_IN, 1, trial)])
+    return source
+
+
+def _planted(wanted: Wanted, source: _Source, canaries: Sequence[ManifestCanary]) -> tuple[bytes, int]:
     """The bytes of the data with the planted canaries at places drawn by the seed, and its rows."""
+    table = source.table
     generator = random.Random(f"places {wanted.seed}")
     planted = [(c.content, c.copies) for c in canaries if c.role is Role.CANARY_IN]
     rows = rows_of_copies(table, wanted.columns, planted, generator)
@@ -278,7 +304,7 @@ def _planted(wanted: Wanted, data: bytes, table: Table, canaries: Sequence[Manif
     for row in rows:
         additions.setdefault(generator.randint(0, len(table.rows)), []).append(row)
     names = wanted.data.name, wanted.out.name
-    return with_rows(data, *names, wanted.columns.of_lines, additions), len(table.rows) + len(rows)
+    return with_rows(source.data, *names, wanted.columns.of_lines, additions), len(table.rows) + len(rows)
 
 
 def _write(files: Mapping[Path, tuple[bytes, int]]) -> None:
