@@ -1,6 +1,7 @@
 """Where rows hold what is learned, and rows of the same shape that hold a canary."""
 
 import random
+from datetime import date
 from typing import Any
 
 import pytest
@@ -136,6 +137,7 @@ def test_a_column_that_some_rows_lack_may_be_left_out() -> None:
             r"no column 'completion' \(--completion\)",
         ),
         ([{"messages": "a"}], {"messages": "messages"}, "row 1: 'messages' must be a list of messages"),
+        ([{"messages": [{"role": "user", "at": date(2026, 1, 2)}]}], {"messages": "messages"}, "what JSON cannot"),
         (
             [{"messages": [{"role": "user", "content": "a"}]}],
             {"messages": "messages"},

@@ -116,6 +116,12 @@ def _string(value: Any, column: str, where: str) -> str:
 def _messages(value: Any, column: str, where: str) -> None:
     if not isinstance(value, list) or not all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value):
         raise CorpusError(f"{where}: {column!r} must be a list of messages with role and content; name such a column")
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise CorpusError(
+            f"{where}: {column!r} holds what JSON cannot ({error}); take it out of the messages"
+        ) from None
 
 
 def _last_answer(value: Any, column: str, where: str) -> tuple[list[Any], str]:

@@ -30,7 +30,7 @@ from byrote.study.settings import SMOLLM2, Audit
 if TYPE_CHECKING:
     from byrote import lm
 
-# The temperature at which the base model writes; of new-token, what stands before the new tokens. Mitchell & Andrew
+# The temperature at which the base model writes; of new-token, what stands before the new tokens. Mitchell et al.
 # (arXiv 2606.10481) call 0.8 and more high for large models; under SmolLM2-135M 1.2 keeps the data's manner and 1.5
 # does not.
 KINDS = {"synthetic": 1.2, "new-token": 1.2, "high-temperature": 1.5}
