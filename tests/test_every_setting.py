@@ -169,8 +169,8 @@ def store(raw: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def seen_in_corpus(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG001
-    found = load_corpus(study.corpus)
-    return found.content, found.findings, found.records
+    corpus = load_corpus(study.corpus)
+    return corpus.content, corpus.findings, corpus.records
 
 
 def seen_in_plan(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG001
@@ -196,8 +196,8 @@ def seen_in_tables(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG0
 def seen_in_report(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG001
     store.write_study(dump_study(study))
     texts = {r.record: r.text for r in store.records()} if store.study().report.include_text else None
-    told: dict[str, Any] = {"drawn": (), "findings": [], "failures": [], "versions": {}, "created": "today"}
-    page = report_page(study=study, tables=build(store), texts=texts, **told)
+    parts: dict[str, Any] = {"drawn": (), "findings": [], "failures": [], "versions": {}, "created": "today"}
+    page = report_page(study=study, tables=build(store), texts=texts, **parts)
     return (
         page.partition("Settings of the study")[0]
         + page.partition("Settings of the study")[2].partition("</details>")[2]

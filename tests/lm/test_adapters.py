@@ -235,13 +235,13 @@ DAMAGES = {
 def test_what_is_no_fitting_adapter_is_refused_and_leaves_the_base_alone(
     tmp_path: Path, base: Base, damage: str
 ) -> None:
-    break_it, said = DAMAGES[damage]
+    break_it, message = DAMAGES[damage]
     before = logits(base.model)
     adapted = tuned(base, Lora())
     save_adapter(adapted, tmp_path / "adapter", "tiny")
     detach(base, adapted)
     break_it(tmp_path / "adapter")
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         load_adapter(base, tmp_path / "adapter")
     assert torch.equal(logits(base.model), before)
     assert not any(isinstance(module, BaseTunerLayer | LoraLinear) for module in base.model.modules())
@@ -274,7 +274,7 @@ def test_a_stack_computes_what_each_adapter_computes_alone(base: Base) -> None:
     stacked = attach_stack(base, STACK, [1, 2, 3])
     for which in range(3):
         randomize(stacked, which, seed=which)
-    got = stacked.eval()(input_ids=TOKENS.repeat(3, 1)).logits.detach().unflatten(0, (3, -1))
+    logits_of_stack = stacked.eval()(input_ids=TOKENS.repeat(3, 1)).logits.detach().unflatten(0, (3, -1))
     weights = [[(name, a.clone(), b.clone()) for name, a, b in stacked.weights_of(k)] for k in range(3)]
     detach(base, stacked)
     for which, lora in enumerate(STACK):
@@ -283,7 +283,7 @@ def test_a_stack_computes_what_each_adapter_computes_alone(base: Base) -> None:
         for (_, a, _), (_, stacked_a, _) in zip(alone.weights_of(0), weights[which], strict=True):
             assert torch.equal(a, stacked_a)
         randomize(alone, seed=which)
-        torch.testing.assert_close(got[which], logits(alone.eval()), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(logits_of_stack[which], logits(alone.eval()), atol=1e-5, rtol=1e-5)
         assert trainable_parameters(alone) == sum(a.numel() + b.numel() for _, a, b in weights[which])
         detach(base, alone)
 

@@ -76,10 +76,10 @@ LACKS = {
 
 @pytest.mark.parametrize("lack", LACKS)
 def test_what_a_folder_lacks_is_named(tmp_path: Path, lack: str) -> None:
-    spoil, said = LACKS[lack]
+    spoil, message = LACKS[lack]
     folder = save_tiny_model(tmp_path / "tiny")
     spoil(folder)
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         resolve_base(str(folder))
 
 
@@ -338,8 +338,8 @@ def test_what_was_fetched_serves_without_a_network(hub: FakeHub, tmp_path: Path)
 
 REFUSALS = {
     "org/gated": "'org/gated' is gated: accept its terms on the hub, then `hf auth login` or set HF_TOKEN",
-    "org/nowhere": "'org/nowhere' is neither a folder here nor a model of the hub",
-    "a/b/c": "'a/b/c' is neither a folder here nor a hub id, which is written owner/name",
+    "org/nowhere": "'org/nowhere' is neither a local folder nor a model of the hub",
+    "a/b/c": "'a/b/c' is neither a local folder nor a hub id, which is written owner/name",
 }
 
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -213,6 +214,24 @@ def test_a_run_on_the_file_gives_exposure_and_bounds_with_their_controls(
     (finding,) = [f for f in run.plan()["findings"] if f["kind"] == "planted"]
     assert f"{made.rows[1] - 30} rows of the members are copies of" in finding["message"]
     assert not [f for f in run.plan()["findings"] if f["kind"] == "repeated_texts.members"]
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_a_subject_that_is_given_has_the_tables_of_the_run_that_trained_it(
+    made: Made, tiny_study: dict, tmp_path: Path
+) -> None:
+    raw = raw_study(tiny_study, made)
+    assert not pipeline.run(load_study(raw), tmp_path / "run").failures
+    trained = Run.open(tmp_path / "run")
+    adapter = tmp_path / "run" / trained.plan()["trials"][0]["finetune"] / "adapter"
+    given = {name: part for name, part in raw.items() if name not in ("grid", "training")}
+    given |= {"subjects": [{"adapter": str(adapter), "name": "theirs"}]}
+    assert not pipeline.run(load_study(given), tmp_path / "given").failures
+    own, theirs = build(trained), build(Run.open(tmp_path / "given"))
+    for name in ("canaries", "audits", "membership"):
+        before, after = (getattr(tables, name).drop(columns=["trial"]) for tables in (own, theirs))
+        same = [c for c in before if c not in ("matrices", "rank", "seed")]
+        pd.testing.assert_frame_equal(before[same], after[same])
 
 
 def test_the_key_of_roles_holds_the_manifest_and_not_its_path() -> None:

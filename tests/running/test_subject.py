@@ -27,9 +27,9 @@ def test_what_the_run_holds_is_opened_and_else_a_fresh_adapter(base: lm.Base, tm
             torch.nn.init.ones_(weight)
         with run.stage(SUBJECT.stage, {}) as draft:
             lm.save_adapter(fresh.model, draft.adapter, "base")
-    with opened(SUBJECT, base, run) as held:
-        assert not held.model.training
-        assert all(p.eq(1).all() for name, p in held.model.named_parameters() if "lora_" in name)
+    with opened(SUBJECT, base, run) as adapted:
+        assert not adapted.model.training
+        assert all(p.eq(1).all() for name, p in adapted.model.named_parameters() if "lora_" in name)
 
 
 def test_a_subject_that_is_closed_leaves_the_base_plain(base: lm.Base, tmp_path: Path):

@@ -13,14 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from byrote.corpora.rows import Row, Table, did_you_mean
 from byrote.errors import CorpusError
 
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,15})", re.DOTALL)
 
-Prompt = Any
+Messages = list[dict[str, Any]]
+Prompt = str | Messages | None
 """A string, a list of messages, or None where the data has none."""
 
 
@@ -97,11 +98,9 @@ def _example(row: Row, columns: Columns, where: str) -> Example:
         return Example(before, answer)
     assert columns.prompt is not None
     assert columns.completion is not None
-    prompt, completion = row.get(columns.prompt), row.get(columns.completion)
-    if isinstance(prompt, list):
-        _messages(prompt, columns.prompt, where)
-    else:
-        _string(prompt, columns.prompt, where)
+    said, completion = row.get(columns.prompt), row.get(columns.completion)
+    read = _messages if isinstance(said, list) else _string
+    prompt = read(said, columns.prompt, where)
     if isinstance(completion, list):
         return Example(prompt, _last_answer(completion, columns.completion, where)[1])
     return Example(prompt, _string(completion, columns.completion, where))
@@ -113,24 +112,24 @@ def _string(value: Any, column: str, where: str) -> str:
     return value
 
 
-def _messages(value: Any, column: str, where: str) -> None:
-    if not isinstance(value, list) or not all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value):
+def _messages(value: Any, column: str, where: str) -> Messages:
+    messages = cast("list[Any]", value if isinstance(value, list) else [None])
+    if not all(isinstance(m, dict) and isinstance(cast(Row, m).get("role"), str) for m in messages):
         raise CorpusError(f"{where}: {column!r} must be a list of messages with role and content; name such a column")
     try:
-        json.dumps(value)
+        json.dumps(messages)
     except (TypeError, ValueError) as error:
-        raise CorpusError(
-            f"{where}: {column!r} holds what JSON cannot ({error}); take it out of the messages"
-        ) from None
+        raise CorpusError(f"{where}: {column!r} holds what JSON cannot ({error}); take it out") from None
+    return messages
 
 
-def _last_answer(value: Any, column: str, where: str) -> tuple[list[Any], str]:
+def _last_answer(value: Any, column: str, where: str) -> tuple[Messages, str]:
     """The turns before the last that an assistant has, and what it says."""
-    _messages(value, column, where)
-    places = [place for place, message in enumerate(value) if message["role"] == "assistant"]
+    messages = _messages(value, column, where)
+    places = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
     if not places:
         raise CorpusError(f"{where}: {column!r} has no assistant turn for a canary to stand in; take the row out")
-    return value[: places[-1]], _string(value[places[-1]].get("content"), f"{column}: content", where)
+    return messages[: places[-1]], _string(messages[places[-1]].get("content"), f"{column}: content", where)
 
 
 class Prompts:
@@ -149,7 +148,7 @@ class Prompts:
     @property
     def are_written(self) -> bool:
         """Whether a canary takes a prompt that the base model writes."""
-        return self._prompts[0] is not None and 2 * len(self._shared) < len(self._prompts)
+        return bool(self.texts) and 2 * len(self._shared) < len(self._prompts)
 
     @cached_property
     def texts(self) -> list[str]:
@@ -159,12 +158,12 @@ class Prompts:
     @cached_property
     def every_text(self) -> list[str]:
         """All that is said in prompts, of every turn."""
-        turns = (m.get("content") for prompt in self._prompts if isinstance(prompt, list) for m in prompt)
+        turns = (m.get("content") for prompt in self._prompts for m in _turns(prompt))
         return [text for text in (*turns, *self._prompts) if isinstance(text, str)]
 
     def drawn(self, generator: random.Random) -> Prompt:
-        """A prompt that several rows share; None where the data has none."""
-        return None if self._prompts[0] is None else generator.choice(self._shared)
+        """A prompt that several rows share, where there is one; None where the data has none."""
+        return generator.choice(self._shared or self._prompts)
 
     def with_text(self, text: str, generator: random.Random) -> Prompt:
         """A prompt shaped like that of a row drawn, which says `text`; system turns stay where several rows share
@@ -172,20 +171,26 @@ class Prompts:
         like = generator.choice(self._prompts)
         if isinstance(like, str):
             return text
-        kept = [m for m in like if m["role"] == "system" and self._systems[str(m.get("content"))] > 1]
+        kept = [m for m in _turns(like) if m["role"] == "system" and self._systems[str(m.get("content"))] > 1]
         return [*kept, {"role": "user", "content": text}]
 
     @cached_property
     def _systems(self) -> Counter[str]:
-        turns = (m for prompt in self._prompts if isinstance(prompt, list) for m in prompt)
+        turns = (m for prompt in self._prompts for m in _turns(prompt))
         return Counter(str(m.get("content")) for m in turns if m["role"] == "system")
 
 
+def _turns(prompt: Prompt) -> Messages:
+    """The messages of a prompt; none of a string."""
+    return prompt if isinstance(prompt, list) else []
+
+
 def _said(prompt: Prompt) -> str:
-    if isinstance(prompt, list):
-        said = [m.get("content") for m in prompt if m["role"] == "user" and isinstance(m.get("content"), str)]
-        return said[-1] if said else ""
-    return prompt or ""
+    if isinstance(prompt, str):
+        return prompt
+    contents = [m.get("content") for m in _turns(prompt) if m["role"] == "user"]
+    said = [content for content in contents if isinstance(content, str)]
+    return said[-1] if said else ""
 
 
 def content_of(columns: Columns, prompt: Prompt, answer: str) -> dict[str, Any]:
@@ -194,7 +199,7 @@ def content_of(columns: Columns, prompt: Prompt, answer: str) -> dict[str, Any]:
     if columns.text is not None:
         return {columns.text: answer}
     if columns.messages is not None:
-        return {columns.messages: [*prompt, *turn]}
+        return {columns.messages: [*_turns(prompt), *turn]}
     assert columns.prompt is not None
     assert columns.completion is not None
     return {columns.prompt: prompt, columns.completion: turn if isinstance(prompt, list) else answer}

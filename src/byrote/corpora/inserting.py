@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 """Rows put into a data set's file, in its own format. All that was there is unchanged: byte for byte, but for Parquet,
 whose rows keep their values and types.
 

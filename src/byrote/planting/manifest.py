@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from byrote.errors import CorpusError
 from byrote.records import CANARIES, MEMBERS, Assignment, Record, Role
@@ -114,7 +114,8 @@ def read_manifest(path: str | Path, expected: str | None = None) -> tuple[Manife
             f"{path} has the sha256 {found[:16]}…, not {expected[:16]}… (canaries.sha256): it is another manifest; "
             "name the one that belongs to the data, or set canaries.sha256 to null"
         )
-    if not isinstance(raw, dict) or not {"version", "digest", "canaries"} <= raw.keys():
+    raw = cast("dict[str, Any]", raw if isinstance(raw, dict) else {})
+    if not {"version", "digest", "canaries"} <= raw.keys():
         raise CorpusError(f"{path} is no manifest of canaries; name the file that `byrote canaries make` wrote")
     if raw["version"] != VERSION:
         raise CorpusError(

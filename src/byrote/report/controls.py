@@ -111,8 +111,8 @@ def readings(alarmed: bool | None) -> str:
 def _attacks(part: pd.DataFrame) -> str:
     names = list(dict.fromkeys(part["attack"]))
     verb = "reaches" if len(names) == 1 else "reach"
-    said = f"the attack {names[0]}" if len(names) == 1 else f"{count(len(names), 'attack')} ({listing(names)})"
-    return f"{said} {verb} {spread(part['auc_control'])}"
+    attacks = f"the attack {names[0]}" if len(names) == 1 else f"{count(len(names), 'attack')} ({listing(names)})"
+    return f"{attacks} {verb} {spread(part['auc_control'])}"
 
 
 def _judged(part: pd.DataFrame, alarmed: bool | None) -> str:
@@ -180,7 +180,7 @@ def _warning(
     end = (
         "The two sides differ as texts, before any fine-tuning, so an AUC on them does not measure memorization "
         "until the difference is removed: compare the AUCs among records of similar length and similar perplexity, "
-        "or split the corpus anew."
+        "or split the corpus again."
     )
     if kind == "blind":
         blind = f"a classifier that never saw a model reaches AUC {values} where 0.5 is expected"

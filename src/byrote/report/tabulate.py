@@ -44,7 +44,7 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
     headers += ["members", "non-members", "published"]
     note = (
         "Interval: by document (Obuchowski 1997), on the logit scale. Control: the same attack where nothing was "
-        "learned. Blind: a classifier that never saw a model. Both belong near 0.5. Strongest attack: chosen by "
+        "learned. Blind: a classifier that never saw a model. Both should be near 0.5. Strongest attack: chosen by "
         "these same results."
     )
     if published is not None:
@@ -55,7 +55,7 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
 
 
 def _strongest(tables: "Tables") -> dict[str, str]:
-    """Trial → the attack of the highest AUC on records, with it; the auditor, who knows more, takes no part."""
+    """Trial → the attack of the highest AUC on records, with it; the auditor, who knows more, is left out."""
     rows = tables.membership
     top = strongest_rows(rows[rows["stratum"] == "records"], ["trial"])
     return {row["trial"]: f"{row['attack']} {number(row['auc'], 3)}" for row in records_of(top)}
@@ -97,7 +97,7 @@ def attacks_grid(tables: "Tables") -> Grid:
         "of it. Blind: a bag-of-words classifier with folds by document, on records. Similar length, similar "
         "perplexity: AUC among records of similar length, and of similar perplexity under the base model. Smallest "
         "detectable: the smallest AUC that this sample can tell from 0.5. In, out: records compared. Left out: "
-        "records without a score. Auditor: all attacks combined by somebody who knows the members. "
+        "records without a score. Auditor: all attacks combined by someone who knows the members. "
     )
     return Grid("AUC of every attack, with controls", headers, body, 3, note + _why_missing(tables))
 

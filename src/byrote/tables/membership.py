@@ -151,7 +151,7 @@ def _intervals(
 
 def _matched(compared: Compared, scored: Scored) -> dict[str, float | None]:
     """AUC among records of like length, and among records of like perplexity under the base model."""
-    areas = {}
+    areas: dict[str, float] = {}
     for name, covariate in (("length", compared.lengths), ("perplexity", compared.base_nll)):
         member_covariate, nonmember_covariate = (c[k] for c, k in zip(covariate, scored.known, strict=True))
         members, nonmembers, _ = known_scores(compared, scored)
