@@ -131,6 +131,7 @@ ELSEWHERE = {
     "canaries.sha256": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
     "corpus.file": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "corpus.split": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
+    "subjects": "running/test_given.py::test_an_audit_of_trained_adapters_gives_the_tables_of_their_run",
     "machine.checkpoint_minutes": "running/test_run_folder.py::test_checkpoints_are_as_far_apart_as_asked",
     "corpus.subset": "corpora/test_hub.py::test_subset_and_revision_are_asked_for",
     "corpus.revision": "corpora/test_hub.py::test_subset_and_revision_are_asked_for",

@@ -34,6 +34,7 @@ from byrote.lm.given import (
     close_adapter,
     open_adapter,
     open_model,
+    tokens_added,
 )
 from byrote.lm.library import packs
 from byrote.lm.matrices import MODULES, module_names
@@ -121,6 +122,7 @@ __all__ = [
     "seeded",
     "side_by_side",
     "steps_in",
+    "tokens_added",
     "trainable_parameters",
     "weight_bytes",
     "workers_that_fit",

@@ -195,7 +195,7 @@ def _stage(path: str) -> str:
 
 
 def _machine(study: Study, tables: "Tables", remarks: Remarks) -> Section:
-    seeds = setting.seed_words(study, sorted(set(tables.trials["seed"])))
+    seeds = setting.seed_words(study, sorted(set(tables.trials["seed"].dropna())))
     messages = [str(finding["message"]) for finding in remarks.findings]
     packages = Grid("Versions", ["package", "version"], [[name, str(v)] for name, v in remarks.versions.items()], 2)
     return Section(

@@ -57,6 +57,11 @@ class Compared:
     null: tuple[Evidence, Evidence] | None
     calibration_groups: tuple[str, ...] = ()
 
+    @property
+    def has_base(self) -> bool:
+        """Whether there is a base model to compare with (`unknown_like`)."""
+        return not bool(np.isnan(self.sides[0].base.logprob).all())
+
     @cached_property
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
         """Scored tokens of members and non-members."""
