@@ -5,13 +5,9 @@ from typing import Any
 
 from byrote.report.page import Grid
 from byrote.report.words import count, listing, percent
-<<<<<<< HEAD
 from byrote.study import Canaries, ManifestCanaries, NoCanaries, SingleCanary, Study
-=======
-from byrote.study import Canaries, NoCanaries, SingleCanary, Study
 from byrote.study.given import subject_names
 from byrote.study.settings import FROM_ADAPTER, NO_BASE
->>>>>>> main
 
 
 def setting_sentences(study: Study) -> list[str]:
