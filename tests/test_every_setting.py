@@ -135,6 +135,8 @@ EFFECTS: dict[str, Effect] = {
 }
 # Settings whose effect takes a setting of its own: the test that holds each to it.
 ELSEWHERE = {
+    "canaries.path": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
+    "canaries.sha256": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
     "corpus.file": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "corpus.split": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "subjects": "running/test_given.py::test_an_audit_of_trained_adapters_gives_the_tables_of_their_run",

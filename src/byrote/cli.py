@@ -18,6 +18,7 @@ from rich.table import Table
 
 from byrote import __version__
 from byrote.auc_table import auc_rows, number, print_auc
+from byrote.cli_canaries import canaries
 from byrote.errors import ByroteError, StudyError
 from byrote.listener import Listener, Silent
 from byrote.study.dotted import dotted_names
@@ -237,6 +238,8 @@ def report(run_folder: Path, /, *options: Options, quiet: Quiet = False, as_json
         path = render(store, overrides)
     _print_results(run_folder, path, as_json, store.failures())
 
+
+app.command(canaries)
 
 studies = App(name="studies", help="The studies that come with byrote.")
 app.command(studies)

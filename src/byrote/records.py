@@ -17,7 +17,7 @@ import pyarrow as pa
 
 MEMBERS, NONMEMBERS, CALIBRATION = "members", "nonmembers", "calibration"
 SPLITS = (MEMBERS, NONMEMBERS, CALIBRATION)
-CANARIES = "canaries"  # of records that no corpus has: canaries and references that the base model wrote
+CANARIES = "canaries"  # of canaries and references that the base model wrote: for a run, or into the members' file
 
 RECORDS_STRATUM = "records"  # the stratum of members and non-members; `canary_stratum` names the others
 _CANARY_STRATUM = re.compile(r"canaries@([1-9]\d*)")

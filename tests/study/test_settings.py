@@ -189,7 +189,7 @@ def test_settings_say_their_defaults_by_variant():
     }
     assert {name: settings[name].default_words for name in words} == words
     assert {name for name, s in settings.items() if "required" in s.default_words} == {
-        "corpus.source", "corpus.members", "corpus.nonmembers", "corpus.path",
+        "canaries.path", "corpus.source", "corpus.members", "corpus.nonmembers", "corpus.path",
     }  # fmt: skip
     assert not any(name.startswith("provenance") for name in settings)
 

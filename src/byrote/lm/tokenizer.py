@@ -24,6 +24,11 @@ class Tokenizer:
         return self._inner.eos_token_id
 
     @property
+    def size(self) -> int:
+        """How many ids there are."""
+        return len(self._inner)
+
+    @property
     def start_id(self) -> int | None:
         """Id of the token that an empty prompt consists of: the beginning-of-text token, else the end-of-text token,
         which separates documents in pretraining; None where the tokenizer names neither."""

@@ -53,7 +53,7 @@ def sections_of(
     study: Study, tables: "Tables", drawn: Sequence[Drawn], remarks: Remarks, texts: Mapping[str, str] | None
 ) -> list[Section]:
     """Every section for which the run has results. The other arguments are those of `report_page`."""
-    primary, many = study.membership.primary, study.canaries.design == "many"
+    primary, many = study.membership.primary, study.canaries.design in ("many", "manifest")
     settings, utility = setting.setting_grid(study), joined(utility_sentences(tables))
     summary = summary_sentences(tables, primary, many)
     return [

@@ -5,7 +5,7 @@ from typing import Any
 
 from byrote.report.page import Grid
 from byrote.report.words import count, listing, percent
-from byrote.study import Canaries, NoCanaries, SingleCanary, Study
+from byrote.study import Canaries, ManifestCanaries, NoCanaries, SingleCanary, Study
 from byrote.study.given import subject_names
 from byrote.study.settings import FROM_ADAPTER, NO_BASE
 
@@ -55,6 +55,8 @@ def _canaries(plan: Canaries) -> str:
         return "No canary was planted."
     if isinstance(plan, SingleCanary):
         return "In each trial one record, the canary, overwrote as many others as it has copies."
+    if isinstance(plan, ManifestCanaries):
+        return "Before the training canaries were put into the members' file, each planted or left out by a fair coin."
     copies = listing([str(c) for c in sorted(set(plan.copies))], "or")
     share = percent(plan.inclusion, 0)
     canaries = count(plan.count, "canary", "canaries")

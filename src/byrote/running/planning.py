@@ -17,6 +17,7 @@ from byrote.corpora.checks import cut_long
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.passes.generation import Prompt
+from byrote.planting.manifest import Manifest
 from byrote.planting.roles import assign, training_records
 from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
 from byrote.records import Assignment, Record
@@ -222,9 +223,9 @@ def prepare(
     keys = Keys(base, digest_of(records), start_id, study.extraction)
     given = [Given(subject, chosen.format, study.model.quantization) for subject in subjects]
     planned = tuple(
-        _plan_given(study, trial, given[number], records, keys)
+        _plan_given(study, trial, given[number], records, keys, checked.manifest)
         if isinstance(trial, GivenTrial)
-        else _plan_trial(study, trial, records, keys)
+        else _plan_trial(study, trial, records, keys, checked.manifest)
         for number, trial in enumerate(trials)
     )
     null_trials = plan_null_trials(study, planned, records, keys)
@@ -331,8 +332,10 @@ def _with_tokens(record: Record, token_ids: Sequence[int]) -> Record:
     return Record(record.record, record.split, record.group, record.text, record.spans, tuple(token_ids))
 
 
-def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], keys: Keys) -> Planned:
-    roles = tuple(assign(records, trial.canaries))
+def _plan_trial(
+    study: Study, trial: Trial, records: Sequence[Record], keys: Keys, manifest: Manifest | None
+) -> Planned:
+    roles = tuple(assign(records, trial.canaries, manifest))
     roles_key = keys.roles(trial.canaries)
     training = training_records(records, roles, trial.canaries)
     key = keys.trial(trial, roles_key, training)
@@ -348,8 +351,10 @@ def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], keys: Key
     )
 
 
-def _plan_given(study: Study, trial: GivenTrial, given: Given, records: Sequence[Record], keys: Keys) -> Planned:
-    roles = tuple(assign(records, trial.canaries))
+def _plan_given(
+    study: Study, trial: GivenTrial, given: Given, records: Sequence[Record], keys: Keys, manifest: Manifest | None
+) -> Planned:
+    roles = tuple(assign(records, trial.canaries, manifest))
     roles_key = keys.roles(trial.canaries)
     key = keys.given(trial.of_files.content, roles_key)
     prompts = prompts_of(study, records, roles)

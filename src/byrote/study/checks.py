@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,17 @@ from byrote.records import RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.study.given import GivenTrial, given_trials, subject_names
 from byrote.study.grid import Trial, trials_of
 from byrote.study.mistakes import nearest
-from byrote.study.settings import FROM_ADAPTER, NO_BASE, SMOLLM2, Canaries, ManyCanaries, Model, NoCanaries, Study
+from byrote.study.settings import (
+    FROM_ADAPTER,
+    NO_BASE,
+    SMOLLM2,
+    Canaries,
+    ManifestCanaries,
+    ManyCanaries,
+    Model,
+    NoCanaries,
+    Study,
+)
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -23,13 +33,14 @@ def check_names(study: Study) -> tuple[Trial, ...] | tuple[GivenTrial, ...]:
     Raises StudyError with every mistake, one a line, each with the setting, the value and the way out; ModelError where
     `model.source` is a path at which there is nothing.
     """
-    mistakes = [*_attacks(study), *_repeats(study), *_device(study), *_guesses(study), *_decide(study)]
+    mistakes = [*_attacks(study), *_repeats(study), *_device(study), *_decide(study)]
     try:
         trials = given_trials(study) if study.subjects else trials_of(study)
     except StudyError as error:
         raise StudyError("\n".join([*mistakes, str(error)])) from None
-    mistakes += [*_stratum("claims.stratum", study.claims.stratum, trials), *_subjects(study)]
-    mistakes += [*_stratum("decide.stratum", study.decide.stratum, trials)] if study.decide.asks else []
+    mistakes += [*_manifests(trials), *_subjects(study)]
+    if not isinstance(study.canaries, ManifestCanaries):  # which has to be read first
+        mistakes += canary_mistakes(study, strata_planned(trials), dealt(study.canaries))
     if mistakes:
         raise StudyError("\n".join(mistakes))
     if study.model.source not in (FROM_ADAPTER, NO_BASE):
@@ -50,10 +61,10 @@ def _subjects(study: Study) -> Iterator[str]:
     adapters = [subject.source for subject in subjects if subject.adapter is not None]
     if study.grid:
         yield f"grid ({', '.join(study.grid)}) says what to train, but subjects are given; leave one of the two out"
-    if not isinstance(study.canaries, NoCanaries):
+    if not isinstance(study.canaries, NoCanaries | ManifestCanaries):
         yield (
             f"canaries.design is {study.canaries.design!r}, but a subject that is given has been trained already; "
-            "set it to none"
+            "set it to none, or to manifest where `byrote canaries make` put canaries into its data"
         )
     if study.controls.null_trial != "none":
         yield "controls.null_trial tunes like the study's trials, but subjects are given; set it to none"
@@ -157,8 +168,28 @@ def _device(study: Study) -> Iterator[str]:
         )
 
 
-def _guesses(study: Study) -> Iterator[str]:
-    guesses, most = study.audit.guesses, max(dealt(study.canaries).values(), default=0)
+def canary_mistakes(study: Study, strata: Sequence[str], of_copies: Mapping[int, int]) -> Iterator[str]:
+    """What is wrong with the settings that speak of canaries, where these strata are planned.
+
+    of_copies: copies → how many canaries have so many, planted and left out together.
+    """
+    yield from _guesses(study, max(of_copies.values(), default=0))
+    yield from _stratum("claims.stratum", study.claims.stratum, strata)
+    if study.decide.asks:
+        yield from _stratum("decide.stratum", study.decide.stratum, strata)
+
+
+def _manifests(trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
+    plans = [trial.canaries for trial in trials]
+    if any(isinstance(plan, ManifestCanaries) for plan in plans) and any(plan != plans[0] for plan in plans):
+        yield (
+            "grid: canaries of a manifest are in the members' file, the same for every trial; leave canaries out of "
+            "the grid"
+        )
+
+
+def _guesses(study: Study, most: int) -> Iterator[str]:
+    guesses = study.audit.guesses
     if guesses is not None and most and guesses > most:
         yield (
             f"audit.guesses is {guesses}, but at most {most} canaries have the same number of copies; lower it, or "
@@ -178,8 +209,7 @@ def _decide(study: Study) -> Iterator[str]:
         )
 
 
-def _stratum(setting: str, stratum: str, trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
-    there = strata_planned(trials)
+def _stratum(setting: str, stratum: str, there: Sequence[str]) -> Iterator[str]:
     if stratum in there:
         return
     known = stratum == RECORDS_STRATUM or copies_in(stratum) is not None

@@ -16,7 +16,10 @@ AXIS_ROOMS = ("lora", "training", "canaries")
 
 
 _SOURCE = "where the records come from: phee, files, hub, or adverse_events (synthetic)"
-_DESIGN = "none; single (one record overwrites others); many (planted or left out by a coin)"
+_DESIGN = (
+    "none; single (one record overwrites others); many (planted or left out by a coin); manifest (put into the "
+    "members' file by `byrote canaries make`)"
+)
 _PUBLISHED = Literal["table-3.1", "figure-3.6"]
 
 
@@ -191,7 +194,18 @@ class ManyCanaries(Part):
         return [value] if isinstance(value, int) else value
 
 
-Canaries = Annotated[NoCanaries | SingleCanary | ManyCanaries, Discriminator("design")]
+class ManifestCanaries(Part):
+    """Canaries that `byrote canaries make` put into the members' file before anything was trained."""
+
+    design: Literal["manifest"] = Field(description=_DESIGN)
+    path: str = Field(description="the manifest that `byrote canaries make` wrote")
+    sha256: str | None = Field(
+        default=None,
+        description="of the manifest's file, which is refused where it has another; null takes it as it is",
+    )
+
+
+Canaries = Annotated[NoCanaries | SingleCanary | ManyCanaries | ManifestCanaries, Discriminator("design")]
 
 
 class Lora(Part):

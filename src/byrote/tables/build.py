@@ -21,7 +21,7 @@ from byrote.study import Extraction, Statistics, Study
 from byrote.study.rules import attacks_of, rules_of
 from byrote.study.settings import NO_BASE
 from byrote.tables.blind import blind_columns, blind_of
-from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows
+from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows, coin_of
 from byrote.tables.columns import COLUMNS
 from byrote.tables.compared import (
     AUDITOR,
@@ -226,16 +226,12 @@ def _bounds(run: Run, plan: Mapping[str, Any]) -> int:
     """How many bounds on epsilon the scored trials of a run give: the family over which their level is shared."""
     scored = [row for row in plan["trials"] if row["scores"] and run.has(row["scores"])]
     plans = [(row["roles"], row["settings"]["canaries"]) for row in scored]
-    return sum(bounds_of(run.roles(roles), canaries["inclusion"]) for roles, canaries in plans if _audited(canaries))
-
-
-def _audited(canaries: Mapping[str, Any]) -> bool:
-    return canaries["design"] == "many"
+    return sum(bounds_of(run.roles(roles), coin) for roles, canaries in plans if (coin := coin_of(canaries)))
 
 
 def _audits(trial: Measured, records: Mapping[str, Record], study: Study, family: int) -> Iterator[dict[str, Any]]:
-    plan, audit = trial.row["settings"]["canaries"], study.audit
-    if not _audited(plan) or trial.tuned is None or trial.base is None:
+    coin, audit = coin_of(trial.row["settings"]["canaries"]), study.audit
+    if coin is None or trial.tuned is None or trial.base is None:
         return
     name = audit.attack or study.membership.primary
     settings = AuditSettings(
@@ -245,7 +241,7 @@ def _audits(trial: Measured, records: Mapping[str, Record], study: Study, family
         attack=name,
         seed=study.statistics.seed,
         family=max(family, 1),
-        inclusion=plan["inclusion"],
+        inclusion=coin,
     )
     yield from audit_rows(trial.roles, records, trial.tuned, trial.base, find_attacks([name])[name], settings)
 

@@ -17,6 +17,11 @@ from byrote.tables.perplexity import perplexity_of_each
 FAIR = 0.5  # the coin that the audit needs
 
 
+def coin_of(canaries: Mapping[str, Any]) -> float | None:
+    """The chance with which each canary of a plan was planted; None where no coin planted them."""
+    return {"many": canaries.get("inclusion"), "manifest": FAIR}.get(canaries.get("design", ""))
+
+
 @dataclass(frozen=True)
 class AuditSettings:
     """What the study fixes before the run: guesses (None for all, made even), delta, level, attack, inclusion (the

@@ -23,7 +23,7 @@ from byrote.statistics.verdicts import (
 from byrote.study import Study
 from byrote.study.rules import CHANCE, EQUIVALENT, MAX_EPSILON, MAX_VERBATIM, Rule, in_words
 from byrote.tables import rule_controls
-from byrote.tables.canaries import AuditSettings, audit_rows
+from byrote.tables.canaries import AuditSettings, audit_rows, coin_of
 from byrote.tables.compared import ScoredStratum
 from byrote.tables.rule_bounds import Together, factor_of, needed_words, sample_words
 from byrote.tables.rule_controls import Control, Controls
@@ -173,7 +173,7 @@ def _known(number: float) -> float | None:
 def _families(rules: Sequence[Rule], subject: Subject, study: Study) -> int:
     """How many families of bounds share a subject's error. A census has none, nor has a subject without canaries."""
     sampled = [r for r in rules if r.setting == MAX_VERBATIM and not Counted.of(r, subject, study).census]
-    audited = [r for r in rules if r.setting == MAX_EPSILON and _canaries(subject).get("design") == "many"]
+    audited = [r for r in rules if r.setting == MAX_EPSILON and coin_of(_canaries(subject)) is not None]
     return any(_on_attacks(r) for r in rules) + bool(sampled) + bool(audited)
 
 
@@ -350,9 +350,9 @@ def _count_words(rule: Rule, counted: Counted) -> str:
 def _epsilon(rule: Rule, subject: Subject, records: Mapping[str, Record], study: Study, error: float) -> Found:
     """The bound for canaries of one copy, or of the copies that the stratum names: groups of so many records."""
     trial, copies = subject.trial, copies_in(rule.stratum) or 1
-    plan = _canaries(subject)
-    if plan.get("design") != "many" or trial.tuned is None or trial.base is None:
-        why = "no canaries" if plan.get("design") != "many" else "no scores of two models"
+    coin = coin_of(_canaries(subject))
+    if coin is None or trial.tuned is None or trial.base is None:
+        why = "no canaries" if coin is None else "no scores of two models"
         why = f"the subject has {why} (it is {subject.state})"
         return Found(UNDECIDED, f"no bound: {why}", would_decide="canaries planted by a fair coin")
     asked, name = study.audit, rule.attacks[0]
@@ -362,7 +362,7 @@ def _epsilon(rule: Rule, subject: Subject, records: Mapping[str, Record], study:
         level=error,
         attack=name,
         seed=study.statistics.seed,
-        inclusion=plan["inclusion"],
+        inclusion=coin,
     )
     rows = audit_rows(trial.roles, records, trial.tuned, trial.base, find_attacks([name])[name], settings)
     row = next((row for row in rows if row["copies"] == copies), None)
