@@ -137,7 +137,7 @@ def test_the_error_is_shared_over_looks_subjects_and_families_of_bounds() -> Non
     sampled = subject(WEAK, chances=chances("m0"))
     both = judged(study_of(prompts=30, max_auc=0.6, max_verbatim=1), sampled)
     assert [row["error"] for row in both] == pytest.approx([0.0125] * 2)
-    many = subject(WEAK, settings={"canaries": {"design": "many"}})
+    many = subject(WEAK, settings={"canaries": {"design": "many", "inclusion": 0.5}})
     for of, error in ((many, 0.0125), (subject(WEAK), 0.025)):
         rows = judged(study_of(max_auc=0.6, max_epsilon=1), of)
         assert [row["error"] for row in rows] == pytest.approx([error] * 2)
