@@ -22,7 +22,10 @@ MANY = {"design": "many", "count": 12, "copies": [1, 1, 4], "references": 2}
         ({"extraction": {"untargeted": {"attacks": ["zlip"]}}}, ["extraction.untargeted.attacks", "mean 'zlib'"]),
         ({"audit": {"attack": "los"}}, ["audit.attack: no attack 'los'", "did you mean 'loss'"]),
         ({"claims": {"stratum": "record"}}, ["claims.stratum 'record'", "canaries@COPIES", "mean 'records'"]),
-        ({"claims": {"stratum": "canaries@4"}}, ["not in this study", "records or canaries@COPIES", "has records"]),
+        (
+            {"claims": {"stratum": "canaries@4"}},
+            ["not in this study", "prompts or canaries@COPIES", "has records"],
+        ),
         (
             {"canaries": MANY, "claims": {"stratum": "canaries@2"}},
             ["not in this study", "has records, canaries@1, canaries@4"],

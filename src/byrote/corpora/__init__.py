@@ -60,8 +60,11 @@ def reader(source: str) -> Callable[[Any], list[Record]]:
 
 
 def content_of(records: Sequence[Record]) -> str:
-    """sha256, in hexadecimal, over split, id, group and text of the records in order: one JSON list a line."""
+    """sha256, in hexadecimal, over split, id, group and text of the records in order, and the turns of those that have
+    them: one JSON list a line."""
     digest = sha256()
     for r in records:
-        digest.update(json.dumps([r.split, r.record, r.group, r.text]).encode() + b"\n")
+        digest.update(
+            json.dumps([r.split, r.record, r.group, r.text, *([r.turns] if r.turns else [])]).encode() + b"\n"
+        )
     return digest.hexdigest()

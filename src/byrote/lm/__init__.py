@@ -24,6 +24,7 @@ from byrote.lm.base import (
     numbers_of,
     product_shapes,
 )
+from byrote.lm.chat import Tokenised, token_runs, tokenise
 from byrote.lm.decoding import Decoder, decoding
 from byrote.lm.forward import chunks, head_logits, head_nll
 from byrote.lm.matrices import MODULES, module_names
@@ -54,6 +55,7 @@ __all__ = [
     "Decoder",
     "Precision",
     "Rates",
+    "Tokenised",
     "Tokenizer",
     "adapter_bytes",
     "adapter_is_nonzero",
@@ -95,6 +97,8 @@ __all__ = [
     "save_adapter",
     "seeded",
     "side_by_side",
+    "token_runs",
+    "tokenise",
     "trainable_parameters",
     "weight_bytes",
     "workers_that_fit",

@@ -8,10 +8,10 @@ from typing import Any
 
 from byrote.attacks import ATTACKS
 from byrote.errors import ModelError, StudyError
-from byrote.records import RECORDS_STRATUM, canary_stratum, copies_in
+from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.study.grid import Trial, trials_of
 from byrote.study.mistakes import nearest
-from byrote.study.settings import SMOLLM2, Canaries, ManyCanaries, Model, Study
+from byrote.study.settings import SMOLLM2, Canaries, ManyCanaries, Model, RowsCorpus, Study
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -27,7 +27,7 @@ def check_names(study: Study) -> tuple[Trial, ...]:
         trials = trials_of(study)
     except StudyError as error:
         raise StudyError("\n".join([*mistakes, str(error)])) from None
-    mistakes += _stratum(study, trials)
+    mistakes += [*_stratum(study, trials), *_written_canaries(study, trials)]
     if mistakes:
         raise StudyError("\n".join(mistakes))
     local_base(study.model)
@@ -124,11 +124,23 @@ def _guesses(study: Study) -> Iterator[str]:
 
 def _stratum(study: Study, trials: Sequence[Trial]) -> Iterator[str]:
     stratum, there = study.claims.stratum, strata_planned(trials)
+    if study.corpus.masks_prompts:
+        there.insert(1, PROMPTS_STRATUM)
     if stratum in there:
         return
-    known = stratum == RECORDS_STRATUM or copies_in(stratum) is not None
+    known = stratum in (RECORDS_STRATUM, PROMPTS_STRATUM) or copies_in(stratum) is not None
     what = "is not in this study" if known else "is no stratum"
     yield (
-        f"claims.stratum {stratum!r} {what}; strata are written records or canaries@COPIES, and this study has "
-        f"{', '.join(there)}{'' if known else nearest(stratum, there)}"
+        f"claims.stratum {stratum!r} {what}; strata are written records, prompts or canaries@COPIES, and this "
+        f"study has {', '.join(there)}{'' if known else nearest(stratum, there)}"
     )
+
+
+def _written_canaries(study: Study, trials: Sequence[Trial]) -> Iterator[str]:
+    """Canaries that the base model writes are plain text, which no record of messages could be told from."""
+    texts = {trial.canaries.texts for trial in trials if isinstance(trial.canaries, ManyCanaries)} - {"reserve"}
+    if texts and isinstance(study.corpus, RowsCorpus) and study.corpus.text is None:
+        yield (
+            f"canaries.texts is {min(texts)!r}, which is for records of plain text; with corpus.messages or "
+            "corpus.prompt set it to reserve"
+        )
