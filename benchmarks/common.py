@@ -144,24 +144,24 @@ def _of_round(
 ) -> dict[str, dict[str, float]]:
     best = best_products(peaks)
     most, vector = max(best.values()), min(max(best.values()), VECTOR_GAIN * best["fp32"])
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     for stage, measured in rates.items():
         ours, base = measured["byrote"], rates["fine-tuning" if stage == SIDE else stage]
         flop = FLOP[stage] * weights
-        found[stage] = {f"byrote/{other}": ours / base[other] for other in CONTENDERS[:2]}
-        found[stage]["limit byrote/reference"] = most / flop / base["reference"]
+        figures[stage] = {f"byrote/{other}": ours / base[other] for other in CONTENDERS[:2]}
+        figures[stage]["limit byrote/reference"] = most / flop / base["reference"]
         if stage == SIDE:
-            found[stage]["byrote/one process"] = ours / base["byrote"]
+            figures[stage]["byrote/one process"] = ours / base["byrote"]
         for who, rate in measured.items():
-            found[stage][f"MFU {who}"] = flop * rate / most
+            figures[stage][f"MFU {who}"] = flop * rate / most
             outside = 1 / rate - flop / most
-            found[stage][f"vector MFU {who}"] = flop / vector / (outside + flop / vector)
+            figures[stage][f"vector MFU {who}"] = flop / vector / (outside + flop / vector)
     seconds = {who: workload.seconds({stage: rates[stage][who] for stage in STAGES}) for who in CONTENDERS}
     at_best = workload.seconds({stage: most / FLOP[stage] / weights for stage in STAGES})
-    found[TRIAL] = {f"byrote/{other}": seconds[other] / seconds["byrote"] for other in CONTENDERS[:2]}
-    found[TRIAL] |= {f"seconds {who}": value for who, value in seconds.items()}
-    found[TRIAL]["limit byrote/reference"] = seconds["reference"] / at_best
-    return found
+    figures[TRIAL] = {f"byrote/{other}": seconds[other] / seconds["byrote"] for other in CONTENDERS[:2]}
+    figures[TRIAL] |= {f"seconds {who}": value for who, value in seconds.items()}
+    figures[TRIAL]["limit byrote/reference"] = seconds["reference"] / at_best
+    return figures
 
 
 @dataclass(frozen=True)
@@ -186,13 +186,14 @@ def judge(measured: Figures, share: float, excused: Mapping[str, str], bf16_gain
     slow = "" if bf16_gain >= GAIN else f"bf16 is {bf16_gain:.2f} times as fast as fp32; judged from {GAIN:g} on"
     verdicts = []
     for bound in (*BOUNDS, *REFERENCE_BOUNDS):
-        found = measured.get(bound.stage, {})
+        figures = measured.get(bound.stage, {})
         median, limit = (
-            found[name].median if name in found else None for name in (bound.figure, f"limit {bound.figure}")
+            figures[name].median if name in figures else None for name in (bound.figure, f"limit {bound.figure}")
         )
         reason = excused.get("all") or excused.get(bound.stage) or (slow if bound in REFERENCE_BOUNDS else "")
         passed = None if reason else median is not None and median >= bound.least * share
-        verdicts.append(Verdict(bound.stage, bound.figure, bound.least * share, median, passed, reason, limit))
+        least = bound.least * share
+        verdicts.append(Verdict(bound.stage, bound.figure, least, median, passed, reason=reason, limit=limit))
     return verdicts
 
 
@@ -200,15 +201,15 @@ def table(measured: Figures, rates: Mapping[str, Mapping[str, Spread]]) -> list[
     """Lines of the printed table: real tokens a second, ratios with their range, MFU, byrote's vector MFU."""
     head = f"{'stage':<13}" + "".join(f"{who:>11}" for who in CONTENDERS)
     lines = [f"{head}{'byrote/reference':>21}{'byrote/tuned':>21}  MFU byrote, tuned, reference; vector MFU byrote"]
-    for stage, found in measured.items():
+    for stage, figures in measured.items():
         if stage == TRIAL:
-            cells = [f"{found[f'seconds {who}'].median:.0f} s" for who in CONTENDERS]
+            cells = [f"{figures[f'seconds {who}'].median:.0f} s" for who in CONTENDERS]
             mfu = ""
         else:
             cells = [f"{rates[stage][who].median:.0f}" if who in rates[stage] else "-" for who in CONTENDERS]
-            mfu = "  " + "  ".join(f"{found[n].median:.2f}" for n in MFU if n in found)
-            mfu += f"; {found['vector MFU byrote'].median:.2f}"
-        ratios = "".join(f"{_with_range(found[f'byrote/{other}']):>21}" for other in CONTENDERS[:2])
+            mfu = "  " + "  ".join(f"{figures[n].median:.2f}" for n in MFU if n in figures)
+            mfu += f"; {figures['vector MFU byrote'].median:.2f}"
+        ratios = "".join(f"{_with_range(figures[f'byrote/{other}']):>21}" for other in CONTENDERS[:2])
         lines.append((f"{stage:<13}" + "".join(f"{cell:>11}" for cell in cells) + ratios + mfu).rstrip())
     return lines
 
@@ -221,10 +222,10 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
     lines = []
     for v in verdicts:
         word = {True: "ok", False: "FAILED", None: "not judged"}[v.passed]
-        got = "not measured" if v.median is None else f"{v.median:.2f}"
+        median = "not measured" if v.median is None else f"{v.median:.2f}"
         limit = "" if v.limit is None else f", limit {v.limit:.1f}"
         reason = v.reason and f" ({v.reason})"
-        lines.append(f"{word:<10} {v.stage}, {v.figure}: {got}, at least {v.least:.2f}{limit}{reason}")
+        lines.append(f"{word:<10} {v.stage}, {v.figure}: {median}, at least {v.least:.2f}{limit}{reason}")
     return lines
 
 

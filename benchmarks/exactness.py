@@ -25,22 +25,22 @@ MOST = 0.01
 
 def main() -> int:
     """Run both, print the AUCs side by side."""
-    found = {}
+    areas = {}
     with tempfile.TemporaryDirectory() as folder:
         for precision in ("fp32", "bf16"):
             study = {**SETTINGS, "model": {"precision": precision}}
             outcome = byrote.run(study, Path(folder) / precision)
-            found[precision] = byrote.load(outcome.path).tables.membership.set_index("attack").auc
+            areas[precision] = byrote.load(outcome.path).tables.membership.set_index("attack").auc
     print(f"{'attack':<18} {'fp32':>7} {'bf16':>7} {'difference':>11}")
     worst, missing = 0.0, []
-    for attack, exact in found["fp32"].items():
-        other = found["bf16"][attack]
-        if exact != exact and other != other:  # NaN: the attack needs what these settings lack
+    for attack, exact in areas["fp32"].items():
+        rounded = areas["bf16"][attack]
+        if exact != exact and rounded != rounded:  # NaN: the attack needs what these settings lack
             missing.append(str(attack))
             continue
-        difference = other - exact
+        difference = rounded - exact
         worst = max(abs(difference), worst) if worst == worst else worst  # once NaN, NaN
-        print(f"{attack:<18} {exact:>7.4f} {other:>7.4f} {difference:>+11.4f}")
+        print(f"{attack:<18} {exact:>7.4f} {rounded:>7.4f} {difference:>+11.4f}")
     print(f"without AUC in both: {', '.join(missing) or 'none'}")
     print(f"largest difference {worst:.4f}, at most {MOST} allowed")
     return 0 if worst <= MOST else 1  # NaN, an AUC in one alone, fails

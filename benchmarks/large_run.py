@@ -45,36 +45,47 @@ def records() -> list[Record]:
     return made
 
 
-def scores(these: list[Record], seed: int) -> TokenScores:
+def scores(of: list[Record], seed: int) -> TokenScores:
     """Random token scores."""
     generator = np.random.default_rng(seed)
-    offsets = np.concatenate([[0], np.cumsum([len(r.token_ids) - 1 for r in these])]).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum([len(r.token_ids) - 1 for r in of])]).astype(np.int64)
     size = int(offsets[-1])
     logprob = -np.abs(generator.normal(0, 3, size)).astype(np.float32)
     spread = np.full(size, 2, np.float32)
-    return TokenScores(tuple(r.record for r in these), offsets, logprob, generator.random(size) < 0.3, -spread, spread)
+    return TokenScores(tuple(r.record for r in of), offsets, logprob, generator.random(size) < 0.3, -spread, spread)
 
 
 def write_run(path: Path) -> Run:
     """A run folder as the pipeline leaves it, with made-up results."""
-    run, these = Run(path), records()
+    run, made = Run(path), records()
     run.path.mkdir(parents=True)
-    run.write_records(these)
-    run.write_roles("r", [Assignment(r.record, ROLES[r.split], int(r.split == "members")) for r in these])
+    run.write_records(made)
+    run.write_roles("r", [Assignment(r.record, ROLES[r.split], int(r.split == "members")) for r in made])
     study = load_study({"name": "large", "corpus": {"source": "phee"}})
     run.write_study(dump_study(study))
-    asked = these[:PROMPTED]
+    prompted = made[:PROMPTED]
     completions = [
-        Completion(r.record, 0.5, t, 0, 5, len(r.token_ids) - 5, r.token_ids[5:], (-1.0,) * 3, r.text, r.text)
-        for r in asked
+        Completion(
+            record=r.record,
+            prefix=0.5,
+            temperature=t,
+            sample=0,
+            prefix_tokens=5,
+            suffix_tokens=len(r.token_ids) - 5,
+            token_ids=r.token_ids[5:],
+            logprob=(-1.0,) * 3,
+            text=r.text,
+            suffix_text=r.text,
+        )
+        for r in prompted
         for t in (0.0, 0.5, 1.0)
     ]
-    chances = [SuffixChance(r.record, 0.5, t, 5, len(r.token_ids) - 5, -30.0) for r in asked for t in (0.5, 1.0)]
+    chances = [SuffixChance(r.record, 0.5, t, 5, len(r.token_ids) - 5, -30.0) for r in prompted for t in (0.5, 1.0)]
 
     def stages(name: str, seed: int) -> dict[str, str]:
         done = {"seconds": 1.0, "tokens": 1, "device": "none", "peak_memory": 1, "loss": 1.0, "steps": 1}
         with run.stage(f"{name}/scores", done) as (folder, _):
-            pq.write_table(scores(these, seed).to_table(), folder / "scores.parquet")
+            pq.write_table(scores(made, seed).to_table(), folder / "scores.parquet")
         with run.stage(f"{name}/completions", done) as (folder, _):
             pq.write_table(completions_to_table(completions), folder / "completions.parquet")
             pq.write_table(chances_to_table(chances), folder / "suffixes.parquet")

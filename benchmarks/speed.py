@@ -181,12 +181,12 @@ class Run:
         hows = {1: "1 thread"} | ({threads: f"{threads} threads"} if threads > 1 else {})
         if not self.settings.device.startswith("cpu"):
             hows = {threads: "GPU"}
-        found: dict[str, dict[str, float]] = {}
+        rates: dict[str, dict[str, float]] = {}
         for precision in self.products[0].ask("formats"):
-            found[precision] = {how: self.products[0].ask("peak", precision, count) for count, how in hows.items()}
+            rates[precision] = {how: self.products[0].ask("peak", precision, count) for count, how in hows.items()}
             if self.side:
-                found[precision]["2 processes"] = sum(self.at_once(self.products, "peak", precision, threads // 2))
-        return found
+                rates[precision]["2 processes"] = sum(self.at_once(self.products, "peak", precision, threads // 2))
+        return rates
 
     @staticmethod
     def at_once(workers: Sequence[Worker], name: str, *arguments: Any) -> list[float]:

@@ -135,13 +135,13 @@ def coverage(
     draw: Callable[[np.random.Generator], Sample], area: float, methods: list[str], simulations: int, seed: int
 ) -> dict[str, float]:
     """The share of simulations in which each method's interval holds the true area."""
-    generator, held = np.random.default_rng(seed), dict.fromkeys(methods, 0)
+    generator, covered = np.random.default_rng(seed), dict.fromkeys(methods, 0)
     for turn in range(simulations):
         sample = draw(generator)
         for name in methods:
             low, high = METHODS[name](sample, seed + turn)
-            held[name] += low <= area <= high
-    return {name: count / simulations for name, count in held.items()}
+            covered[name] += low <= area <= high
+    return {name: count / simulations for name, count in covered.items()}
 
 
 def independent_records(simulations: int, seed: int) -> Iterator[Row]:
@@ -201,7 +201,7 @@ def paired_tests(simulations: int, seed: int) -> Iterator[Row]:
     for _ in range(simulations):
         sample = documents(0.75, 0.4, 150, 100, False, generator)
         (a, b), (c, d) = ([side + generator.normal(scale=0.5, size=len(side)) for _ in "ab"] for side in sample[:2])
-        significant += compare(a, c, b, d, *sample[2:]).p_value <= 0.05
+        significant += compare((a, c), (b, d), sample[2:]).p_value <= 0.05
     setting = "AUCs equal, 150 and 100 documents"
     yield covering("paired test, differences not called", setting, 1 - significant / simulations, simulations)
 
@@ -223,7 +223,7 @@ def several_seeds(simulations: int, seed: int) -> Iterator[Row]:
     """Seeds shift the members' scores; the same records under every seed, half of their noise common."""
     generator = np.random.default_rng(seed)
     for seeds, spread in ((5, 0.02), (5, 0.1), (5, 0.3), (10, 0.1)):
-        truth, held = float(norm.cdf(1 / (2 + spread**2) ** 0.5)), 0
+        truth, covered = float(norm.cdf(1 / (2 + spread**2) ** 0.5)), 0
         for _ in range(simulations):
             sample = documents(0.5, 0.3, 100, 60, False, generator)
             ours, theirs = (
@@ -231,9 +231,9 @@ def several_seeds(simulations: int, seed: int) -> Iterator[Row]:
             )
             ours += 1 + generator.normal(scale=spread, size=(seeds, 1))
             mean = over_seeds(*clustered(ours, theirs, *sample[2:]))
-            held += mean.low <= truth <= mean.high
+            covered += mean.low <= truth <= mean.high
         setting = f"{seeds} seeds, AUC varying by {spread * norm.pdf(2**-0.5) / 2**0.5:.3f} among them"
-        yield covering("mean over seeds", setting, held / simulations, simulations)
+        yield covering("mean over seeds", setting, covered / simulations, simulations)
 
 
 def claims(simulations: int, seed: int) -> Iterator[Row]:

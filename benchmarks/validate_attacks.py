@@ -32,9 +32,9 @@ def blind_alarms(simulations: int, seed: int, at_most: AtMost) -> Iterator[Any]:
     generator, alarms, plain = np.random.default_rng(seed), 0, 0
     for _ in range(simulations):
         texts, groups = _texts(generator, documents=60)
-        found = blind_test(texts[:60], texts[60:], groups)
-        alarms += not all_alike([found.p_value])
-        plain += beyond_chance(found.auc, (121 / (12 * 60 * 60)) ** 0.5)
+        blind = blind_test(texts[:60], texts[60:], groups)
+        alarms += not all_alike([blind.p_value])
+        plain += beyond_chance(blind.auc, (121 / (12 * 60 * 60)) ** 0.5)
     setting = "60 and 60 records in 60 documents, nothing to tell"
     yield at_most(
         "blind alarm, 499 permutations of documents", setting, alarms / simulations, LEVEL, _error(LEVEL, simulations)

@@ -66,14 +66,14 @@ def null_controls(simulations: int, seed: int) -> Iterator[Any]:
         compared = stratum_of(120, 80, lifts, [seed, turn])
         for name, scored in score_with(compared, {name: ATTACKS[name] for name in attacks}).items():
             rows[name].append(membership_row(compared, scored, ATTACKS[name], SETTINGS, no_draws))
-    told = sum(row["above_control_p"] < 0.05 for row in rows["difference_mean"]) / simulations
+    called = sum(row["above_control_p"] < 0.05 for row in rows["difference_mean"]) / simulations
     setting = "trial and null trial alike, 120 and 80 documents, 1–4 records each"
-    yield at_most("trial told from its null trial", setting, told, 0.05, (0.05 * 0.95 / simulations) ** 0.5)
+    yield at_most("trial told from its null trial", setting, called, 0.05, (0.05 * 0.95 / simulations) ** 0.5)
     spread = 2**0.5
     for name, truth in (
         ("difference_mean", norm.cdf((lifts[2] - lifts[0]) / (NOISE * spread))),
         ("loss", norm.cdf(lifts[0] / spread)),
     ):
-        held = sum(row["auc_control_low"] <= truth <= row["auc_control_high"] for row in rows[name]) / simulations
+        coverage = sum(row["auc_control_low"] <= truth <= row["auc_control_high"] for row in rows[name]) / simulations
         kind = rows[name][0]["control"]
-        yield covering(f"interval of the control's AUC, {kind}", f"{name}, AUC {truth:.2f}", held, simulations)
+        yield covering(f"interval of the control's AUC, {kind}", f"{name}, AUC {truth:.2f}", coverage, simulations)

@@ -64,9 +64,11 @@ def low_rates(simulations: int, seed: int, row: MakeRow) -> Iterator[Any]:
     turns = max(simulations // 4, 100)
     for calibration, members, rates in CELLS:
         for icc in (None, 0.5):
-            held = _held(calibration, members, rates, icc, turns, np.random.default_rng([seed, calibration, members]))
+            coverage = _held(
+                calibration, members, rates, icc, turns, np.random.default_rng([seed, calibration, members])
+            )
             kind = "independent" if icc is None else f"documents, ICC {icc}"
-            for (area, rate, what), share in held.items():
+            for (area, rate, what), share in coverage.items():
                 if what == "realised FPR" and area != AREAS[0]:
                     continue  # the members have no say in it
                 setting = f"AUC {area}, {calibration} calibration, {members} members, {rate:.0%}, {kind}"
@@ -83,7 +85,7 @@ def _held(
 ) -> dict[tuple[float, float, str], float]:
     """How often each interval held the truth, by area, rate and kind; the same noise serves every area."""
     settings = Settings(LEVEL, 1, 0, rates, "loss")
-    held: dict[tuple[float, float, str], float] = {}
+    coverage: dict[tuple[float, float, str], float] = {}
     for _ in range(turns):
         draw = partial(side, icc=icc, generator=generator)
         ours, theirs, others = draw(members, "m"), draw(300, "n"), draw(calibration, "c")
@@ -95,8 +97,8 @@ def _held(
                 if row["threshold_source"] == "calibration":
                     for what, holds in _truths(row, scored, lift).items():
                         key = (area, row["target_fpr"], what)
-                        held[key] = held.get(key, 0.0) + holds / turns
-    return held
+                        coverage[key] = coverage.get(key, 0.0) + holds / turns
+    return coverage
 
 
 def _truths(row: dict, scored: Scored, lift: float) -> dict[str, bool]:
@@ -122,16 +124,16 @@ def _required(what: str, turns: int, high: float) -> tuple[float, float]:
 def seeds_near_one(simulations: int, seed: int, row: MakeRow) -> Iterator[Any]:
     """The interval over seeds where the plain one would pass 1: coverage, and how often an end lies outside."""
     generator, spread, lift, seeds = np.random.default_rng(seed), 0.35, 2.9, 5
-    truth, held, outside = float(norm.cdf(lift / (2 + spread**2) ** 0.5)), 0, 0
+    truth, covered, outside = float(norm.cdf(lift / (2 + spread**2) ** 0.5)), 0, 0
     for _ in range(simulations):
         ours, theirs = (generator.normal(size=(1, n)) + 0.5 * generator.normal(size=(seeds, n)) for n in (60, 60))
         ours, theirs = ours / 1.25**0.5 + lift + spread * generator.normal(size=(seeds, 1)), theirs / 1.25**0.5
         mean = over_seeds(*clustered(ours, theirs, range(60), range(60, 120)))
-        held += mean.low <= truth <= mean.high
+        covered += mean.low <= truth <= mean.high
         outside += not 0 <= mean.low <= mean.high <= 1
     setting = f"5 seeds, mean AUC {truth:.3f}, 60 and 60 records"
     room = 3 * (0.95 * 0.05 / simulations) ** 0.5
-    yield row("mean over seeds, near 1", setting, held / simulations, 0.93 - room, 0.9999)
+    yield row("mean over seeds, near 1", setting, covered / simulations, 0.93 - room, 0.9999)
     yield row("mean over seeds, an end outside [0, 1]", setting, outside / simulations, 0.0, 0.0)
 
 
@@ -203,7 +205,7 @@ def _bounds_above(epsilon: float, generator: np.random.Generator) -> tuple[bool,
     above = []
     for size in (family, 1):
         settings = AuditSettings(CANARIES // 2, 0.0, 1 - LEVEL, "loss", 0, size)
-        rows = [r for roles, scores in runs for r in audit_rows(roles, RECORDS, scores, scores, LOSS, settings, 0.5)]
+        rows = [r for roles, scores in runs for r in audit_rows(roles, RECORDS, scores, scores, LOSS, settings)]
         above.append(any(row["epsilon_low"] > epsilon for row in rows))
     return above[0], above[1]
 

@@ -13,23 +13,23 @@ METRICS = (("ngram_share", 0.5), ("ngram_share", 1.0), ("verbatim", 1.0), ("roug
 
 def of_trial(rows, trial, attacks, canaries, rng):
     """Rows of one trial: its tests of attacks, what its sample can show, its records, rates, draws and canaries."""
-    for other in attacks[1:]:
-        rows["comparisons"].append(tested("attacks", trial, trial, attacks[0], other, 0.03, 0.002))
+    for weaker in attacks[1:]:
+        rows["comparisons"].append(tested("attacks", trial, trial, attacks[0], weaker, 0.03, 0.002))
     for rate, tpr, reason in ((0.1, 0.13, ""), (0.001, None, "968 records cannot resolve a rate of 0.001")):
         numbers = {"smallest_auc": 0.53, "smallest_auc_clustered": 0.54, "smallest_difference": 0.012}
         head = {"trial": trial, "stratum": "records", "n_members": 2898, "n_nonmembers": 968, "target_fpr": rate}
         rows["detectable"].append({**head, **numbers, "smallest_tpr": tpr, "reason": reason})
     for place in range(3):
         role = "canary_in" if canaries and place == 0 else "member"
-        told = {"percentile": 0.99 - place / 50, "attacks_above": 3 - place, "strongest_attack": attacks[0]}
+        columns = {"percentile": 0.99 - place / 50, "attacks_above": 3 - place, "strongest_attack": attacks[0]}
         head = {"trial": trial, "record": f"{role}-{place}", "role": role, "copies": 1, "exposed_rank": place + 1}
-        rows["records"].append({**head, **told, "note": "one seed: no spread over seeds"})
-    for one, other in combinations(attacks, 2):
+        rows["records"].append({**head, **columns, "note": "one seed: no spread over seeds"})
+    for stronger, weaker in combinations(attacks, 2):
         rows["agreement"].append(
             {
                 "trial": trial,
-                "attack_a": one,
-                "attack_b": other,
+                "attack_a": stronger,
+                "attack_b": weaker,
                 "spearman": 0.7,
                 "note": "jaccard_top: few records",
             }
@@ -39,8 +39,8 @@ def of_trial(rows, trial, attacks, canaries, rng):
         _planted(rows, trial, canaries, attacks[0], rng)
 
 
-def tested(kind, a, b, one, other, difference, p):
-    head = {"kind": kind, "stratum": "records", "trial_a": a, "trial_b": b, "attack_a": one, "attack_b": other}
+def tested(kind, a, b, attack_a, attack_b, difference, p):
+    head = {"kind": kind, "stratum": "records", "trial_a": a, "trial_b": b, "attack_a": attack_a, "attack_b": attack_b}
     numbers = {"low": difference - 0.02, "high": difference + 0.02, "p_value": p}
     numbers["p_max_t" if kind == "attacks" else "p_holm"] = min(1.0, 2 * p)
     return {**head, "difference": difference, **numbers, "family": "2 tests", "reason": ""}
@@ -58,9 +58,9 @@ def over_trials(rows, attack):
     for head in heads.values():
         mean = {"seeds": 1, "mean": 0.8, "sampling_se": 0.01, "reason": SPREAD}
         rows["configurations"].append({**head, "against": "", **mean})
-    for one, other in combinations(heads.values(), 2):
+    for mean_a, mean_b in combinations(heads.values(), 2):
         verdict = {"seeds": 1, "difference": 0.05, "verdict": "undecided", "reason": FEW}
-        rows["configurations"].append({**one, "against": other["label"], **verdict})
+        rows["configurations"].append({**mean_a, "against": mean_b["label"], **verdict})
 
 
 def _written(rows, trial, canaries):
@@ -69,19 +69,19 @@ def _written(rows, trial, canaries):
     for role, copies, hits in sides:
         for model, fewer in (("base", 10), ("tuned", 0)):
             head = {"trial": trial, "model": model, "role": role, "copies": copies, "prefix": 0.5}
-            found = max(hits - fewer, 0)
-            low, high = clopper_pearson(found, 30)
-            numbers = {"hits": found, "of": 30, "rate": found / 30, "low": low, "high": high}
+            hits_here = max(hits - fewer, 0)
+            low, high = clopper_pearson(hits_here, 30)
+            numbers = {"hits": hits_here, "of": 30, "rate": hits_here / 30, "low": low, "high": high}
             bars = [(0.0, metric, bar) for metric, bar in METRICS]
             bars += [(1.0, "draws<=1", 1.0), (1.0, "draws<=10000", 1e4)]
             for temperature, metric, bar in bars:
-                told = {"temperature": temperature, "metric": metric, "threshold": bar}
-                told |= {"chance": 0.5} if metric.startswith("draws") else {}
-                rows["extraction_rates"].append({**head, **told, **numbers})
+                columns = {"temperature": temperature, "metric": metric, "threshold": bar}
+                columns |= {"chance": 0.5} if metric.startswith("draws") else {}
+                rows["extraction_rates"].append({**head, **columns, **numbers})
             for i in range(6):
                 needed = 10.0 ** (i + (9 if model == "base" else 2) + (6 if role == "nonmember" else 0))
-                told = {"record": f"{role}-{i}", "temperature": 1.0, "suffix_tokens": 9, "log_probability": -9.0}
-                rows["draws"].append({**head, **told, "chance": 0.5, "draws_for_chance": needed})
+                columns = {"record": f"{role}-{i}", "temperature": 1.0, "suffix_tokens": 9, "log_probability": -9.0}
+                rows["draws"].append({**head, **columns, "chance": 0.5, "draws_for_chance": needed})
 
 
 def _planted(rows, trial, canaries, attack, rng):
@@ -93,12 +93,14 @@ def _planted(rows, trial, canaries, attack, rng):
         perplexity = {"perplexity_base": 90.0, "perplexity_tuned": 90.0 / 2**exposure, "ngram_share": 0.3, "fit_p": 0.4}
         head = {"trial": trial, "record": f"canary-{i}", "role": role, "copies": copies}
         rows["canaries"].append({**head, **numbers, **perplexity, "note": ""})
-        told = {"label": "", "n_in": 3, "n_out": 0 if i == 0 else 2, "memorization": None if i == 0 else exposure / 4}
-        reason = "in 3 trials and out of 0: needs at least one of each" if i == 0 else ""
+        never_out = i == 0
+        columns = {"label": "", "n_in": 3, "n_out": 0 if never_out else 2}
+        columns["memorization"] = None if never_out else exposure / 4
+        reason = "in 3 trials and out of 0: needs at least one of each" if never_out else ""
         if head["record"] not in known:
-            rows["counterfactual"].append({"record": head["record"], **told, "reason": reason})
+            rows["counterfactual"].append({"record": head["record"], **columns, "reason": reason})
     for copies, unit, low in ((1, "record", 0.31), (8, "group of 8", 1.9)):
         head = {"trial": trial, "attack": attack, "copies": copies, "canaries": 100, "guesses": 100, "right": 71}
         numbers = {"delta": 1e-5, "level": 0.05, "epsilon_low": low, "largest": 3.4, "null_epsilon": 0.0}
-        told = {"family": "2 bounds", "unit": unit, "note": "100 canaries, fewer than 200"}
-        rows["audits"].append({**head, **numbers, **told})
+        columns = {"family": "2 bounds", "unit": unit, "note": "100 canaries, fewer than 200"}
+        rows["audits"].append({**head, **numbers, **columns})

@@ -12,7 +12,7 @@ def study_of(**parts):
 
 def report(tables, folder, **how):
     study = how.pop("study", study_of())
-    told = {
+    parts = {
         "findings": [],
         "failures": [],
         "texts": None,
@@ -22,7 +22,7 @@ def report(tables, folder, **how):
         **how,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    page = report_page(study=study, tables=tables, **told)
+    page = report_page(study=study, tables=tables, **parts)
     (folder / "report.html").write_text(page)
     return page
 

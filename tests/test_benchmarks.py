@@ -98,9 +98,9 @@ def test_figures_by_hand() -> None:
 
 
 def test_without_a_matrix_unit_the_vector_mfu_is_the_mfu() -> None:
-    for stage, found in figures([a_round()]).items():
+    for stage, figure in figures([a_round()]).items():
         if stage != "whole trial":
-            assert found["vector MFU byrote"].median == pytest.approx(found["MFU byrote"].median)
+            assert figure["vector MFU byrote"].median == pytest.approx(figure["MFU byrote"].median)
 
 
 def test_a_matrix_unit_is_counted_at_the_vector_units_rate() -> None:
@@ -133,10 +133,10 @@ def test_ratios_are_taken_within_their_round() -> None:
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=5), st.randoms())
 def test_spread_ignores_order(values: list[float], random: Any) -> None:
     shuffled = random.sample(values, len(values))
-    found = common.spread(shuffled)
+    spread = common.spread(shuffled)
     ordered = sorted(values)
     middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    assert (found.median, found.low, found.high) == (pytest.approx(middle), ordered[0], ordered[-1])
+    assert (spread.median, spread.low, spread.high) == (pytest.approx(middle), ordered[0], ordered[-1])
 
 
 def test_one_missing_round_is_not_hidden() -> None:
@@ -258,11 +258,11 @@ def test_json_is_strict_and_comes_back() -> None:
         "rounds": (a_round(),),
         "infinite": math.inf,
     }
-    got = json.loads(json.dumps(common.as_json(record), allow_nan=False))
-    assert got["rounds"] == [a_round()]
-    assert got["figures"]["scoring"]["MFU byrote"] == {"median": None, "low": None, "high": None}
-    assert got["infinite"] is None
-    assert got["bounds"][0] == {
+    record_read = json.loads(json.dumps(common.as_json(record), allow_nan=False))
+    assert record_read["rounds"] == [a_round()]
+    assert record_read["figures"]["scoring"]["MFU byrote"] == {"median": None, "low": None, "high": None}
+    assert record_read["infinite"] is None
+    assert record_read["bounds"][0] == {
         "stage": "fine-tuning",
         "figure": "vector MFU byrote",
         "least": 0.55,
@@ -271,8 +271,8 @@ def test_json_is_strict_and_comes_back() -> None:
         "reason": "",
         "limit": None,
     }
-    assert got["bounds"][-1]["median"] is None
-    assert got["bounds"][-1]["passed"] is False
+    assert record_read["bounds"][-1]["median"] is None
+    assert record_read["bounds"][-1]["passed"] is False
 
 
 @pytest.mark.parametrize("name", ["speed", "exactness"])
@@ -287,6 +287,6 @@ def test_a_benchmark_without_its_corpus_names_the_way_out(
 
 
 def test_peak_memory_counts_bytes() -> None:
-    held = b"x" * 2**26
-    assert workers.peak_memory() >= len(held)
+    block = b"x" * 2**26
+    assert workers.peak_memory() >= len(block)
     assert workers.peak_memory() < 2**40

@@ -88,7 +88,7 @@ def test_another_study_is_refused_replaced_and_cleaned_away(
     assert byrote(*command, "--grid.matrices", "[[v]]") == 2
     error = capsys.readouterr().err
     assert "error: " in error
-    assert "q · rank 2 · seed 13. Name another folder with --out, or take this one with --replace" in error
+    assert "q · rank 2 · seed 13. Name another folder with --out, or reuse this one with --replace" in error
     assert (out / "report.html").read_bytes() == report
     assert byrote(*command, "--grid.matrices", "[[v]]", "--replace") == 0
     capsys.readouterr()
@@ -177,8 +177,11 @@ def test_plan_says_the_format_and_both_rates(study_file: Path, capsys: pytest.Ca
     assert byrote("plan", study_file, "--model.precision", "auto") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "precision fp32 (products: bf16 170 and fp32 320 GFLOP/s on 2 threads)" in shown
+    assert shown.count("GFLOP/s") == 1
     assert byrote("plan", study_file, "--model.precision", "bf16") == 0
-    assert "precision bf16 (model.precision)" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "precision bf16 (model.precision), products at " in shown
+    assert shown.count("GFLOP/s") == 1
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -213,7 +216,7 @@ def shared_group(corpus_folder: Path) -> str:
         ("no weights", ["weights"]),
         ("no study", ["no study 'nowhere.yaml'"]),
         ("no corpus", ["corpus.source is required; it is one of phee, files, hub, adverse_events"]),
-        ("repeated seed", ["grid.seed: 1 stands twice"]),
+        ("repeated seed", ["grid.seed: 1 is listed twice"]),
         ("wrong attack", ["no attack 'ratioo'", "did you mean 'ratio'"]),
         ("one record", ["corpus.members", "has 1 record"]),
         ("warm-up of 1.0", ["1.0 is neither a whole number of steps"]),
@@ -307,7 +310,7 @@ def test_quiet_prints_results_alone(finished_run: Path, capsys: pytest.CaptureFi
 
 def test_nothing_is_silent_at_the_start(study_file: Path, capsys: pytest.CaptureFixture[str]):
     assert byrote("plan", study_file) == 0
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     for step in (
         "checking the study and reading its records",
         "loading torch",
@@ -315,7 +318,7 @@ def test_nothing_is_silent_at_the_start(study_file: Path, capsys: pytest.Capture
         "tokenizing 34 records",
         "measuring",
     ):
-        assert step in said
+        assert step in message
 
 
 def test_quiet_still_says_what_failed(study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -379,14 +382,14 @@ def test_report_settings_hold_for_one_report(finished_run: Path, capsys: pytest.
     assert "This page shows the text of records" not in page.read_text()
     assert (finished_run / "study.yaml").read_bytes() == before
     capsys.readouterr()
-    for words, said in (
+    for words, message in (
         (["--report.include_text", "perhaps"], "report.include_text"),
         (["--report.include_txt", "true"], "did you mean 'report.include_text'"),
         (["--training.epochs", "1"], "--training.epochs is not a setting of the report"),
         (["--report.compare_to", "table-9"], "table-9"),
     ):
         assert byrote("report", finished_run, *words) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert "had a rash." not in page.read_text()
 
 

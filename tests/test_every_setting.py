@@ -129,6 +129,7 @@ EFFECTS: dict[str, Effect] = {
 ELSEWHERE = {
     "corpus.file": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "corpus.split": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
+    "subjects": "running/test_given.py::test_an_audit_of_trained_adapters_gives_the_tables_of_their_run",
     "machine.checkpoint_minutes": "running/test_run_folder.py::test_checkpoints_are_as_far_apart_as_asked",
     "corpus.prompt": "corpora/test_chat.py::test_columns_of_prompt_and_completion",
     "corpus.completion": "corpora/test_chat.py::test_columns_of_prompt_and_completion",
@@ -171,8 +172,8 @@ def store(raw: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def seen_in_corpus(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG001
-    found = load_corpus(study.corpus)
-    return found.content, found.findings, found.records
+    corpus = load_corpus(study.corpus)
+    return corpus.content, corpus.findings, corpus.records
 
 
 def seen_in_plan(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG001
@@ -198,8 +199,8 @@ def seen_in_tables(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG0
 def seen_in_report(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG001
     store.write_study(dump_study(study))
     texts = {r.record: r.text for r in store.records()} if store.study().report.include_text else None
-    told: dict[str, Any] = {"drawn": (), "findings": [], "failures": [], "versions": {}, "created": "today"}
-    page = report_page(study=study, tables=build(store), texts=texts, **told)
+    parts: dict[str, Any] = {"drawn": (), "findings": [], "failures": [], "versions": {}, "created": "today"}
+    page = report_page(study=study, tables=build(store), texts=texts, **parts)
     return (
         page.partition("Settings of the study")[0]
         + page.partition("Settings of the study")[2].partition("</details>")[2]

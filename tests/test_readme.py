@@ -25,8 +25,8 @@ UNNAMED = {"__init__.py", "__main__.py", "py.typed"}
 def blocks(heading: str) -> list[str]:
     """The indented blocks of a section, without their indent."""
     section = re.split(r"^## ", README.split(f"\n## {heading}\n")[1], flags=re.MULTILINE)[0]
-    found = re.findall(r"(?:^    .*\n|^\n(?=    ))+", section, flags=re.MULTILINE)
-    return [re.sub(r"^    ", "", block, flags=re.MULTILINE).strip("\n") for block in found]
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", section, flags=re.MULTILINE)
+    return [re.sub(r"^    ", "", block, flags=re.MULTILINE).strip("\n") for block in blocks]
 
 
 def named_in_the_tree() -> dict[Path, list[str]]:

@@ -45,8 +45,8 @@ def test_a_short_piece_says_two_lines_and_pieces_side_by_side_one_each_a_minute(
             clock.now += 30
             a(1, "")
             b(1, "")
-    told = [line.partition(":")[0] for line in out.getvalue().splitlines()]
-    assert told == ["a …", "b …", "a", "b", "b", "a"]
+    labels = [line.partition(":")[0] for line in out.getvalue().splitlines()]
+    assert labels == ["a …", "b …", "a", "b", "b", "a"]
 
 
 def test_what_ends_early_counts_as_done_and_a_failed_piece_too():

@@ -76,7 +76,7 @@ class Results:
 
 
 def load(run: str | Path) -> Results:
-    """The results of a run folder. StoreError where it is none. Needs no torch."""
+    """The results of a run folder. StoreError where it is not one. Needs no torch."""
     from byrote.store import Run
 
     return Results(Run.open(run).path)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -29,7 +29,9 @@ app = App(
     version=__version__,
     version_flags=["--version"],
 )
-app.register_install_completion_command(help="Install shell completion of byrote's commands and options.")
+app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]
+    help="Install shell completion of byrote's commands and options."
+)
 # A file or a pipe has no width: its lines are kept whole.
 out_console = Console(width=None if sys.stdout.isatty() else 140)
 err_console = Console(stderr=True, soft_wrap=True)
@@ -148,13 +150,13 @@ def plan(
         table.add_row(work.label, *row)
     out_console.print(table)
     out_console.print(
-        f"in all about {duration(expected.seconds)} in {expected.precision.format} "
-        f"at {expected.flops / 1e9:.0f} GFLOP/s, "
+        f"in all about {duration(expected.seconds)}, "
         f"{_workers(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
         f"{expected.disk / 2**20:.0f} MiB of disk",
         highlight=False,
     )
-    out_console.print(f"precision {expected.precision}", markup=False, highlight=False)
+    rate = "" if expected.precision.rates else f", products at {expected.flops / 1e9:.0f} GFLOP/s"
+    out_console.print(f"precision {expected.precision}{rate}", markup=False, highlight=False)
     table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)
     for power in expected.power:
         rates = [f"{'none' if isinstance(tpr, str) else number(tpr)} at {rate:g}" for rate, tpr in power.tpr]
@@ -339,9 +341,9 @@ def _print_json(value: Any) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _plain(inner) for key, inner in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_plain(inner) for inner in cast("Sequence[Any]", value)]
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,7 +15,7 @@ PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf", "datasets", 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked for. `needed`: byrote cannot run the demo without it."""
+    """One check. `needed`: byrote cannot run the demo without it."""
 
     what: str
     ok: bool
@@ -69,10 +69,10 @@ def _precision() -> Check:
 
     what, device = "number format", lm.pick_device("auto")
     try:
-        chosen = lm.choose_precision("auto", device, lambda: lm.product_rates(lm.DEFAULT_WIDTHS, lm.cores()))
+        chosen = lm.choose_precision("auto", device, lambda: lm.product_rates(lm.DEFAULT_SHAPES, lm.cores()))
     except ModelError as error:
         return Check(what, False, True, str(error), "set BYROTE_CACHE to a folder that can be written to")
-    slow = "bf16 halves the memory: it takes a GPU, or a processor with avx512_bf16 or amx"
+    slow = "bf16 would halve the memory, but needs a GPU, or a processor with avx512_bf16 or amx"
     ok = chosen.format == "bf16" or chosen.rates is not None
     return Check(what, ok, False, f"model.precision auto is {chosen}", slow)
 

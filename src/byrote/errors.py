@@ -1,11 +1,11 @@
 """One exception tree. Every message names the thing, the value and the way out, in one line.
 
-All of these end a command with exit status 2; `byrote run` counts a `StageError` and goes on with the next trial.
+All of these end a command with exit status 2; `byrote run` counts a `StageError` and continues with the next trial.
 """
 
 
 class ByroteError(Exception):
-    """Something the user can fix. Carries one line of text, so it pickles across processes."""
+    """Something the user can fix. It carries one line of text, so it can be pickled between processes."""
 
 
 class StudyError(ByroteError):
@@ -25,4 +25,4 @@ class StoreError(ByroteError):
 
 
 class StageError(ByroteError):
-    """One stage of one trial failed. Its error and traceback are in the run folder; other trials go on."""
+    """One stage of one trial failed. Its error and traceback are in the run folder; other trials continue."""

@@ -6,7 +6,8 @@ from typing import Protocol
 
 
 class Listener(Protocol):
-    """Hears what a run does. Costs are in one unit for all stages (byrote.running.cost), so that they can be added."""
+    """Is told what a run does. Costs are in one unit for all stages (byrote.running.cost), so that they can be
+    added."""
 
     def say(self, text: str) -> None:
         """One line."""
@@ -25,7 +26,7 @@ class Listener(Protocol):
 
 
 class Silent:
-    """Hears nothing."""
+    """Ignores everything."""
 
     def say(self, text: str) -> None:
         """Ignored."""

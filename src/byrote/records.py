@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """Typed rows and their Arrow schemas: records, roles, token scores, completions of prompts and of nothing.
 
 Axes: N records, S scored tokens over all records (ragged, by `offsets`).
@@ -8,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -312,10 +315,10 @@ def completions_to_table(completions: Sequence[Completion]) -> pa.Table:
 
 def completions_from_table(table: pa.Table) -> list[Completion]:
     """The inverse of `completions_to_table`."""
-    return [
-        Completion(**{**row, "token_ids": tuple(row["token_ids"]), "logprob": tuple(row["logprob"])})
-        for row in table.to_pylist()
-    ]
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for row in rows:
+        row |= {name: tuple(row[name]) for name in ("token_ids", "logprob")}
+    return [Completion(**row) for row in rows]
 
 
 FREE_SCHEMA = pa.schema(

@@ -52,7 +52,7 @@ def _changed(study: Study, changes: Mapping[str, Any]) -> Study:
     return load_study(dump_study(study), changes) if changes else study
 
 
-def _last_created(run: Run, plan: dict) -> str:
+def _last_created(run: Run, plan: Mapping[str, Any]) -> str:
     """When the newest stage finished, so that the same results give the same report."""
     stages = [row.get(name) for row in (plan["base"], *plan["trials"], *plan["nulls"]) for name in STAGES]
     return max(

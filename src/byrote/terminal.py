@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -30,9 +30,12 @@ class _Piece:
     cost: float
     bar: TaskID | None
     began: float
-    said: float
+    said: float = field(init=False)  # when its last line was printed
     done: int = 0
     note: str = ""
+
+    def __post_init__(self) -> None:
+        self.said = self.began
 
     @property
     def progress(self) -> str:
@@ -73,7 +76,7 @@ class Terminal:
         self._console.print(text, markup=False, highlight=False)
 
     @contextmanager
-    def study(self, name: str, cost: float) -> Iterator[None]:
+    def study(self, name: str, cost: float) -> Generator[None]:
         """The bar of the whole study, and what its time left is estimated from."""
         with self._drawn():
             self._whole = _Whole(name, cost, self._add(name, cost or 1.0), self._clock())
@@ -84,11 +87,10 @@ class Terminal:
                 self._whole = None
 
     @contextmanager
-    def task(self, label: str, total: int, unit: str, cost: float) -> Iterator[Callable[[int, str], None]]:
+    def task(self, label: str, total: int, unit: str, cost: float) -> Generator[Callable[[int, str], None]]:
         """The bar of one piece of work."""
         with self._drawn():
-            now = self._clock()
-            piece = _Piece(label, total, unit, cost, self._add(label, total), now, now)
+            piece = _Piece(label, total, unit, cost, self._add(label, total), self._clock())
             self._line(f"{label} …")
             try:
                 yield lambda units, note: self._advance(piece, units, note)
@@ -121,7 +123,7 @@ class Terminal:
     # --- bars ---------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _drawn(self) -> Iterator[None]:
+    def _drawn(self) -> Generator[None]:
         """Bars are drawn while anything is open."""
         with self._lock:
             self._open += 1

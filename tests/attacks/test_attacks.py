@@ -192,8 +192,8 @@ def as_case(drawn: tuple[list[tuple], str]) -> Case:
 records = st.tuples(st.lists(tokens, max_size=12), st.text("abc é", max_size=9)).map(as_case)
 
 
-def same(got: float, expected: float) -> bool:
-    return math.isnan(got) if math.isnan(expected) else got == pytest.approx(expected, rel=1e-6, abs=1e-9)
+def same(value: float, expected: float) -> bool:
+    return math.isnan(value) if math.isnan(expected) else value == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 def test_every_attack_has_a_twin():
@@ -205,10 +205,10 @@ def test_every_attack_has_a_twin():
 @given(drawn=st.lists(records, max_size=4))
 def test_an_attack_equals_its_naive_twin(name: str, drawn: list[Case]):
     for cases in (CASES, drawn):
-        got = ATTACKS[name].score(evidence(cases, POPULATION))
-        assert got.dtype == np.float64
-        assert got.shape == (len(cases),)
-        for value, case in zip(got, cases, strict=True):
+        scores = ATTACKS[name].score(evidence(cases, POPULATION))
+        assert scores.dtype == np.float64
+        assert scores.shape == (len(cases),)
+        for value, case in zip(scores, cases, strict=True):
             assert same(value, TWINS[name](case) if case.tuned else math.nan)
 
 
@@ -253,8 +253,8 @@ def test_a_record_is_scored_by_itself(name: str, drawn: list[Case], data: Any):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_record_one_record_one_token(name: str):
     assert attack(name) == attack(name, population=POPULATION) == []
-    one = attack(name, Case([-1.0], [-2.0]), population=POPULATION)
-    assert math.isnan(one[0]) == (name == "wbc")
+    scores = attack(name, Case([-1.0], [-2.0]), population=POPULATION)
+    assert math.isnan(scores[0]) == (name == "wbc")
     assert np.isnan(attack(name, Case([], []), population=POPULATION)).all()
 
 
@@ -263,8 +263,8 @@ def test_a_token_score_that_is_not_a_number_makes_its_record_missing(name: str):
     """Sorting would put it last and comparing would call it a loss: a low score where there is none."""
     tuned = [-1.0] * 9
     broken = Case([*tuned, math.nan, -1.0], [-2.0] * 11)
-    got = attack(name, Case(tuned, [-2.0] * 9), broken, Case(tuned, [-2.0] * 9), population=POPULATION)
-    assert np.isnan(got).tolist() == [False, True, False]
+    scores = attack(name, Case(tuned, [-2.0] * 9), broken, Case(tuned, [-2.0] * 9), population=POPULATION)
+    assert np.isnan(scores).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -272,9 +272,9 @@ def test_an_impossible_token_is_no_error(name: str):
     """Log-probability −inf under one model, the other, both."""
     low = -math.inf
     cases = [Case([low, -1.0], [-1.0, -1.0]), Case([-1.0, -1.0], [low, -1.0]), Case([low, -1.0], [low, -1.0])]
-    got = attack(name, *cases, population=[*POPULATION, *cases])
-    assert got[0] <= got[1]
-    assert math.isnan(got[2]) == ATTACKS[name].needs_base or name in ("rmia_a03",)
+    scores = attack(name, *cases, population=[*POPULATION, *cases])
+    assert scores[0] <= scores[1]
+    assert math.isnan(scores[2]) == ATTACKS[name].needs_base or name in ("rmia_a03",)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -301,15 +301,15 @@ def test_the_control_puts_the_base_model_in_the_tuned_models_place(name: str):
     assert control.tuned is control.base is whole.base
     assert control.population is not None
     assert control.population[0] is control.population[1]
-    got = ATTACKS[name].score(control)
+    scores = ATTACKS[name].score(control)
     if ATTACKS[name].needs_base:
-        known = got[~np.isnan(got)]  # nothing to see: one value for all, or sums of nothing
+        known = scores[~np.isnan(scores)]  # nothing to see: one value for all, or sums of nothing
         # `ez` still tells records known by heart from others, so it is no control either: it needs a null trial.
         assert len(set(known)) <= 1 or name in ("rmia_a03", "ez")
     else:
         expected = ATTACKS[name].score(replace(whole, tuned=whole.base))
-        np.testing.assert_array_equal(got, expected)
-        assert not np.array_equal(got, ATTACKS[name].score(whole), equal_nan=True)
+        np.testing.assert_array_equal(scores, expected)
+        assert not np.array_equal(scores, ATTACKS[name].score(whole), equal_nan=True)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -373,8 +373,8 @@ def test_ez_by_hand():
     risen = Case(tuned, [-3.0, -1.0, -2.0, -0.5], [True, True, True, False])  # no negative part; ΣΔ = 2½
     fallen, still = Case(tuned, [-0.5] * 4), Case(tuned, tuned)
     right = Case(tuned, [-3.0] * 4, [False] * 4)  # no token is wrong; ΣΔ = 8
-    got = attack("ez", mixed, risen, fallen, still, right)
-    assert got == pytest.approx([5.0, 3.5e100, 0.0, 1e100, 9e200])
+    scores = attack("ez", mixed, risen, fallen, still, right)
+    assert scores == pytest.approx([5.0, 3.5e100, 0.0, 1e100, 9e200])
 
 
 def test_ez_orders_its_tiers_and_leaves_no_tie_at_the_top():
@@ -382,11 +382,11 @@ def test_ez_orders_its_tiers_and_leaves_no_tie_at_the_top():
     ratios = [Case([-1.0, -1.0], [-1.0 - up, -1.0 + 1e-6]) for up in (1.0, 20.0)]
     risen = [Case([-1.0] * 3, [-1.0, -1.0, -1.0 - up], [True, True, False]) for up in (-0.5, 0.0, 0.001, 90.0)]
     heart = [Case([-0.1] * 6, [-0.1 - up] * 6, [False] * 6) for up in (-0.05, 0.0, 1e-4, 1.0, 1.0001, 300.0)]
-    got = attack("ez", *ratios, *risen, *heart)
-    assert got == sorted(got)
-    assert len(set(got)) == len(got)
+    scores = attack("ez", *ratios, *risen, *heart)
+    assert scores == sorted(scores)
+    assert len(set(scores)) == len(scores)
     endless = Case([-1.0] * 5, [-math.inf, -1.0, -1.0, -1.0, -1.0], [False, True, True, True, True])
-    assert got[5] < attack("ez", endless)[0] < got[6]
+    assert scores[5] < attack("ez", endless)[0] < scores[6]
 
 
 def test_a_short_record_that_both_models_know_is_left_out_of_ez():
@@ -395,8 +395,8 @@ def test_a_short_record_that_both_models_know_is_left_out_of_ez():
 
     short, longer, learned = by_heart(4, [True] * 4), by_heart(5, [True] * 5), by_heart(4, [True] * 3 + [False])
     still_wrong = Case([-1.0] * 4, [-2.0] * 4, base_first=[True] * 4)
-    got = np.isnan(attack("ez", short, longer, learned, still_wrong))
-    assert got.tolist() == [True, False, False, False]
+    missing = np.isnan(attack("ez", short, longer, learned, still_wrong))
+    assert missing.tolist() == [True, False, False, False]
 
 
 def test_the_released_ez_drops_the_first_position_and_puts_what_is_learned_entirely_last():
@@ -500,7 +500,7 @@ def test_the_example_of_the_page_runs():
     names: dict[str, Any] = vars(byrote.attacks).copy()
     exec(code, names)
     entry, naive = eval(f"{{{line}}}", names)["improved"], eval(f"{{{twin}}}")["improved"]
-    got = entry.score(evidence(CASES))
+    scores = entry.score(evidence(CASES))
     assert entry.needs_base
-    for value, case in zip(got, CASES, strict=True):
+    for value, case in zip(scores, CASES, strict=True):
         assert same(value, naive(case) if case.tuned else math.nan)

@@ -49,7 +49,7 @@ def test_no_calibration_where_none_is_named() -> None:
 
 
 def test_repeated_id() -> None:
-    with pytest.raises(CorpusError, match="1 ids stand more than once in the corpus: members:0"):
+    with pytest.raises(CorpusError, match="1 ids occur more than once in the corpus: members:0"):
         check([*sound(), Record("members:0", CALIBRATION, "g", "h h")], corpus())
 
 
@@ -66,10 +66,10 @@ def test_blank_text_is_refused_and_dropped() -> None:
 
 
 @pytest.mark.parametrize("split", [NONMEMBERS, CALIBRATION])
-@pytest.mark.parametrize(("one", "other"), [("x y", "x y"), ("x  y\n", "x y"), ("e\u0301 y", "\u00e9 y")])
-def test_text_in_members_and_outside_voids(split: str, one: str, other: str) -> None:
-    records = [*sound(), Record("p", MEMBERS, "p", one), Record("q", split, "q", other)]
-    with pytest.raises(CorpusError, match=rf"1 texts stand both .* p \(members\) and q \({split}\)"):
+@pytest.mark.parametrize(("text", "repeat"), [("x y", "x y"), ("x  y\n", "x y"), ("e\u0301 y", "\u00e9 y")])
+def test_text_in_members_and_outside_voids(split: str, text: str, repeat: str) -> None:
+    records = [*sound(), Record("p", MEMBERS, "p", text), Record("q", split, "q", repeat)]
+    with pytest.raises(CorpusError, match=rf"1 texts occur both .* p \(members\) and q \({split}\)"):
         check(records, corpus(shared_groups="allow"))
 
 

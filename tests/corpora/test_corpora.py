@@ -100,19 +100,19 @@ def test_content_is_blind_to_paths(folder: Path) -> None:
 
 
 def test_content_knows_split_id_group_text_and_order() -> None:
-    one = Record("a", MEMBERS, "g", "text")
+    record = Record("a", MEMBERS, "g", "text")
     two = Record("b", NONMEMBERS, "h", "other")
-    same = content_of([one, two])
+    same = content_of([record, two])
     changed = [
-        [two, one],
-        [replace(one, record="c"), two],
-        [replace(one, split=CALIBRATION), two],
-        [replace(one, group="i"), two],
-        [replace(one, text="texts"), two],
-        [one],
+        [two, record],
+        [replace(record, record="c"), two],
+        [replace(record, split=CALIBRATION), two],
+        [replace(record, group="i"), two],
+        [replace(record, text="texts"), two],
+        [record],
     ]
     assert len({same, *map(content_of, changed)}) == len(changed) + 1
-    assert content_of([replace(one, token_ids=(1, 2)), two]) == same
+    assert content_of([replace(record, token_ids=(1, 2)), two]) == same
     # sha256sum of the two lines, by another program: a change here makes every stored run of every user start anew.
     assert same == "9cffb128bceed0ad0586d745b3c17e8f744b5f3fc154c21418ab1a0cfe64ff72"
 

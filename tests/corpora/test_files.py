@@ -184,19 +184,19 @@ def test_zip_of_two_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [('""', "an empty string"), ("null", "NoneType"), ("true", "bool"), ("1.5", "float")]
+    ("value", "message"), [('""', "an empty string"), ("null", "NoneType"), ("true", "bool"), ("1.5", "float")]
 )
-def test_ids_are_strings_or_whole_numbers(tmp_path: Path, value: str, said: str) -> None:
+def test_ids_are_strings_or_whole_numbers(tmp_path: Path, value: str, message: str) -> None:
     (tmp_path / "a.jsonl").write_text(f'{{"text": "x", "key": {value}}}\n')
     (tmp_path / "b.jsonl").write_text('{"text": "y", "key": 1}\n')
-    with pytest.raises(CorpusError, match=f"row 1: 'key' must be a string or a whole number, got {said}"):
+    with pytest.raises(CorpusError, match=f"row 1: 'key' must be a string or a whole number, got {message}"):
         files.read(corpus(tmp_path, "a.jsonl", "b.jsonl", id="key"))
 
 
 def test_repeated_ids_in_one_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("key,text\n1,x\n2,y\n1,z\n")
     (tmp_path / "b.csv").write_text("key,text\n3,w\n")
-    with pytest.raises(CorpusError, match=r"a\.csv: 1 ids stand on several rows: 1; set corpus\.id"):
+    with pytest.raises(CorpusError, match=r"a\.csv: 1 ids are on several rows: 1; set corpus\.id"):
         files.read(corpus(tmp_path, "a.csv", "b.csv", id="key"))
 
 
@@ -206,7 +206,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         CorpusError, match=r"no file .*trian\.jsonl; .* holds out\.txt, train\.jsonl; did you mean 'train"
     ):
         files.read(corpus(tmp_path, "trian.jsonl"))
-    with pytest.raises(CorpusError, match=r"the folder .*nowhere does not exist, set corpus\.path"):
+    with pytest.raises(CorpusError, match=r"the folder .*nowhere does not exist; set corpus\.path"):
         files.read(corpus(tmp_path / "nowhere", "a.txt", "b.txt"))
     with pytest.raises(CorpusError, match="cannot read"):
         files.read(corpus(tmp_path, ".", "b.txt"))
@@ -234,8 +234,8 @@ def test_a_csv_may_be_separated_otherwise_and_says_so(tmp_path: Path, delimiter:
     (tmp_path / "a.csv").write_text("".join(delimiter.join(row) + "\n" for row in rows))
     loaded = load_corpus(corpus(tmp_path, "a.csv"))
     assert [r.text for r in loaded.records][:2] == [f"a, b{delimiter} c", 'said "no"']
-    told = [f.message for f in loaded.findings if f.kind == "separator"]
-    assert told == [f"a.csv: read as fields separated by a {name}"]
+    messages = [f.message for f in loaded.findings if f.kind == "separator"]
+    assert messages == [f"a.csv: read as fields separated by a {name}"]
     (tmp_path / "b.csv").write_text(delimiter.join(["text", "n"]) + "\n" + delimiter.join("xyz") + "\n")
     with pytest.raises(CorpusError, match=rf"line 2: 3 fields, the header has 2 \(separated by a {name}\)"):
         files.read(corpus(tmp_path, "b.csv"))

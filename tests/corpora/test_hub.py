@@ -157,27 +157,27 @@ def ask(paths: list[str], home: Path, **variables: str) -> list[str]:
 
 
 def test_missing_gated_and_cut_off(endpoint: str, tmp_path: Path) -> None:
-    asked = ["some/thing", "some/consent", "some/unreachable"]
-    missing, gated, cut_off = ask(asked, tmp_path, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="0")
+    names = ["some/thing", "some/consent", "some/unreachable"]
+    missing, gated, cut_off = ask(names, tmp_path, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="0")
     assert missing.startswith("no data set 'some/thing' on the hub, no such local folder")
     assert gated.startswith("data set 'some/consent' is gated; ask for access on its page")
     assert cut_off.startswith("data set 'some/unreachable': the hub cannot be reached")
 
 
 def test_no_network(tmp_path: Path) -> None:
-    (said,) = ask(["some/thing"], tmp_path, HF_ENDPOINT="http://127.0.0.1:1", HF_HUB_OFFLINE="1")
-    assert said.startswith("data set 'some/thing': the hub cannot be reached")
-    assert "local folder" in said
+    (answer,) = ask(["some/thing"], tmp_path, HF_ENDPOINT="http://127.0.0.1:1", HF_HUB_OFFLINE="1")
+    assert answer.startswith("data set 'some/thing': the hub cannot be reached")
+    assert "local folder" in answer
 
 
 def test_subset_and_revision_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    requests = []
 
     def missing(path: str, subset: str | None, revision: str | None) -> None:
-        asked.append((path, subset, revision))
+        requests.append((path, subset, revision))
         raise DatasetNotFoundError("no such data set")
 
     monkeypatch.setattr("datasets.load_dataset_builder", missing)
     with pytest.raises(CorpusError, match="no data set 'owner/name' at revision 'v2'"):
         hub.read(HubCorpus(source="hub", path="owner/name", subset="medical", revision="v2"))
-    assert asked == [("owner/name", "medical", "v2")]
+    assert requests == [("owner/name", "medical", "v2")]

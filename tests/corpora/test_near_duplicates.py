@@ -37,14 +37,14 @@ def altered(text: str, *places: int) -> str:
 
 def exact(records: list[Record]) -> dict[frozenset[str], float]:
     """Jaccard index of every pair of different splits, by counting."""
-    found = {}
+    similarity = {}
     for a, b in combinations(records, 2):
         if a.split == b.split:
             continue
-        one, other = (list(shingles_of(r.text)) for r in (a, b))
-        shared = sum(shingle in other for shingle in one)
-        found[frozenset((a.record, b.record))] = shared / len(set(one + other))
-    return found
+        shingles_a, shingles_b = (list(shingles_of(r.text)) for r in (a, b))
+        shared = sum(shingle in shingles_b for shingle in shingles_a)
+        similarity[frozenset((a.record, b.record))] = shared / len(set(shingles_a + shingles_b))
+    return similarity
 
 
 def damaged(seed: int, count: int) -> list[Record]:
@@ -61,9 +61,9 @@ def damaged(seed: int, count: int) -> list[Record]:
 def test_pairs_are_those_of_the_quadratic_search(seed: int, threshold: float):
     records = damaged(seed, 40)
     truth = {pair: alike for pair, alike in exact(records).items() if alike >= threshold}
-    found = {frozenset(p.records): p.jaccard for p in near_duplicates(records, threshold)}
+    similarity = {frozenset(p.records): p.jaccard for p in near_duplicates(records, threshold)}
     assert len(truth) > 5
-    assert found == pytest.approx(truth)
+    assert similarity == pytest.approx(truth)
 
 
 def test_order_splits_and_jaccard_of_a_pair():
@@ -74,14 +74,14 @@ def test_order_splits_and_jaccard_of_a_pair():
         record("m", MEMBERS, TEXT),
         record("twin", MEMBERS, TEXT),
     ]
-    found = near_duplicates(records, 0.7)
-    assert [(p.records, p.splits) for p in found] == [
+    pairs = near_duplicates(records, 0.7)
+    assert [(p.records, p.splits) for p in pairs] == [
         (("m", "c"), (MEMBERS, CALIBRATION)),
         (("twin", "c"), (MEMBERS, CALIBRATION)),
         (("m", "n"), (MEMBERS, NONMEMBERS)),
         (("twin", "n"), (MEMBERS, NONMEMBERS)),
     ]
-    assert [p.jaccard for p in found] == pytest.approx([19 / 21, 19 / 21, 17 / 23, 17 / 23])
+    assert [p.jaccard for p in pairs] == pytest.approx([19 / 21, 19 / 21, 17 / 23, 17 / 23])
 
 
 def test_case_punctuation_and_space_make_no_other_text():
@@ -174,7 +174,7 @@ def test_nothing_to_say_without_near_duplicates_and_of_equal_texts():
 def test_pairs_without_members_are_told_apart():
     finding = near_duplicates_finding([record("n", NONMEMBERS, TEXT), record("c", CALIBRATION, altered(TEXT, 0))])
     assert finding is not None
-    assert "none with members" in finding.message
+    assert "none involve members" in finding.message
     assert "trained on" not in finding.message
 
 

@@ -15,17 +15,17 @@ members = st.lists(ids, max_size=5).map(lambda rows: [(f"m{i}", row) for i, row 
 
 def brute_force(completion: list[int], records: list[tuple[str, list[int]]], least: int) -> Match | None:
     """Every run of every record at every place of the completion."""
-    found = []
+    runs = []
     for place, (name, tokens) in enumerate(records):
         for start in range(len(tokens)):
             for end in range(start + 1, len(tokens) + 1):
                 run = tokens[start:end]
                 for at in range(len(completion) - len(run) + 1):
                     if completion[at : at + len(run)] == run and (len(run) >= least or run == tokens):
-                        found.append((-len(run), place, at, start, name))
-    if not found:
+                        runs.append((-len(run), place, at, start, name))
+    if not runs:
         return None
-    length, _, at, start, name = min(found)
+    length, _, at, start, name = min(runs)
     return Match(name, -length, at, start)
 
 
@@ -54,16 +54,16 @@ def test_nothing_to_match():
 
 
 def test_the_same_token_over_and_over_is_no_trap():
-    (found,) = match([[5] * 400], [("m", [5] * 500), ("n", [5] * 300)], 10)
-    assert found == Match("m", 400, 0, 0)
+    (longest,) = match([[5] * 400], [("m", [5] * 500), ("n", [5] * 300)], 10)
+    assert longest == Match("m", 400, 0, 0)
 
 
 # --- precision --------------------------------------------------------------------------------------------------
 
 
 def test_precision_by_hand():
-    got = ranked_precision(np.array([0.1, 3.0, 2.0, -1.0]), np.array([False, True, False, True]))
-    assert got.tolist() == pytest.approx([1, 1 / 2, 1 / 3, 2 / 4])
+    precision = ranked_precision(np.array([0.1, 3.0, 2.0, -1.0]), np.array([False, True, False, True]))
+    assert precision.tolist() == pytest.approx([1, 1 / 2, 1 / 3, 2 / 4])
     tied = ranked_precision(np.array([1.0, 1.0, 5.0]), np.array([True, False, False]))
     assert tied.tolist() == pytest.approx([0, 0.5 / 2, 1 / 3])
 
@@ -76,10 +76,10 @@ def test_ties_give_the_mean_over_their_orders(rows: list[tuple[float, bool]]):
         hits = [hit for _, hit in sorted(order, key=lambda row: -row[0])]
         curves.append([sum(hits[:k]) / k for k in range(1, len(hits) + 1)])
     scores, hits = np.array([s for s, _ in rows]), np.array([h for _, h in rows])
-    got = ranked_precision(scores, hits)
-    assert got.dtype == np.float64
-    assert got == pytest.approx(np.mean(curves, axis=0))
-    assert ranked_precision(scores[::-1], hits[::-1]) == pytest.approx(got)
+    precision = ranked_precision(scores, hits)
+    assert precision.dtype == np.float64
+    assert precision == pytest.approx(np.mean(curves, axis=0))
+    assert ranked_precision(scores[::-1], hits[::-1]) == pytest.approx(precision)
 
 
 def test_scores_that_cannot_be_ranked_are_named():

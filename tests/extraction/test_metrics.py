@@ -45,27 +45,27 @@ def runs(tokens: Sequence) -> set[tuple]:
     return {tuple(tokens[i:j]) for i in range(len(tokens)) for j in range(i + 1, len(tokens) + 1)}
 
 
-def common_run(one: Sequence, other: Sequence) -> int:
-    return max(map(len, runs(one) & runs(other)), default=0)
+def common_run(a: Sequence, b: Sequence) -> int:
+    return max(map(len, runs(a) & runs(b)), default=0)
 
 
-def edits(one: str, other: str) -> int:
+def edits(written: str, suffix: str) -> int:
     """Levenshtein's recursion, row by row."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
+    row = list(range(len(suffix) + 1))
+    for i, a in enumerate(written, 1):
         new = [i]
-        for j, b in enumerate(other, 1):
+        for j, b in enumerate(suffix, 1):
             new.append(min(row[j] + 1, new[-1] + 1, row[j - 1] + (a != b)))
         row = new
     return row[-1]
 
 
-def subsequence(one: Sequence, other: Sequence) -> int:
-    if not one or not other:
+def subsequence(a: Sequence, b: Sequence) -> int:
+    if not a or not b:
         return 0
-    if one[0] == other[0]:
-        return 1 + subsequence(one[1:], other[1:])
-    return max(subsequence(one[1:], other), subsequence(one, other[1:]))
+    if a[0] == b[0]:
+        return 1 + subsequence(a[1:], b[1:])
+    return max(subsequence(a[1:], b), subsequence(a, b[1:]))
 
 
 def thirteen_a(text: str) -> list[str]:
@@ -73,11 +73,11 @@ def thirteen_a(text: str) -> list[str]:
     return text.replace(",", " , ").replace(".", " . ").split()
 
 
-def sentence_bleu(one: Sequence[str], other: Sequence[str]) -> float:
+def sentence_bleu(completion: Sequence[str], suffix: Sequence[str]) -> float:
     """Papineni et al. 2002, with exponential smoothing (NIST) and effective order."""
     logs, smooth = [], 1.0
-    for n in range(1, min(4, len(one)) + 1):
-        mine, theirs = (Counter(tuple(w[i : i + n]) for i in range(len(w) - n + 1)) for w in (one, other))
+    for n in range(1, min(4, len(completion)) + 1):
+        mine, theirs = (Counter(tuple(w[i : i + n]) for i in range(len(w) - n + 1)) for w in (completion, suffix))
         hits, of = sum((mine & theirs).values()), sum(mine.values())
         if n == 1 and not hits:
             return 0.0
@@ -85,7 +85,7 @@ def sentence_bleu(one: Sequence[str], other: Sequence[str]) -> float:
         logs.append(math.log(hits / of if hits else 1 / (smooth * of)))
     if not logs:
         return 0.0
-    return min(1, math.exp(1 - len(other) / len(one))) * math.exp(sum(logs) / len(logs))
+    return min(1, math.exp(1 - len(suffix) / len(completion))) * math.exp(sum(logs) / len(logs))
 
 
 def recalled(pair: Pair) -> float:
@@ -264,24 +264,26 @@ CORPUS = ("a b", "a cd", "A, z")
 
 def cosine_twin(pair: Pair, corpus: Sequence[str]) -> float:
     def vector(text: str) -> dict[str, float]:
-        found = Counter(split(text))
-        seen = {w: sum(w in split(document) for document in corpus) for w in found}
-        return {w: n * (math.log((1 + len(corpus)) / (1 + seen[w])) + 1) for w, n in found.items()}
+        counts = Counter(split(text))
+        documents = {w: sum(w in split(document) for document in corpus) for w in counts}
+        return {w: n * (math.log((1 + len(corpus)) / (1 + documents[w])) + 1) for w, n in counts.items()}
 
-    one, other = vector(pair.completion_text), vector(pair.suffix_text)
-    if not other:
+    completion, suffix = vector(pair.completion_text), vector(pair.suffix_text)
+    if not suffix:
         return math.nan
-    lengths = math.sqrt(sum(x * x for x in one.values()) * sum(x * x for x in other.values()))
-    return sum(one[w] * other.get(w, 0) for w in one) / lengths if one else 0.0
+    lengths = math.sqrt(sum(x * x for x in completion.values()) * sum(x * x for x in suffix.values()))
+    return sum(completion[w] * suffix.get(w, 0) for w in completion) / lengths if completion else 0.0
 
 
 @given(st.lists(pairs, max_size=5))
 def test_tfidf_equals_its_twin_and_scores_a_pair_by_itself(some: list[Pair]):
-    got = tfidf_cosine(some, CORPUS)
-    assert got.dtype == np.float64
-    assert got == pytest.approx([cosine_twin(pair, CORPUS) for pair in some], nan_ok=True)
-    assert tfidf_cosine(some[::-1], CORPUS)[::-1] == pytest.approx(got, nan_ok=True)
-    assert all(tfidf_cosine([pair], CORPUS) == pytest.approx(x, nan_ok=True) for pair, x in zip(some, got, strict=True))
+    cosines = tfidf_cosine(some, CORPUS)
+    assert cosines.dtype == np.float64
+    assert cosines == pytest.approx([cosine_twin(pair, CORPUS) for pair in some], nan_ok=True)
+    assert tfidf_cosine(some[::-1], CORPUS)[::-1] == pytest.approx(cosines, nan_ok=True)
+    assert all(
+        tfidf_cosine([pair], CORPUS) == pytest.approx(x, nan_ok=True) for pair, x in zip(some, cosines, strict=True)
+    )
 
 
 def test_a_word_of_no_corpus_text_counts_most():

@@ -29,13 +29,13 @@ def drawn(tmp_path_factory):
 
 
 def test_every_figure_of_the_table_is_drawn_from_full_tables(drawn):
-    assert [one.name for one in drawn] == list(FIGURES)
-    for one in drawn:
-        assert one.reason is None
-        assert one.svg is not None
-        assert one.png is not None
-        assert ElementTree.parse(one.svg).getroot().tag.endswith("svg")
-        assert one.png.read_bytes().startswith(b"\x89PNG")
+    assert [figure.name for figure in drawn] == list(FIGURES)
+    for figure in drawn:
+        assert figure.reason is None
+        assert figure.svg is not None
+        assert figure.png is not None
+        assert ElementTree.parse(figure.svg).getroot().tag.endswith("svg")
+        assert figure.png.read_bytes().startswith(b"\x89PNG")
 
 
 def test_svg_is_the_same_bytes_each_time_and_holds_no_date(drawn, tmp_path):
@@ -52,10 +52,10 @@ def test_drawing_leaves_matplotlibs_settings_alone(drawn):
 
 
 def test_empty_tables_give_a_reason_for_every_figure(tmp_path):
-    for one in draw_all(empty_tables(), tmp_path):
-        assert one.svg is None
-        assert one.png is None
-        assert "no rows" in one.reason
+    for figure in draw_all(empty_tables(), tmp_path):
+        assert figure.svg is None
+        assert figure.png is None
+        assert "no rows" in figure.reason
     assert list(tmp_path.iterdir()) == []
 
 

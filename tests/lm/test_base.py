@@ -92,9 +92,11 @@ def test_quantized_weights_are_refused(tmp_path: Path) -> None:
         load(folder)
 
 
-@pytest.mark.parametrize(("precision", "quantization", "said"), [("fp8", "none", "got 'fp8'"), ("fp32", "q4", "'q4'")])
-def test_unknown_settings(tmp_path: Path, precision: str, quantization: str, said: str) -> None:
-    with pytest.raises(ModelError, match=said):
+@pytest.mark.parametrize(
+    ("precision", "quantization", "message"), [("fp8", "none", "got 'fp8'"), ("fp32", "q4", "'q4'")]
+)
+def test_unknown_settings(tmp_path: Path, precision: str, quantization: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         load(save_tiny_model(tmp_path), precision, quantization)
 
 
@@ -142,5 +144,5 @@ def test_devices() -> None:
     for name in ("gpu", "cuda:", "cuda:x", "cpu:0", "mps", ""):
         with pytest.raises(ModelError, match="must be auto, cpu, cuda or cuda:N"):
             pick_device(name)
-    with pytest.raises(ModelError, match=r"'cuda:99' is not here"):
+    with pytest.raises(ModelError, match=r"'cuda:99' is not available"):
         pick_device("cuda:99")

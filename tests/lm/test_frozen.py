@@ -32,10 +32,10 @@ def run(model: Any, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("model_type", TYPES)
 def test_logits_and_gradients_are_the_libraries(model_type: str) -> None:
     plain, ours = both(model_type, torch.float32)
-    (want, want_gradient), (got, gradient) = run(plain, torch.float32), run(ours, torch.float32)
-    assert want.std() > 0.05  # a constant would match anything
-    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(gradient, want_gradient, rtol=1e-3, atol=1e-3 * float(want_gradient.abs().max()))
+    (expected, expected_gradient), (output, gradient) = run(plain, torch.float32), run(ours, torch.float32)
+    assert expected.std() > 0.05  # a constant would match anything
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-3, atol=1e-3 * float(expected_gradient.abs().max()))
 
 
 @pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 products on this processor")
@@ -64,14 +64,14 @@ def test_norms_that_scale_otherwise_are_left_alone() -> None:
 def test_the_norm_and_its_gradient_are_those_of_the_formula() -> None:
     generator = torch.Generator().manual_seed(1)
     x, weight = torch.randn(3, 5, generator=generator).requires_grad_(), torch.rand(5, generator=generator)
-    got = frozen._normed(weight, 1e-5, x)
-    for row, values in zip(x.tolist(), got.tolist(), strict=True):
+    normed = frozen._normed(weight, 1e-5, x)
+    for row, values in zip(x.tolist(), normed.tolist(), strict=True):
         root = (sum(v * v for v in row) / 5 + 1e-5) ** 0.5
         assert values == pytest.approx([w * v / root for w, v in zip(weight.tolist(), row, strict=True)], rel=1e-5)
     plain = weight * x / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
     pull = torch.randn(3, 5, generator=generator)
-    want, found = (torch.autograd.grad((y * pull).sum(), x)[0] for y in (plain, got))
-    torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-6)
+    expected, gradient = (torch.autograd.grad((y * pull).sum(), x)[0] for y in (plain, normed))
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_model_too_large_for_copies_keeps_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:

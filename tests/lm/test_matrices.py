@@ -26,9 +26,11 @@ def test_all_linear_is_every_linear_module_of_the_layers(model_type: str) -> Non
 @pytest.mark.parametrize("model_type", MODULES)
 def test_each_matrix_is_one_module_a_layer_and_none_is_shared(model_type: str) -> None:
     model = tiny_model(model_type)
-    found = [module_names(model, model_type, [letter]) for letter in MODULES[model_type]]
-    assert {len(names) for names in found} == {LAYERS}
-    assert sorted(name for names in found for name in names) == sorted(module_names(model, model_type, ["all-linear"]))
+    by_letter = [module_names(model, model_type, [letter]) for letter in MODULES[model_type]]
+    assert {len(names) for names in by_letter} == {LAYERS}
+    assert sorted(name for names in by_letter for name in names) == sorted(
+        module_names(model, model_type, ["all-linear"])
+    )
 
 
 def test_output_projections_are_told_from_the_mlp() -> None:
@@ -40,8 +42,8 @@ def test_output_projections_are_told_from_the_mlp() -> None:
 
 
 def test_names_stand_in_the_models_order_and_once() -> None:
-    asked = short_names("llama", "v", "qkv", "q")
-    assert asked == ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
+    names = short_names("llama", "v", "qkv", "q")
+    assert names == ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
 
 
 @pytest.mark.parametrize(("model_type", "module"), FUSED.items())

@@ -53,13 +53,13 @@ def test_loss_and_gradient_are_those_of_cross_entropy(model_type: str) -> None:
     hidden = torch.randn(21, model.config.hidden_size, generator=generator)
     targets = torch.randint(0, VOCABULARY, (21,), generator=generator)
     weights = torch.rand(21, generator=generator)
-    got, want = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
-    nll = head_nll(model, got, targets)
+    packed_input, plain_input = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
+    nll = head_nll(model, packed_input, targets)
     (nll * weights).sum().backward()
-    loss = torch.nn.functional.cross_entropy(head_logits(model, want), targets, reduction="none")
+    loss = torch.nn.functional.cross_entropy(head_logits(model, plain_input), targets, reduction="none")
     (loss * weights).sum().backward()
     torch.testing.assert_close(nll.detach(), loss.detach(), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(got.grad, want.grad, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(packed_input.grad, plain_input.grad, atol=1e-5, rtol=1e-4)
 
 
 def test_a_target_that_is_all_but_impossible_has_its_loss() -> None:

@@ -43,10 +43,10 @@ def train(base: lm.Base, micro_batch_tokens: int, dropout: float = 0.0, **change
 
 
 def test_the_effective_batch_is_exact_whatever_the_micro_batch(base: lm.Base):
-    one, weights_one = train(base, 1)
+    log_alone, weights_alone = train(base, 1)
     all_at_once, weights_all = train(base, 10_000)
-    np.testing.assert_allclose([s.loss for s in one], [s.loss for s in all_at_once], rtol=1e-5)
-    for name, weight in weights_one.items():
+    np.testing.assert_allclose([s.loss for s in log_alone], [s.loss for s in all_at_once], rtol=1e-5)
+    for name, weight in weights_alone.items():
         torch.testing.assert_close(weight, weights_all[name], rtol=1e-3, atol=1e-5)
 
 
@@ -166,9 +166,9 @@ def test_a_warmup_longer_than_the_training_is_an_error_before_the_first_step(bas
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(base: lm.Base):
-    (_, one), (_, same), (_, other) = (train(base, 64, dropout=0.3, **changes) for changes in ({}, {}, {"seed": 4}))
-    assert all(torch.equal(one[name], same[name]) for name in one)
-    assert any(not torch.equal(one[name], other[name]) for name in one)
+    (_, weights), (_, same), (_, other) = (train(base, 64, dropout=0.3, **changes) for changes in ({}, {}, {"seed": 4}))
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    assert any(not torch.equal(weights[name], other[name]) for name in weights)
 
 
 def test_global_random_state_is_left_alone(base: lm.Base):
@@ -211,11 +211,11 @@ def test_a_stack_in_one_pass_learns_what_each_adapter_learns_alone(base: lm.Base
     """Same order, each adapter its own start, ranks, matrices, dropout and clipping; equal up to float order."""
     training, seeds = Training(**{**PLAIN, "max_grad_norm": 0.5}), (3, 4, 5)
     stacked = lm.attach_stack(base, STACK, seeds)
-    heard: list[tuple[Step, ...]] = []
-    logs = finetune(stacked, token_ids(), training, 40, heard.append)
+    steps_heard: list[tuple[Step, ...]] = []
+    logs = finetune(stacked, token_ids(), training, 40, steps_heard.append)
     together = [weights_of(stacked, which) for which in range(3)]
     lm.detach(base, stacked)
-    assert [[step[k] for step in heard] for k in range(3)] == logs
+    assert [[step[k] for step in steps_heard] for k in range(3)] == logs
     for which, lora in enumerate(STACK):
         alone = lm.attach(base, lora, seeds[which])
         (log,) = finetune(alone, token_ids(), training, 40)
@@ -269,7 +269,7 @@ def test_a_record_that_never_fits_is_an_error_with_the_way_out(base: lm.Base):
 
 def test_checkpointing_gives_the_same_gradients_with_the_same_dropout(base: lm.Base):
     adapted = lm.attach(base, Lora(matrices=("q", "v"), rank=2, dropout=0.3), seed=1)
-    found = []
+    runs = []
     for on in (False, True):
         adapted.checkpoint(on)
         adapted.zero_grad()
@@ -277,9 +277,9 @@ def test_checkpointing_gives_the_same_gradients_with_the_same_dropout(base: lm.B
             b.fill_(0.05)
         with lm.packing(adapted):
             losses = _accumulate(adapted, [Masked(ids, ()) for ids in token_ids()], 7, 64)
-        found.append((losses, [g.clone() for g in adapted.gradients_of(0)]))
-    assert found[0][0] == pytest.approx(found[1][0])
-    for plain, again in zip(found[0][1], found[1][1], strict=True):
+        runs.append((losses, [g.clone() for g in adapted.gradients_of(0)]))
+    assert runs[0][0] == pytest.approx(runs[1][0])
+    for plain, again in zip(runs[0][1], runs[1][1], strict=True):
         assert plain.any()
         torch.testing.assert_close(plain, again, rtol=1e-4, atol=1e-6)
 
@@ -297,10 +297,10 @@ def test_micro_batches_side_by_side_teach_what_they_teach_one_after_the_other(ba
 @pytest.mark.usefixtures("two_threads")
 def test_side_by_side_the_same_training_gives_the_same_numbers(base: lm.Base):
     """Dropout is drawn by place, and sums are taken in an order of their own, whichever thread is first."""
-    one, weights_one = train(base, 20, dropout=0.3)
-    two, weights_two = train(base, 20, dropout=0.3)
-    assert [s.loss for s in one] == [s.loss for s in two]
-    assert all(torch.equal(weight, weights_two[name]) for name, weight in weights_one.items())
+    first, weights_first = train(base, 20, dropout=0.3)
+    second, weights_second = train(base, 20, dropout=0.3)
+    assert [s.loss for s in first] == [s.loss for s in second]
+    assert all(torch.equal(weight, weights_second[name]) for name, weight in weights_first.items())
 
 
 class Interrupted(Exception):  # noqa: N818 (stands for a kill)
@@ -331,15 +331,15 @@ def test_a_training_that_goes_on_gives_the_same_bytes_and_does_the_rest_alone(
     with pytest.raises(Interrupted):
         finetune(broken, token_ids(), training, 40, on_position=keep)
     lm.detach(base, broken)
-    again, heard = lm.attach_stack(base, lora, [1, 2]), []
-    log_again = finetune(again, token_ids(), training, 999, heard.append, resume=kept[-1])
-    assert [step[0].step for step in heard] == list(range(after, 6))
+    again, logs = lm.attach_stack(base, lora, [1, 2]), []
+    log_again = finetune(again, token_ids(), training, 999, logs.append, resume=kept[-1])
+    assert [step[0].step for step in logs] == list(range(after, 6))
     assert [[replace(s, seconds=0) for s in steps] for steps in log_again] == [
         [replace(s, seconds=0) for s in steps] for steps in log
     ]
     for which in (0, 1):
-        got = weights_of(again, which)
-        assert all(torch.equal(weight, got[name]) for name, weight in weights[which].items())
+        separate = weights_of(again, which)
+        assert all(torch.equal(weight, separate[name]) for name, weight in weights[which].items())
 
 
 def test_a_training_goes_on_with_the_room_that_it_had_come_to(base: lm.Base):

@@ -21,8 +21,8 @@ def prompts(short: int = 10) -> list[Prompt]:
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", "gpt_neox", "opt", "gemma2"])
 def test_greedy_equals_transformers_generate(model_type: str):
     model = tiny_model(model_type)
-    got = complete(model, prompts(), Extraction(temperatures=(0.0,)), None, DECODE, 4)
-    for prompt, completion in zip(prompts(), got, strict=True):
+    completions = complete(model, prompts(), Extraction(temperatures=(0.0,)), None, DECODE, 4)
+    for prompt, completion in zip(prompts(), completions, strict=True):
         start = torch.tensor([prompt.token_ids[: prompt.prefix_tokens]])
         written = model.generate(
             start,
@@ -50,14 +50,14 @@ def test_a_completion_does_not_depend_on_its_batch():
 
 
 def test_order_and_number_of_completions():
-    got = complete(tiny_model(), prompts(2), Extraction(temperatures=(0.0, 0.5), samples=3), None, DECODE, 3)
-    assert [(c.record, c.temperature, c.sample) for c in got] == [
+    completions = complete(tiny_model(), prompts(2), Extraction(temperatures=(0.0, 0.5), samples=3), None, DECODE, 3)
+    assert [(c.record, c.temperature, c.sample) for c in completions] == [
         (record, temperature, sample)
         for record in ("r0", "r1")
         for temperature, samples in ((0.0, 1), (0.5, 3))
         for sample in range(samples)
     ]
-    assert len({c.token_ids for c in got if c.record == "r0"}) > 1
+    assert len({c.token_ids for c in completions if c.record == "r0"}) > 1
 
 
 def test_logprobs_are_those_of_the_untempered_model():
@@ -85,11 +85,11 @@ def test_it_stops_at_the_end_of_text_and_keeps_that_id():
 
 def test_another_seed_draws_otherwise_and_the_same_seed_the_same():
     model = tiny_model()
-    one, same, other = (
+    drawn, same, other = (
         [c.token_ids for c in complete(model, prompts(3), Extraction(temperatures=(1.0,), seed=seed), None, DECODE, 8)]
         for seed in (0, 0, 1)
     )
-    assert one == same != other
+    assert drawn == same != other
 
 
 def test_draws_follow_the_distribution():
@@ -131,7 +131,7 @@ def test_a_draw_inverts_the_cumulated_probabilities():
     generator = np.random.default_rng(1)
     logits = torch.from_numpy(generator.normal(0, 3, (300, 700)))
     uniforms = generator.random(300)
-    got = choose(logits, torch.full((300,), 1.3), torch.from_numpy(uniforms), 40, 0.9)
+    chosen = choose(logits, torch.full((300,), 1.3), torch.from_numpy(uniforms), 40, 0.9)
     chances = decoding_logprobs(logits, torch.full((300,), 1.3), 40, 0.9).exp().numpy()
     for row in range(300):
         total, wanted, token = 0.0, uniforms[row] * chances[row].sum(), 0
@@ -139,7 +139,7 @@ def test_a_draw_inverts_the_cumulated_probabilities():
             total += chances[row][token]
             if total > wanted:
                 break
-        assert int(got[row]) == token
+        assert int(chosen[row]) == token
         assert chances[row][token] > 0
 
 
@@ -162,9 +162,9 @@ def test_texts_are_decoded_and_a_completion_may_differ_from_the_suffix():
 def test_the_chance_of_a_suffix_is_the_product_over_its_tokens(model_type: str, top_k: int, top_p: float):
     model, temperatures = tiny_model(model_type), (0.0, 0.5, 2.0)
     extraction = Extraction(temperatures=temperatures, top_k=top_k, top_p=top_p)
-    got = suffix_chances(model, prompts(4), extraction, 60)
-    assert [(c.record, c.temperature) for c in got] == [(f"r{i}", t) for i in range(4) for t in temperatures[1:]]
-    for chance, prompt in zip(got, [p for p in prompts(4) for _ in range(2)], strict=True):
+    chances = suffix_chances(model, prompts(4), extraction, 60)
+    assert [(c.record, c.temperature) for c in chances] == [(f"r{i}", t) for i in range(4) for t in temperatures[1:]]
+    for chance, prompt in zip(chances, [p for p in prompts(4) for _ in range(2)], strict=True):
         expected = 0.0
         for place in range(prompt.prefix_tokens, len(prompt.token_ids)):
             with torch.no_grad():
@@ -181,10 +181,10 @@ def test_draws_agree_with_the_chance_of_a_suffix():
     start = prompt.start
     with torch.no_grad():
         likely = int(model(input_ids=torch.tensor([start])).logits[0, -1].argmax())
-    one = Prompt("r", (*start, likely), len(start), 0.5)
+    likeliest = Prompt("r", (*start, likely), len(start), 0.5)
     extraction = Extraction(temperatures=(1.5,), samples=2000)
-    p = np.exp(suffix_chances(model, [one], extraction, 60)[0].log_probability)
-    hits = np.mean([c.token_ids == (likely,) for c in complete(model, [one], extraction, None, DECODE, 2000)])
+    p = np.exp(suffix_chances(model, [likeliest], extraction, 60)[0].log_probability)
+    hits = np.mean([c.token_ids == (likely,) for c in complete(model, [likeliest], extraction, None, DECODE, 2000)])
     assert 0.02 < p < 0.98
     assert hits == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 2000))
 

@@ -73,15 +73,15 @@ def test_batches_are_of_like_size():
 
 
 def test_a_text_that_stands_twice_is_scored_once_and_both_have_its_scores():
-    heard: list[int] = []
+    tokens_reported: list[int] = []
     ids = token_ids()
     twice = [*ids, ids[0], ids[3]]
-    scores = score(tiny_model(), [*NAMES, "a", "b"], twice, 60, heard.append)
+    scores = score(tiny_model(), [*NAMES, "a", "b"], twice, 60, tokens_reported.append)
     spans = list(scores.spans())
     for copy, first in ((12, 0), (13, 3)):
         np.testing.assert_array_equal(scores.logprob[spans[copy]], scores.logprob[spans[first]])
         np.testing.assert_array_equal(scores.std[spans[copy]], scores.std[spans[first]])
-    assert sum(heard) == sum(len(i) for i in twice if len(i) > 1)
+    assert sum(tokens_reported) == sum(len(i) for i in twice if len(i) > 1)
 
 
 def test_batches_run_side_by_side_have_an_even_number_of_like_size():
@@ -94,8 +94,8 @@ def test_threads_change_no_score():
         torch.set_num_threads(2)
         two = score(tiny_model(), NAMES, token_ids(), 60)
         torch.set_num_threads(1)
-        one = score(tiny_model(), NAMES, token_ids(), 60)
+        narrow = score(tiny_model(), NAMES, token_ids(), 60)
     finally:
         torch.set_num_threads(before)
     for name in ("logprob", "top1", "mean", "std"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+        np.testing.assert_array_equal(getattr(narrow, name), getattr(two, name))

@@ -104,7 +104,7 @@ def test_the_coin_falls_both_ways_about_evenly():
 
 
 def test_too_few_documents_is_an_error_with_the_figures():
-    with pytest.raises(StudyError, match=r"= 50 needs more than 50 documents .* there are 10"):
+    with pytest.raises(StudyError, match=r"= 50 needs more than 50 documents .* but there are only 10"):
         assign(corpus(20), many())
 
 

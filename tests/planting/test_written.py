@@ -44,14 +44,14 @@ def recipe(**changes: Any) -> Recipe:
 
 @pytest.mark.parametrize("texts", ["synthetic", "reformulated"])
 def test_texts_are_new_long_enough_and_the_same_every_time(base: lm.Base, tokenizer: lm.Tokenizer, texts: str) -> None:
-    heard: list[int] = []
-    written = invent(recipe(texts=texts), base.model, tokenizer, 128, heard.append)
-    assert len(written.texts) == len(set(written.texts)) == sum(heard) == 9
+    reported: list[int] = []
+    written = invent(recipe(texts=texts), base.model, tokenizer, 128, reported.append)
+    assert len(written.texts) == len(set(written.texts)) == sum(reported) == 9
     assert not set(written.texts) & {LONG, *TEXTS}
     assert all(len(ids) >= LEAST_TOKENS for ids in tokenizer.encode(list(written.texts), append_eos=False))
     assert all("\n" not in text for text in written.texts) or texts == "reformulated"
-    assert invent(recipe(texts=texts), base.model, tokenizer, 128, heard.append) == written
-    other = invent(recipe(texts=texts, reserve_seed=1), base.model, tokenizer, 128, heard.append)
+    assert invent(recipe(texts=texts), base.model, tokenizer, 128, reported.append) == written
+    other = invent(recipe(texts=texts, reserve_seed=1), base.model, tokenizer, 128, reported.append)
     assert not set(other.texts) & set(written.texts)
 
 
@@ -59,14 +59,14 @@ def test_a_reformulation_redraws_the_share_asked_for(
     base: lm.Base, tokenizer: lm.Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compared before the text is tokenised again, which may cut it otherwise."""
-    seen: list[tuple[int, ...]] = []
+    prompts: list[tuple[int, ...]] = []
     decode = lm.Tokenizer.decode
-    monkeypatch.setattr(lm.Tokenizer, "decode", lambda self, ids: (seen.append(tuple(ids)), decode(self, ids))[1])
+    monkeypatch.setattr(lm.Tokenizer, "decode", lambda self, ids: (prompts.append(tuple(ids)), decode(self, ids))[1])
     wanted = recipe(texts="reformulated", changed=0.25)
     ids = template(wanted.members, wanted.plan).token_ids
     invent(wanted, base.model, tokenizer, 128, lambda _: None)
-    assert len(seen) >= 9
-    for drawn in seen:
+    assert len(prompts) >= 9
+    for drawn in prompts:
         assert len(drawn) == len(ids)
         changed = [place for place, (new, old) in enumerate(zip(drawn, ids, strict=True)) if new != old]
         assert len(changed) == round(0.25 * (len(ids) - 1))
@@ -97,7 +97,7 @@ def test_redrawn_tokens_come_from_what_stands_before_them(base: lm.Base, tokeniz
 def test_too_few_usable_texts_is_an_error_with_the_way_out(base: lm.Base, tokenizer: lm.Tokenizer) -> None:
     """A template of which one token is redrawn at temperature near 0 has few variants."""
     wanted = recipe(texts="reformulated", temperature=1e-4, changed=0.01, count=60)
-    with pytest.raises(StudyError, match=r"only \d+ of the 63 wanted .* raise canaries\.temperature"):
+    with pytest.raises(StudyError, match=r"only \d+ are new .* 63 are needed; raise canaries\.temperature"):
         invent(wanted, base.model, tokenizer, 128, lambda _: None)
 
 
@@ -147,7 +147,7 @@ def test_what_was_drawn_again_is_said(tiny_study: dict) -> None:
 @pytest.mark.parametrize("axis", [{"canaries.temperature": [1.0, 2.0]}, {"canaries.texts": ["reserve", "synthetic"]}])
 def test_one_set_of_texts_a_run(tiny_study: dict, axis: dict[str, Any]) -> None:
     study = load_study({**tiny_study, "canaries": {**PLAN, "texts": "synthetic"}, "grid": axis})
-    with pytest.raises(StudyError, match="one set of canaries a run"):
+    with pytest.raises(StudyError, match="one set of canaries per run"):
         recipe_of(trials_of(study), [], "base")
 
 

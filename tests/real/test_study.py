@@ -40,9 +40,9 @@ def test_a_small_study_sees_what_was_learned(tmp_path: Path):
     }
     outcome = byrote.run("demo", tmp_path / "run", changes)
     assert outcome.failures == ()
-    found = byrote.load(outcome.path).tables
-    membership = found.membership.set_index("attack")
+    tables = byrote.load(outcome.path).tables
+    membership = tables.membership.set_index("attack")
     assert membership.loc["ratio", "auc"] > 0.75
     assert abs(membership.loc["loss", "auc_control"] - 0.5) < 0.2
-    assert (found.trials.perplexity_tuned < found.trials.perplexity_base).all()
-    assert len(found.extraction) == 2 * 6 * 2
+    assert (tables.trials.perplexity_tuned < tables.trials.perplexity_base).all()
+    assert len(tables.extraction) == 2 * 6 * 2

@@ -23,10 +23,12 @@ def with_condition(*names: str) -> Tables:
 def test_a_collapsed_trial_heads_the_page_before_every_other_warning():
     tables = with_condition("collapsed")
     tables.membership.loc[tables.membership["stratum"] == "records", ["auc_blind", "blind_p_value"]] = [0.9, 0.002]
-    told = sections._warnings(tables, [])
-    assert len(told) == 2
-    assert told[0].startswith("The trial q · rank 1 · seed 13 collapsed: its perplexity rose from 113.2 to 63654.0 on ")
-    assert "claims that rest on it are undecided" in told[0]
+    warnings = sections._warnings(tables, [])
+    assert len(warnings) == 2
+    assert warnings[0].startswith(
+        "The trial q · rank 1 · seed 13 collapsed: its perplexity rose from 113.2 to 63654.0 on "
+    )
+    assert "claims that rest on it are undecided" in warnings[0]
     tables.membership[["auc", "auc_low", "auc_high"]] = [0.5, 0.48, 0.52]
     strongest = " ".join(findings.strongest_sentences(tables, "ratio"))
     assert "That trial collapsed" in strongest
@@ -50,11 +52,11 @@ def test_claims_that_a_collapsed_trial_leaves_undecided_are_told_apart():
 
 def test_an_overfitted_trial_is_named_so_and_is_no_warning():
     tables = with_condition("overfitted", "")
-    (told,) = conditions.overfitted_sentences(tables)
-    assert told.startswith(
+    (sentence,) = conditions.overfitted_sentences(tables)
+    assert sentence.startswith(
         "The trial q · rank 1 · seed 13 is overfitted: fine-tuning lowered the perplexity of members"
     )
-    assert any(told in paragraph for paragraph in findings.summary_sentences(tables, "ratio"))
+    assert any(sentence in paragraph for paragraph in findings.summary_sentences(tables, "ratio"))
     grid = tabulate.utility_grid(tables)
     assert [row[grid.headers.index("condition")] for row in grid.rows] == ["overfitted", "–"]
     assert "condition" not in tabulate.utility_grid(with_condition("", "")).headers
@@ -67,25 +69,25 @@ def beside_null(matched: bool, another: bool = False) -> Tables:
     numbers |= {"above_control_low": 0.01, "above_control_high": 0.07, "above_control_p": 0.009}
     for name, value in {**numbers, "control": "null trial", "control_matched": matched, "control_note": note}.items():
         rows.loc[rows["attack"] == "ratio", name] = value
-    told = {"trial": tables.trials["trial"][0], "null_trial": "n", "another_configuration": another, "matched": matched}
-    told |= {"epochs": 3, "steps": 138, "perplexity": 32.9, "null_epochs": 6, "null_steps": 96, "note": note}
+    row = {"trial": tables.trials["trial"][0], "null_trial": "n", "another_configuration": another, "matched": matched}
+    row |= {"epochs": 3, "steps": 138, "perplexity": 32.9, "null_epochs": 6, "null_steps": 96, "note": note}
     return dataclasses.replace(
-        tables, membership=rows, null_trials=pd.DataFrame([{**told, "null_perplexity": 33.0 if matched else 54.2}])
+        tables, membership=rows, null_trials=pd.DataFrame([{**row, "null_perplexity": 33.0 if matched else 54.2}])
     )
 
 
 def test_a_trial_is_told_from_its_null_trial_by_the_paired_test():
-    told = " ".join(null_trials.null_trial_sentences(beside_null(True), "ratio"))
-    assert "the attack ratio differs from it by 0.040 (0.010 to 0.070, p 0.009)" in told
-    assert "unmatched" not in told
+    text = " ".join(null_trials.null_trial_sentences(beside_null(True), "ratio"))
+    assert "the attack ratio differs from it by 0.040 (0.010 to 0.070, p 0.009)" in text
+    assert "unmatched" not in text
     assert null_trials.null_trial_sentences(empty_tables(), "ratio") == []
     assert null_trials.null_trial_sentences(fake_tables(("q",), (1,), canaries=0), "ratio") == []
 
 
 def test_an_unmatched_null_trial_is_called_so_and_its_auc_is_shown():
     tables = beside_null(False)
-    told = " ".join(null_trials.null_trial_sentences(tables, "ratio"))
-    assert "The null trial is unmatched: its perplexity on non-members is 54.2, the trial's 32.9" in told
+    text = " ".join(null_trials.null_trial_sentences(tables, "ratio"))
+    assert "The null trial is unmatched: its perplexity on non-members is 54.2, the trial's 32.9" in text
     grid = tabulate.primary_grid(tables, "ratio", None)
     cells = dict(zip(grid.headers, grid.rows[0], strict=True))
     assert cells["control"] == "0.525"
@@ -95,15 +97,15 @@ def test_an_unmatched_null_trial_is_called_so_and_its_auc_is_shown():
 
 
 def test_a_null_trial_of_another_configuration_is_called_so():
-    told = " ".join(null_trials.null_trial_sentences(beside_null(True, another=True), "ratio"))
-    assert "for 1 trial it is of another configuration" in told
+    text = " ".join(null_trials.null_trial_sentences(beside_null(True, another=True), "ratio"))
+    assert "for 1 trial it is of another configuration" in text
 
 
 @pytest.mark.parametrize("matched", [True, False])
 def test_no_share_of_an_auc_is_called_memorization(matched: bool):
     tables = beside_null(matched)
-    told = [*findings.summary_sentences(tables, "ratio"), null_trials.null_trials_grid(tables).note]
-    assert not any("share that is" in text or "no memorization" in text or "% of the AUC" in text for text in told)
+    sentences = [*findings.summary_sentences(tables, "ratio"), null_trials.null_trials_grid(tables).note]
+    assert not any("share that is" in text or "no memorization" in text or "% of the AUC" in text for text in sentences)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +123,9 @@ def test_a_far_control_beside_a_near_blind_one_has_two_readings(blind: float, wo
     rows.loc[rows["stratum"] == "records", ["auc_control", "control", "auc_blind"]] = [0.88, control, blind]
     rows.loc[rows["stratum"] != "records", "auc_control"] = math.nan
     rows["auc_control_se"], rows["blind_p_value"] = 0.01, {0.5: 0.8, 0.88: 0.002}.get(blind, math.nan)
-    (told, *_) = controls.warning_sentences(tables)
+    (warning, *_) = controls.warning_sentences(tables)
     summary = " ".join(controls.control_sentences(tables, "ratio"))
-    assert words in told
+    assert words in warning
     two = "the base model itself has seen the members"
-    assert (two in told) == (two in summary) == (blind != 0.88)
+    assert (two in warning) == (two in summary) == (blind != 0.88)
     assert ("differ before any fine-tuning" in summary) == (blind == 0.88)

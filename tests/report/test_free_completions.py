@@ -22,23 +22,23 @@ def made(matches: dict[str, tuple[int, int, int]], texts: int = 20, ties: bool =
             for attack in ("loss", "ratio"):
                 known = model == "tuned" or attack == "loss"
                 for k in (10, texts):
-                    found = {"matches": min(hits, k) - (0.5 if ties and k == 10 else 0)} if known else {}
+                    hits_first = {"matches": min(hits, k) - (0.5 if ties and k == 10 else 0)} if known else {}
                     head = {"trial": trial, "model": model, "attack": attack, "first": k, "left_out": 0}
-                    rows["untargeted_rates"].append({**head, **found})
+                    rows["untargeted_rates"].append({**head, **hits_first})
     return from_rows(rows)
 
 
 def test_the_paragraph_names_the_controls_and_the_longest_run():
-    (told,) = free_completions.sentences(made({"a": (3, 1, 0)}))
-    assert "Each model wrote 20 texts from an empty prompt" in told
-    assert "shared with a training record in 3 and with a non-member in 1 of them." in told
-    assert "In texts of the base model it is shared with a training record in 0 and with a non-member in 0" in told
-    assert told.endswith("The longest run shared with a training record has 12 tokens.")
+    (sentence,) = free_completions.sentences(made({"a": (3, 1, 0)}))
+    assert "Each model wrote 20 texts from an empty prompt" in sentence
+    assert "shared with a training record in 3 and with a non-member in 1 of them." in sentence
+    assert "In texts of the base model it is shared with a training record in 0 and with a non-member in 0" in sentence
+    assert sentence.endswith("The longest run shared with a training record has 12 tokens.")
 
 
 def test_several_trials_are_told_by_lowest_and_highest_and_no_match_has_no_length():
-    (told,) = free_completions.sentences(made({"a": (3, 1, 0), "b": (7, 1, 2)}))
-    assert "in 3 to 7 and with a non-member in 1 of them (lowest and highest trial)" in told
+    (sentence,) = free_completions.sentences(made({"a": (3, 1, 0), "b": (7, 1, 2)}))
+    assert "in 3 to 7 and with a non-member in 1 of them (lowest and highest trial)" in sentence
     assert "The longest run" not in free_completions.sentences(made({"a": (0, 0, 0)}))[0]
 
 

@@ -149,11 +149,11 @@ def membership_with(tables, **columns):
 
 def test_the_strongest_trial_is_called_a_maximum_with_its_interval():
     tables = fake_tables(canaries=0)
-    told = " ".join(findings.strongest_sentences(tables, "ratio"))
+    text = " ".join(findings.strongest_sentences(tables, "ratio"))
     rows = tables.membership.query("attack == 'ratio' and stratum == 'records'")
     top = rows.loc[rows["auc"].idxmax()]
-    assert f"{top['auc']:.2f} (95% interval {top['auc_low']:.2f} to {top['auc_high']:.2f}), of v · rank 4" in told
-    assert "largest of 15 trials" in told
+    assert f"{top['auc']:.2f} (95% interval {top['auc_low']:.2f} to {top['auc_high']:.2f}), of v · rank 4" in text
+    assert "largest of 15 trials" in text
     alone = " ".join(findings.strongest_sentences(fake_tables(("v",), (1,), canaries=0), "ratio"))
     assert alone.startswith("The AUC")
     assert "largest" not in alone
@@ -175,9 +175,9 @@ def test_weak_results_are_not_sold(values, sentence):
 
 def test_controls_are_reported_or_said_to_be_missing():
     tables = fake_tables(("v",), (1, 2), canaries=0)
-    told = " ".join(controls.control_sentences(tables, "ratio"))
-    assert "the attack loss reaches 0.50, close to guessing" in told
-    assert "null trial" in told
+    text = " ".join(controls.control_sentences(tables, "ratio"))
+    assert "the attack loss reaches 0.50, close to guessing" in text
+    assert "null trial" in text
     assert "null trial" not in " ".join(controls.control_sentences(tables, "loss"))
     uneven = membership_with(tables, auc_blind=0.7, blind_p_value=0.002)
     assert "differ before any fine-tuning" in " ".join(controls.control_sentences(uneven, "loss"))
@@ -185,10 +185,10 @@ def test_controls_are_reported_or_said_to_be_missing():
 
 
 def test_one_seed_compares_trained_models():
-    told = placement_sentences(fake_tables(canaries=0), "ratio")
-    assert len(told) == 4
-    assert told[-1] == ONE_SEED
-    assert told[0].startswith("At rank 1, v leaks most")
+    sentences = placement_sentences(fake_tables(canaries=0), "ratio")
+    assert len(sentences) == 4
+    assert sentences[-1] == ONE_SEED
+    assert sentences[0].startswith("At rank 1, v leaks most")
     assert placement_sentences(fake_tables(("v",), canaries=0), "ratio") == []
     assert placement_sentences(empty_tables(), "ratio") == []
 
@@ -259,18 +259,18 @@ def test_utility_tells_direction_and_confounding():
 
 def test_what_is_missing_is_counted():
     tables = fake_tables(("v",), (1,), canaries=0)
-    told = " ".join(findings.missing_sentences(tables, undrawn=1, failures=2))
-    assert "6 operating points were refused" in told
-    assert "No control exists for difference and ratio." in told
-    assert "up to 2 records were left out" in told
-    assert "1 figure was not drawn" in told
-    assert "2 stages failed" in told
+    text = " ".join(findings.missing_sentences(tables, undrawn=1, failures=2))
+    assert "6 operating points were refused" in text
+    assert "No control exists for difference and ratio." in text
+    assert "up to 2 records were left out" in text
+    assert "1 figure was not drawn" in text
+    assert "2 stages failed" in text
     assert findings.missing_sentences(empty_tables(), 0, 0) == ["Nothing that the study asked for is missing."]
 
 
 def test_operating_points_are_those_of_calibration():
     tables = fake_tables(("v",), (1,), canaries=0)
-    assert [rate in told for rate, told in zip(("10%", "10%", "1%", "1%"), operating(tables), strict=True)] == [
+    assert [rate in sentence for rate, sentence in zip(("10%", "10%", "1%", "1%"), operating(tables), strict=True)] == [
         True
     ] * 4
     only = tables.operating_points.assign(threshold_source="published")
@@ -286,8 +286,8 @@ def test_a_rate_stands_with_its_interval_or_why_none_and_beside_what_papers_prin
     assert published.startswith("Published figures take the largest share at a false-positive rate of at most 10%")
     why = "none: 1 calibration record is above the cut, and an interval takes at least 4"
     bare = points.assign(tpr_low=np.nan, tpr_high=np.nan, tpr_interval=why)
-    told = operating(dataclasses.replace(tables, operating_points=bare))[0]
-    assert "of the members (without an interval: 1 calibration record is above the cut" in told
+    sentence = operating(dataclasses.replace(tables, operating_points=bare))[0]
+    assert "of the members (without an interval: 1 calibration record is above the cut" in sentence
     two = fake_tables(("v", "q"), (1,), canaries=0)
     assert "interval" not in operating(two)[0]
 
@@ -303,8 +303,8 @@ def test_families_are_said_where_claims_and_bounds_stand():
     study = study_of()
     assert "hold together" not in " ".join(comparisons.claim_sentences(fake_tables(("v", "q"), (1,)), study))
     judged = fake_tables(("v", "q", "k"), (1,)).configurations.assign(family="3 claims")
-    told = comparisons.claim_sentences(dataclasses.replace(tables, configurations=judged), study)
-    assert "The intervals of the 3 claims are widened so that all of them hold together." in told[0]
+    sentences = comparisons.claim_sentences(dataclasses.replace(tables, configurations=judged), study)
+    assert "The intervals of the 3 claims are widened so that all of them hold together." in sentences[0]
     assert rows["family"].isna().all()
 
 
@@ -337,10 +337,10 @@ def test_grids_are_rectangular_and_hold_every_row():
 
 
 def test_no_page_says_95_where_the_level_is_another(tmp_path):
-    told = {"study": study_of(canaries={"design": "many"}), "findings": [FEW]}
+    parts = {"study": study_of(canaries={"design": "many"}), "findings": [FEW]}
     tables = fake_tables(("q", "v"), (1, 2), seeds=(1, 2), canaries=8)
-    plain = text_of(report(tables, tmp_path, **told))
-    page = text_of(report(dataclasses.replace(tables, level=0.9), tmp_path, **told))
+    plain = text_of(report(tables, tmp_path, **parts))
+    page = text_of(report(dataclasses.replace(tables, level=0.9), tmp_path, **parts))
     assert plain.count("95% interval") == page.count("90% interval") > 10
     assert not re.search(r"95% (t )?interval", page)
 
@@ -354,13 +354,13 @@ def test_too_few_records_head_the_page(tmp_path):
 
 @pytest.mark.parametrize("design", ["none", "single", "many"])
 def test_every_canary_design_is_told_in_words(design):
-    told = " ".join(setting.setting_sentences(study_of(canaries={"design": design})))
-    assert {"none": "No canary", "single": "overwrote", "many": "each planted with probability 50%"}[design] in told
+    text = " ".join(setting.setting_sentences(study_of(canaries={"design": design})))
+    assert {"none": "No canary", "single": "overwrote", "many": "each planted with probability 50%"}[design] in text
 
 
 def test_repeated_copies_are_named_once():
-    told = " ".join(setting.setting_sentences(study_of(canaries={"design": "many", "copies": [1, 1, 4]})))
-    assert "canaries of 1 or 4 copies" in told
+    text = " ".join(setting.setting_sentences(study_of(canaries={"design": "many", "copies": [1, 1, 4]})))
+    assert "canaries of 1 or 4 copies" in text
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_a_control_under_the_null_trial_is_not_called_the_base_models():
     tables = fake_tables()
     rows = tables.membership
     rows.loc[rows.attack == "ratio", ["auc_control", "control"]] = [0.51, "null trial"]
-    told = " ".join(controls.control_sentences(tables, "ratio"))
-    assert "Under the null trial, tuned on other documents, the attack ratio reaches 0.51, close to guessing." in told
-    assert "On the base model, which never saw the members, the attack loss reaches 0.50" in told
-    assert "there is none" not in told
+    text = " ".join(controls.control_sentences(tables, "ratio"))
+    assert "Under the null trial, tuned on other documents, the attack ratio reaches 0.51, close to guessing." in text
+    assert "On the base model, which never saw the members, the attack loss reaches 0.50" in text
+    assert "there is none" not in text

@@ -67,9 +67,9 @@ def test_every_grid_is_rectangular_and_on_the_page(name, page):
 
 @pytest.mark.parametrize("name", SENTENCES)
 def test_every_sentence_is_on_the_page_and_silent_without_rows(name, page):
-    told = SENTENCES[name](TABLES)
-    assert told
-    for sentence in told:
+    sentences = SENTENCES[name](TABLES)
+    assert sentences
+    for sentence in sentences:
         assert sentence.replace("'", "&#39;") in page
     assert SENTENCES[name](empty_tables()) == []
 
@@ -96,31 +96,31 @@ def test_reasons_stand_beside_what_is_missing():
 
 
 def test_claims_tell_their_rule_and_their_verdicts():
-    told = " ".join(comparisons.claim_sentences(TABLES, study_of(claims={"margin": 0.03})))
-    assert "a margin of 0.03 AUC" in told
-    assert "All 6 pairs are undecided: too few seeds (1)." in told
+    text = " ".join(comparisons.claim_sentences(TABLES, study_of(claims={"margin": 0.03})))
+    assert "a margin of 0.03 AUC" in text
+    assert "All 6 pairs are undecided: too few seeds (1)." in text
     rows = TABLES.configurations.assign(seeds=5)
     is_pair = rows["verdict"].notna()
     rows.loc[is_pair, ["difference_low", "difference_high"]] = [0.04, 0.06]
     rows.loc[is_pair, "verdict"] = ["more", "equivalent", "undecided", "undecided", "undecided", "undecided"]
     decided = dataclasses.replace(TABLES, configurations=rows)
-    told = " ".join(comparisons.claim_sentences(decided, study_of()))
-    assert "q · rank 1 leaks more than q · rank 4, by 0.050 (0.040 to 0.060)." in told
-    assert "q · rank 1 and v · rank 1 leak alike" in told
-    assert "Of 6 pairs, 4 are undecided: in 4 the interval" in told
+    text = " ".join(comparisons.claim_sentences(decided, study_of()))
+    assert "q · rank 1 leaks more than q · rank 4, by 0.050 (0.040 to 0.060)." in text
+    assert "q · rank 1 and v · rank 1 leak alike" in text
+    assert "Of 6 pairs, 4 are undecided: in 4 the interval" in text
 
 
 def test_tests_are_counted_after_holm():
-    told = " ".join(comparisons.test_sentences(TABLES, "ratio"))
-    assert "The attack with the highest AUC is ratio." in told
-    assert "differs from them in 8 of 8 tests" in told
-    assert "0 of 6 pairs of trials differ" in told
+    text = " ".join(comparisons.test_sentences(TABLES, "ratio"))
+    assert "The attack with the highest AUC is ratio." in text
+    assert "differs from them in 8 of 8 tests" in text
+    assert "0 of 6 pairs of trials differ" in text
 
 
 def test_rates_stand_beside_the_base_model_and_non_members():
-    (told,) = rates.rate_sentences(TABLES)
-    assert "12 of 30 (40%, 95% interval 23% to 59%) prompted members, the most of 4 trials" in told
-    assert "2 of 30 under the base model and 1 of 30 non-members" in told
+    (sentence,) = rates.rate_sentences(TABLES)
+    assert "12 of 30 (40%, 95% interval 23% to 59%) prompted members, the most of 4 trials" in sentence
+    assert "2 of 30 under the base model and 1 of 30 non-members" in sentence
     none = changed("extraction_rates", hits=0, rate=0.0, low=0.0, high=0.12)
     assert "still compatible with up to 12% of the members" in rates.rate_sentences(none)[0]
     row = rates.open_rates_grid(TABLES, canaries=False).rows[0]
@@ -131,11 +131,11 @@ def test_rates_stand_beside_the_base_model_and_non_members():
 
 
 def test_draws_are_medians_of_suffixes_with_both_controls():
-    told = " ".join(rates.draw_sentences(TABLES))
-    assert "about 10\u202f000 draws until half of the members' suffixes have appeared with a chance of 50%" in told
-    assert "the base model 10¹¹" in told
-    assert "for non-members 10¹⁰" in told
-    assert "Within 10\u202f000 draws, 12 of 30" in told
+    text = " ".join(rates.draw_sentences(TABLES))
+    assert "about 10\u202f000 draws until half of the members' suffixes have appeared with a chance of 50%" in text
+    assert "the base model 10¹¹" in text
+    assert "for non-members 10¹⁰" in text
+    assert "Within 10\u202f000 draws, 12 of 30" in text
     row = rates.draws_grid(TABLES).rows[0]
     assert row[1:5] == ["members", "1", "50%", "6"]
     assert row[5:9] == ["10\u202f000", "10¹¹", "10¹⁰", "10¹⁷"]
@@ -150,12 +150,12 @@ def test_canaries_have_a_section_only_where_many_were_planted(tmp_path):
 
 
 def test_exposure_is_told_with_its_ceiling_and_the_left_out():
-    told = " ".join(canaries.exposure_sentences(TABLES))
-    assert "among 39 references" in told
-    assert "5.3 bits for the first" in told
-    assert "1.4 bits on average" in told
-    assert "at 8 copies (" in told
-    assert "is not rejected" in told
+    text = " ".join(canaries.exposure_sentences(TABLES))
+    assert "among 39 references" in text
+    assert "5.3 bits for the first" in text
+    assert "1.4 bits on average" in text
+    assert "at 8 copies (" in text
+    assert "is not rejected" in text
     assert "do not quote those" in " ".join(canaries.exposure_sentences(changed("canaries", fit_p=0.001)))
     bare = changed("canaries", exposure_extrapolated=math.nan, note="39 references; a fit needs at least 50")
     assert "not extrapolated: 39 references" in " ".join(canaries.exposure_sentences(bare))
@@ -163,11 +163,11 @@ def test_exposure_is_told_with_its_ceiling_and_the_left_out():
 
 
 def test_audits_tell_what_their_bound_rests_on():
-    told = " ".join(canaries.audit_sentences(TABLES))
-    assert "ε is at least 0.31, after q · rank 1 · seed 13, the largest of 4 trials: 71 of 100 guesses on 100" in told
-    assert "could have shown at most 3.40 (0.00 for the control" in told
-    assert "the largest of 4 trials each, ε is at least 1.90 for 8 copies." in told
-    assert canaries.NOT_COMPARABLE in told
+    text = " ".join(canaries.audit_sentences(TABLES))
+    assert "ε is at least 0.31, after q · rank 1 · seed 13, the largest of 4 trials: 71 of 100 guesses on 100" in text
+    assert "could have shown at most 3.40 (0.00 for the control" in text
+    assert "the largest of 4 trials each, ε is at least 1.90 for 8 copies." in text
+    assert canaries.NOT_COMPARABLE in text
     assert canaries.NOT_COMPARABLE in canaries.audits_grid(TABLES).note
     row = canaries.audits_grid(TABLES).rows[0]
     assert row[1:7] == ["record", "ratio", "100", "100", "71", "0.31"]
@@ -181,16 +181,16 @@ def test_audits_tell_what_their_bound_rests_on():
 def test_an_audit_whose_control_finds_something_is_a_warning(tmp_path):
     assert canaries.audit_warnings(TABLES) == []
     bad = changed("audits", null_epsilon=0.4)
-    (told,) = canaries.audit_warnings(bad)
-    assert "In 8 of 8 audits" in told
+    (warning,) = canaries.audit_warnings(bad)
+    assert "In 8 of 8 audits" in warning
     assert '<p class="warning">' in report(bad, tmp_path)
 
 
 def test_single_records_are_told_by_id_with_the_attacks_that_agree(tmp_path):
-    told = " ".join(single_records.exposed_sentences(TABLES))
-    assert "The most exposed of all is canary_in-0" in told
-    assert "3 of 3 attacks name it a member" in told
-    assert "3 records are on the lists of all 4 trials" in told
+    text = " ".join(single_records.exposed_sentences(TABLES))
+    assert "The most exposed of all is canary_in-0" in text
+    assert "3 of 3 attacks name it a member" in text
+    assert "3 records are on the lists of all 4 trials" in text
     grid = single_records.exposed_grid(TABLES)
     assert grid.rows[0] == ["canary_in-0", "planted canary", "ratio", "1", "4", "1", "99.0%", "3"]
     spread = changed("records", seeds_sd=0.25)
@@ -202,8 +202,8 @@ def test_single_records_are_told_by_id_with_the_attacks_that_agree(tmp_path):
 
 
 def test_counterfactual_counts_what_is_unknown():
-    told = " ".join(single_records.counterfactual_sentences(TABLES))
-    assert "For 1 canary no difference is known." in told
+    text = " ".join(single_records.counterfactual_sentences(TABLES))
+    assert "For 1 canary no difference is known." in text
     unknown = changed("counterfactual", memorization=math.nan)
     assert "could be computed for no canary" in single_records.counterfactual_sentences(unknown)[0]
 
@@ -244,8 +244,8 @@ def test_a_blind_auc_that_permuted_labels_reach_heads_no_page():
     tables.membership["blind_p_value"] = 0.002
     (warning,) = controls.warning_sentences(tables)[:1]
     assert "a classifier that never saw a model reaches AUC 0.62" in warning
-    (told,) = [s for s in controls.control_sentences(tables, "loss") if "bag-of-words" in s]
-    assert "(p 0.002, 499 permutations of documents): members and non-members differ" in told
+    (sentence,) = [s for s in controls.control_sentences(tables, "loss") if "bag-of-words" in s]
+    assert "(p 0.002, 499 permutations of documents): members and non-members differ" in sentence
 
 
 @pytest.mark.parametrize("column", ["auc_control", "auc_blind"])
@@ -256,11 +256,11 @@ def test_a_control_far_from_half_heads_the_page_with_a_warning(column, value, wa
     rows.loc[rows["stratum"] == "records", column] = value
     rows[["auc_control_se", "blind_p_value"]] = [0.01, 0.002]
     rows.loc[rows["stratum"] != "records", ["auc_control", "auc_blind"]] = math.nan
-    told = controls.warning_sentences(tables)
-    assert len(told) == warns
+    warnings = controls.warning_sentences(tables)
+    assert len(warnings) == warns
     page = report(tables, tmp_path)
     assert page.count('<p class="warning">') == warns
-    assert all(f"AUC {value:.2f}" in sentence and "v · rank 1 · seed 13" in sentence for sentence in told)
+    assert all(f"AUC {value:.2f}" in sentence and "v · rank 1 · seed 13" in sentence for sentence in warnings)
 
 
 def test_a_null_trial_is_named_in_its_warning():
@@ -274,9 +274,9 @@ def test_a_null_trial_is_named_in_its_warning():
 
 
 def told_of(tables, stratum):
-    told = [warning for warning in controls.warning_sentences(tables) if f"On {stratum}" in warning]
-    assert told
-    return told
+    warnings = [warning for warning in controls.warning_sentences(tables) if f"On {stratum}" in warning]
+    assert warnings
+    return warnings
 
 
 def test_the_strongest_of_all_attacks_and_the_auditor_are_told():
@@ -286,8 +286,8 @@ def test_the_strongest_of_all_attacks_and_the_auditor_are_told():
     top = TABLES.membership.query("stratum == 'records'").sort_values("auc").iloc[-1]
     assert f"interval {top['simultaneous_low']:.2f} to {top['simultaneous_high']:.2f}" in stronger
     rows = TABLES.membership.assign(attack=TABLES.membership["attack"].replace("difference", "auditor"))
-    told = " ".join(findings.any_attack_sentences(dataclasses.replace(TABLES, membership=rows), "ratio"))
-    assert "An auditor who knows the members" in told
+    text = " ".join(findings.any_attack_sentences(dataclasses.replace(TABLES, membership=rows), "ratio"))
+    assert "An auditor who knows the members" in text
 
 
 def test_long_tables_are_cut_and_say_where_the_rest_is():

@@ -42,8 +42,8 @@ def test_time_worked_is_the_length_of_the_union(spans: list, worked: float):
 def test_a_report_adds_nothing_up_that_ran_side_by_side():
     tables = fake_tables(("q", "v"), (1,), seeds=(1, 2))
     assert tables.timings["seconds"].sum() == 4 * 413
-    told = machine_sentences(tables, 0)[0]
-    assert told == "The stored stages took 6 min 53 s, on cpu; stages that ran side by side are counted once."
+    sentence = machine_sentences(tables, 0)[0]
+    assert sentence == "The stored stages took 6 min 53 s, on cpu; stages that ran side by side are counted once."
     none = dataclasses.replace(tables, timings=tables.timings.iloc[:0])
     assert machine_sentences(none, 0)[0] == "No timings are stored."
 

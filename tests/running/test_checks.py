@@ -97,6 +97,8 @@ for study in json.loads({json.dumps(json.dumps(studies))}):
         print(error)
 assert "torch" not in sys.modules
 """
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
+    printed = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
     words = ["no study", "nowhere.jsonl", "no such folder", "warmup_steps is 1000"]
-    assert [word in line for word, line in zip(words, told, strict=True)] == [True] * 4
+    assert [word in line for word, line in zip(words, printed, strict=True)] == [True] * 4

@@ -12,7 +12,7 @@ from byrote.errors import ModelError
 from byrote.running import pipeline
 from byrote.running.cost import read, trained, written
 from byrote.running.forecast import _RENDERED, Rates, forecast, makespan
-from byrote.running.planning import prepare
+from byrote.running.planning import Prepared, prepare
 from byrote.statistics.detectable import smallest_auc
 from byrote.study import load_study
 from fakes import save_tiny_model
@@ -20,28 +20,28 @@ from fakes import save_tiny_model
 
 def test_it_counts_what_a_run_would_do(study: byrote.Study):
     prepared = prepare(study)
-    found = forecast(prepared)
-    assert [w.label for w in found.work] == [p.trial.label for p in prepared.planned]
-    for work, planned in zip(found.work, prepared.planned, strict=True):
+    expected = forecast(prepared)
+    assert [w.label for w in expected.work] == [p.trial.label for p in prepared.planned]
+    for work, planned in zip(expected.work, prepared.planned, strict=True):
         assert work.tokens == planned.trial.training.epochs * sum(map(len, planned.training_ids))
         assert work.steps == planned.trial.training.epochs * math.ceil(len(planned.training_ids) / 4)
         assert work.seconds > 0
-    assert (found.workers, found.threads) == (1, 1)
-    assert found.seconds > sum(w.seconds for w in found.work)
-    assert found.memory > 2**31
-    assert found.precision.format == "fp32"
-    assert found.flops > 0
+    assert (expected.workers, expected.threads) == (1, 1)
+    assert expected.seconds > sum(w.seconds for w in expected.work)
+    assert expected.memory > 2**31
+    assert expected.precision.format == "fp32"
+    assert expected.flops > 0
 
 
 def test_memory_grows_with_workers_and_weights_and_disk_with_trials(study: byrote.Study, tmp_path: Path):
-    found = forecast(prepare(study))
+    expected = forecast(prepare(study))
     two = study.machine.model_copy(update={"threads": 2, "workers": 2})
-    assert forecast(prepare(study.model_copy(update={"machine": two}))).memory > 1.5 * found.memory
+    assert forecast(prepare(study.model_copy(update={"machine": two}))).memory > 1.5 * expected.memory
     larger = study.model.model_copy(update={"source": str(save_tiny_model(tmp_path / "deep", layers=40))})
-    more = forecast(prepare(study.model_copy(update={"model": larger}))).memory - found.memory
+    more = forecast(prepare(study.model_copy(update={"model": larger}))).memory - expected.memory
     assert more >= 4 * 38 * (2 * 32 * 32 + 2 * 32 * 16)  # at least the attention weights of 38 more layers, in fp32
     fewer = study.model_copy(update={"grid": {"lora.matrices": [["q"]]}})
-    assert forecast(prepare(fewer)).disk < found.disk
+    assert forecast(prepare(fewer)).disk < expected.disk
 
 
 def test_it_says_what_each_comparison_can_show(study: byrote.Study):
@@ -56,8 +56,8 @@ def test_it_says_what_each_comparison_can_show(study: byrote.Study):
 
 def test_more_trials_take_longer_and_nothing_is_written(study: byrote.Study, tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    one = study.model_copy(update={"grid": {"lora.matrices": [["q"]]}})
-    assert len(forecast(prepare(one)).work) == 1
+    smaller = study.model_copy(update={"grid": {"lora.matrices": [["q"]]}})
+    assert len(forecast(prepare(smaller)).work) == 1
     assert len(forecast(prepare(study)).work) == 2
     assert not list(tmp_path.iterdir())
 
@@ -65,7 +65,7 @@ def test_more_trials_take_longer_and_nothing_is_written(study: byrote.Study, tmp
 def test_canaries_stand_in_the_order_of_their_copies(tiny_study: dict):
     canaries = {"design": "many", "count": 4, "copies": [16, 1, 4, 2], "references": 1, "seed": 0}
     power = forecast(prepare(load_study({**tiny_study, "canaries": canaries}))).power
-    assert [one.stratum for one in power] == ["records", *(f"canaries@{c}" for c in (1, 2, 4, 16))]
+    assert [stratum.stratum for stratum in power] == ["records", *(f"canaries@{c}" for c in (1, 2, 4, 16))]
 
 
 @pytest.mark.parametrize(("matrices", "rank"), [("all-linear", 64), ("v", 1)])
@@ -75,8 +75,8 @@ def test_disk_counts_adapters(tiny_study: dict, tmp_path: Path, matrices: str, r
     pipeline.run(study, tmp_path / "run")
     rendered = {"figures", "tables", "report.html"}  # one figure of all that a run draws outside the tests
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
-    held = sum(p.stat().st_size for p in files if p.relative_to(tmp_path / "run").parts[0] not in rendered)
-    assert held == pytest.approx(expected - _RENDERED, rel=0.6)
+    bytes_of_run = sum(p.stat().st_size for p in files if p.relative_to(tmp_path / "run").parts[0] not in rendered)
+    assert bytes_of_run == pytest.approx(expected - _RENDERED, rel=0.6)
     adapter = next((tmp_path / "run").rglob("adapter_model.safetensors")).stat().st_size
     small = forecast(prepare(load_study(tiny_study, {"grid.matrices": [["v"]], "grid.rank": [1]}))).disk
     least = 4 * 32 * (1 + 0.5) * 2  # v of rank 1: widths 32 and 16, two layers
@@ -87,9 +87,9 @@ def test_disk_counts_adapters(tiny_study: dict, tmp_path: Path, matrices: str, r
 def test_an_adapter_takes_the_bytes_that_are_said(tiny_study: dict, tmp_path: Path, kind: str):
     folder = save_tiny_model(tmp_path / kind, kind)
     up = {"model.source": str(folder), "lora.rank": 3, "grid": {"matrices": [["up", "down", "o"]]}}
-    one = load_study(tiny_study, {**up, "extraction.untargeted.completions": 0})
-    two = load_study(tiny_study, {**up, "extraction.untargeted.completions": 0, "lora.rank": 4})
-    sizes = [forecast(prepare(study)).disk for study in (one, two)]
+    rank_3 = load_study(tiny_study, {**up, "extraction.untargeted.completions": 0})
+    rank_4 = load_study(tiny_study, {**up, "extraction.untargeted.completions": 0, "lora.rank": 4})
+    sizes = [forecast(prepare(study)).disk for study in (rank_3, rank_4)]
     widths = {"gpt2": (32 + 128) + (128 + 32) + (32 + 32), "llama": (32 + 64) + (64 + 32) + (32 + 32)}[kind]
     assert sizes[1] - sizes[0] == 4 * 2 * widths
 
@@ -115,17 +115,17 @@ def test_stages_take_about_what_was_measured(cost, seconds: float):
 def test_a_forecast_adds_up_as_the_workers_share_the_tasks(tiny_study: dict, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("byrote.lm.cores", lambda: 2)
     four = {"grid.matrices": [["q"], ["k"], ["v"], ["o"]], "machine.workers": 2, "machine.threads": 2}
-    asked = []
+    threads_given = []
 
-    def rates(*layout: object) -> Rates:
-        asked.append(layout[1:])
+    def rates(_prepared: Prepared, threads: int) -> Rates:
+        threads_given.append(threads)
         return Rates(1.0, 1.0)
 
-    found = forecast(prepare(load_study(tiny_study, four)), rates)
-    assert asked == [(2, 1)]
-    each = {round(w.seconds) for w in found.work}
-    assert found.seconds > 2 * max(each)  # two trials a worker, and the base model before one of them
-    assert found.seconds < 3 * max(each)
+    expected = forecast(prepare(load_study(tiny_study, four)), rates)
+    assert (expected.workers, threads_given) == (2, [1])
+    seconds_of_trials = {round(w.seconds) for w in expected.work}
+    assert expected.seconds > 2 * max(seconds_of_trials)  # two trials a worker, and the base model before one of them
+    assert expected.seconds < 3 * max(seconds_of_trials)
 
 
 def test_makespan_is_that_of_workers_who_take_the_next_task():

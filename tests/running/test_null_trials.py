@@ -90,19 +90,19 @@ def test_a_run_sets_each_trial_beside_its_null_trial(tiny_study: dict, tmp_path:
     study = load_study(tiny_study, changes)
     prepared = prepare(study)
     assert pipeline.run(study, tmp_path / "run").failures == ()
-    store, found = Run.open(tmp_path / "run"), byrote.load(tmp_path / "run").tables
+    store, tables = Run.open(tmp_path / "run"), byrote.load(tmp_path / "run").tables
     calibration = [r.token_ids for r in prepared.records if r.split == "calibration"]
     for null in prepared.null_trials.planned:
         assert list(null.training_ids) == calibration
         assert store.has(null.stages.scores)
         assert len((tmp_path / "run" / null.training_stage / "log.jsonl").read_text().splitlines()) == 9
-    assert list(found.null_trials.null_trial) == [null.key for null in prepared.null_trials.planned]
-    assert list(found.null_trials.null_steps) == list(found.null_trials.steps) == [9, 9]
-    assert (found.null_trials.perplexity == found.trials.perplexity_tuned).all()
-    rows = found.membership.query("stratum == 'records' and attack == 'ratio'")
+    assert list(tables.null_trials.null_trial) == [null.key for null in prepared.null_trials.planned]
+    assert list(tables.null_trials.null_steps) == list(tables.null_trials.steps) == [9, 9]
+    assert (tables.null_trials.perplexity == tables.trials.perplexity_tuned).all()
+    rows = tables.membership.query("stratum == 'records' and attack == 'ratio'")
     assert (rows.control == "null trial").all()
     assert rows.auc_control.between(0, 1).all()
-    assert list(rows.control_matched) == list(found.null_trials.matched)
+    assert list(rows.control_matched) == list(tables.null_trials.matched)
     assert (rows.above_control - (rows.auc - rows.auc_control)).abs().max() < 1e-12
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Trials and their null trials" in page
@@ -141,10 +141,10 @@ def test_a_collapsed_trial_is_said_first_and_claims_about_it_are_undecided(tiny_
     changes = {"model.source": str(a_model_that_knows_the_language(tmp_path / "model")), "training.warmup_steps": 0}
     changes |= {"training.learning_rate": 1e3, "grid.matrices": [["o"], ["down"]]}
     assert pipeline.run(load_study(tiny_study, changes), tmp_path / "run").failures == ()
-    found = byrote.load(tmp_path / "run").tables
-    assert list(found.trials.condition) == ["collapsed"] * 2
-    assert (found.trials.perplexity_tuned_members > found.trials.perplexity_base_members).all()
-    (claim,) = found.configurations[found.configurations.verdict.notna()].to_dict("records")
+    tables = byrote.load(tmp_path / "run").tables
+    assert list(tables.trials.condition) == ["collapsed"] * 2
+    assert (tables.trials.perplexity_tuned_members > tables.trials.perplexity_base_members).all()
+    (claim,) = tables.configurations[tables.configurations.verdict.notna()].to_dict("records")
     assert claim["verdict"] == "undecided"
     assert claim["reason"].startswith("the trial of o · rank 2 collapsed; the trial of down · rank 2 collapsed; ")
     page = (tmp_path / "run" / "report.html").read_text()

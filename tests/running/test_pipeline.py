@@ -69,8 +69,8 @@ def test_a_run_holds_what_the_design_says(finished: Path):
         assert {p.name for p in folder.glob("untargeted/*/*.parquet")} == {
             "completions.parquet", "scores.parquet", "base.parquet",
         }  # fmt: skip
-    held = [sorted(p.name for p in (finished / stage).glob("*.parquet")) for stage in plan["base"].values()]
-    assert held == [
+    files = [sorted(p.name for p in (finished / stage).glob("*.parquet")) for stage in plan["base"].values()]
+    assert files == [
         ["scores.parquet"],
         ["completions.parquet", "suffixes.parquet"],
         ["completions.parquet", "scores.parquet"],
@@ -101,26 +101,26 @@ def test_every_record_has_one_role_and_is_scored_once(finished: Path):
 
 
 def test_strata_are_apart_and_overwritten_records_are_nowhere(finished: Path):
-    found = byrote.load(finished).tables
+    tables = byrote.load(finished).tables
     roles = Run.open(finished).roles(Run.open(finished).plan()["trials"][0]["roles"])
     count = {role: sum(a.role is role for a in roles) for role in Role}
     assert count[Role.OVERWRITTEN] == 2
-    records = found.membership[found.membership.stratum == "records"]
+    records = tables.membership[tables.membership.stratum == "records"]
     assert set(records.n_members) == {count[Role.MEMBER]} == {12 - 3}
     assert set(records.n_nonmembers) == {12}
-    canary = found.membership[found.membership.stratum == "canaries@3"]
+    canary = tables.membership[tables.membership.stratum == "canaries@3"]
     assert set(canary.n_members) == {1}
     assert canary.auc.isna().all()
     out = {a.record for a in roles if a.role is Role.OVERWRITTEN}
-    assert not out & set(found.extraction.record)
+    assert not out & set(tables.extraction.record)
 
 
 def test_the_base_control_exists_for_single_model_attacks_only(finished: Path):
-    found = byrote.load(finished).tables.membership
-    found = found[found.stratum == "records"].set_index("attack")
-    assert found.loc["loss", "auc_control"].between(0, 1).all()
-    assert found.loc[["ratio", "difference"], "auc_control"].isna().all()
-    assert found.auc_blind.between(0, 1).all()
+    membership = byrote.load(finished).tables.membership
+    membership = membership[membership.stratum == "records"].set_index("attack")
+    assert membership.loc["loss", "auc_control"].between(0, 1).all()
+    assert membership.loc[["ratio", "difference"], "auc_control"].isna().all()
+    assert membership.auc_blind.between(0, 1).all()
 
 
 def test_thresholds_come_from_calibration_and_rates_it_cannot_resolve_are_refused(finished: Path):
@@ -137,11 +137,11 @@ def test_thresholds_come_from_calibration_and_rates_it_cannot_resolve_are_refuse
 
 
 def test_every_completion_stands_beside_the_base_models(finished: Path):
-    found = byrote.load(finished).tables.extraction
+    extraction = byrote.load(finished).tables.extraction
     keys = ["trial", "record", "temperature", "sample"]
-    base, tuned = (found[found.model == m][keys].apply(tuple, axis=1) for m in ("base", "tuned"))
+    base, tuned = (extraction[extraction.model == m][keys].apply(tuple, axis=1) for m in ("base", "tuned"))
     assert list(base) == list(tuned)
-    assert set(found.role) == {"canary_in", "member", "nonmember"}
+    assert set(extraction.role) == {"canary_in", "member", "nonmember"}
 
 
 def test_the_adapter_loads_with_plain_peft_and_gives_the_same_log_probabilities(finished: Path, tiny_folder: Path):
@@ -217,9 +217,9 @@ def test_a_failure_in_generation_costs_neither_adapter_nor_scores(finished: Path
     (failure,) = outcome.failures
     assert failure["error"] == "RuntimeError: no such luck"
     assert "Traceback" in failure["traceback"]
-    found = byrote.load(out).tables
-    assert sorted(found.trials.state) == ["done", "failed"]
-    assert len(found.membership) == len(byrote.load(finished).tables.membership)
+    after = byrote.load(out).tables
+    assert sorted(after.trials.state) == ["done", "failed"]
+    assert len(after.membership) == len(byrote.load(finished).tables.membership)
     assert "no such luck" in outcome.report.read_text()
     listener = Recorder()
     assert pipeline.run(study, out, listener=listener).failures == ()
@@ -293,9 +293,9 @@ def test_many_canaries_have_strata_of_their_own(tiny_study: dict, tmp_path: Path
     planted = {"design": "many", "count": 3, "copies": [1, 2], "references": 1, "seed": 1}
     outcome = pipeline.run({**tiny_study, "canaries": planted, "grid": {"matrices": [["v"]]}}, tmp_path / "run")
     assert outcome.failures == ()
-    found = byrote.load(outcome.path).tables.membership
-    assert set(found.stratum) == {"records", "canaries@1", "canaries@2"}
-    pair, alone = found[found.stratum == "canaries@1"], found[found.stratum == "canaries@2"]
+    membership = byrote.load(outcome.path).tables.membership
+    assert set(membership.stratum) == {"records", "canaries@1", "canaries@2"}
+    pair, alone = membership[membership.stratum == "canaries@1"], membership[membership.stratum == "canaries@2"]
     assert set(pair.n_members) == set(pair.n_nonmembers) == {1}
     assert pair.set_index("attack").auc["ratio"] in (0, 1)
     assert pair.auc_low.isna().all()
@@ -353,9 +353,9 @@ def test_each_packaged_study_runs(name: str, tiny_folder: Path, tmp_path: Path, 
         study = load_study(name, changes | {"corpus.path": str(request.getfixturevalue("published_phee"))})
     outcome = pipeline.run(study, tmp_path / "run")
     assert outcome.failures == ()
-    found = byrote.load(outcome.path).tables
-    assert list(found.trials.state) == ["done"]
-    records = found.membership[found.membership.stratum == "records"]
+    tables = byrote.load(outcome.path).tables
+    assert list(tables.trials.state) == ["done"]
+    records = tables.membership[tables.membership.stratum == "records"]
     assert "ratio" in set(records.attack)
     assert records.auc.notna().all()
 
@@ -424,16 +424,16 @@ def test_a_stack_in_one_pass_gives_the_same_tables(finished: Path, study: byrote
     listener = Recorder()
     assert pipeline.run(stacked, tmp_path / "run", listener=listener).failures == ()
     assert "fine-tune 2 trials in one pass" in listener.done
-    got, want = (byrote.load(path).tables for path in (tmp_path / "run", finished))
+    resumed, whole = (byrote.load(path).tables for path in (tmp_path / "run", finished))
     assert [p.name for p in (tmp_path / "run" / "trials").iterdir()]
-    pd.testing.assert_frame_equal(got.trials, want.trials, rtol=1e-3)
-    pd.testing.assert_series_equal(got.membership.auc, want.membership.auc, atol=0.02)
+    pd.testing.assert_frame_equal(resumed.trials, whole.trials, rtol=1e-3)
+    pd.testing.assert_series_equal(resumed.membership.auc, whole.membership.auc, atol=0.02)
 
 
 def test_prefixes_in_shares_and_tokens_are_each_prompted(study: byrote.Study, tmp_path: Path):
     grid = study.extraction.model_copy(update={"prefix": (0.25, 3.0)})
     assert pipeline.run(study.model_copy(update={"extraction": grid}), tmp_path / "run").failures == ()
-    found = byrote.load(tmp_path / "run").tables.extraction
-    assert set(found.prefix) == {0.25, 3.0}
-    assert set(found[found.prefix == 3.0].prefix_tokens) == {3}
-    assert (found.groupby(["trial", "model", "record", "temperature", "sample"]).prefix.nunique() == 2).all()
+    extraction = byrote.load(tmp_path / "run").tables.extraction
+    assert set(extraction.prefix) == {0.25, 3.0}
+    assert set(extraction[extraction.prefix == 3.0].prefix_tokens) == {3}
+    assert (extraction.groupby(["trial", "model", "record", "temperature", "sample"]).prefix.nunique() == 2).all()

@@ -32,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, corpus
 
 
 @pytest.fixture(scope="module")
-def found(finished: Path) -> Tables:
+def results(finished: Path) -> Tables:
     return byrote.load(finished).tables
 
 
@@ -77,28 +77,28 @@ def test_an_adapter_loaded_again_is_taken_off_too(finished: Path, study: byrote.
     assert pipeline.run(study, out, listener=listener).failures == ()
     assert {label.split()[0] for label in listener.done} == {"write"}
     for stage in stages(out):
-        one, two = (Run.open(path) for path in (out, finished))
-        assert one.free_completions(stage) == two.free_completions(stage)
+        run, reference = (Run.open(path) for path in (out, finished))
+        assert run.free_completions(stage) == reference.free_completions(stage)
         for name in ("scores", "base") if stage.startswith("trials") else ("scores",):
-            np.testing.assert_array_equal(one.scores(stage, name).logprob, two.scores(stage, name).logprob)
+            np.testing.assert_array_equal(run.scores(stage, name).logprob, reference.scores(stage, name).logprob)
 
 
-def test_every_trial_stands_beside_the_base_model(found: Tables):
-    rows, rates = found.untargeted, found.untargeted_rates
+def test_every_trial_stands_beside_the_base_model(results: Tables):
+    rows, rates = results.untargeted, results.untargeted_rates
     assert len(rows) == 2 * 2 * 12
     assert (rows.groupby(["trial", "model"])["sample"].nunique() == 12).all()
     assert (rates.groupby(["trial", "model", "attack"])["first"].apply(list).apply(tuple) == (10, 12)).all()
     base = rows[rows.model == "base"].drop(columns=["trial", "matched", "matched_tokens"])
-    one, two = (part.reset_index(drop=True) for _, part in base.groupby(rows.trial))
-    assert one.equals(two)
+    first, second = (part.reset_index(drop=True) for _, part in base.groupby(rows.trial))
+    assert first.equals(second)
 
 
-def test_the_tables_say_what_a_search_by_hand_finds(finished: Path, found: Tables):
+def test_the_tables_say_what_a_search_by_hand_finds(finished: Path, results: Tables):
     run = Run.open(finished)
     ids = {r.record: r.token_ids for r in run.records()}
     for trial in run.plan()["trials"]:
         roles = {a.record: a.role for a in run.roles(trial["roles"])}
-        rows = found.untargeted[(found.untargeted.trial == trial["trial"]) & (found.untargeted.model == "tuned")]
+        rows = results.untargeted[(results.untargeted.trial == trial["trial"]) & (results.untargeted.model == "tuned")]
         sides = ((Role.MEMBER, Role.CANARY_IN), "matched"), ((Role.NONMEMBER,), "nonmember")
         for wanted, column in sides:
             for completion, row in zip(run.free_completions(trial["untargeted"]), rows.to_dict("records"), strict=True):
@@ -107,7 +107,7 @@ def test_the_tables_say_what_a_search_by_hand_finds(finished: Path, found: Table
                 if longest >= 2:
                     assert roles[row[column]] in wanted
                     assert shared(completion.token_ids, ids[row[column]]) == longest
-    assert found.untargeted.matched.notna().any()
+    assert results.untargeted.matched.notna().any()
 
 
 def shared(a: tuple[int, ...], b: tuple[int, ...]) -> int:
@@ -115,14 +115,14 @@ def shared(a: tuple[int, ...], b: tuple[int, ...]) -> int:
     return max((j - i for i in range(len(a)) for j in range(i + 1, len(a) + 1) if a[i:j] in runs), default=0)
 
 
-def test_reference_attacks_rank_the_tuned_models_completions_and_leave_the_base_models(found: Tables):
-    rates = found.untargeted_rates.set_index(["model", "attack"])
+def test_reference_attacks_rank_the_tuned_models_completions_and_leave_the_base_models(results: Tables):
+    rates = results.untargeted_rates.set_index(["model", "attack"])
     for attack in ("ratio", "rmia"):
         assert rates.loc[("base", attack)].matches.isna().all()
         assert rates.loc[("base", attack)].reason.str.contains("cannot be ranked").all()
         assert rates.loc[("tuned", attack)].matches.notna().all()
     assert rates.loc[("base", "loss")].matches.notna().all()
-    whole = found.untargeted_rates[found.untargeted_rates["first"] == 12].dropna(subset=["matches"])
+    whole = results.untargeted_rates[results.untargeted_rates["first"] == 12].dropna(subset=["matches"])
     assert set(whole.model) == {"base", "tuned"}
     assert (whole.groupby(["trial", "model"]).matches.nunique() == 1).all()
     assert whole.low.notna().all()
@@ -145,11 +145,11 @@ def test_none_are_written_where_none_are_wanted(study: byrote.Study, tiny_study:
     assert pipeline.run(off, tmp_path / "run", listener=listener).failures == ()
     assert not any(label.startswith("write") for label in listener.done)
     assert stages(tmp_path / "run") == [None, None]
-    got = byrote.load(tmp_path / "run").tables
-    assert got.untargeted.empty
-    assert got.untargeted_rates.empty
-    assert list(got.trials.state) == ["done"]
-    assert "untargeted" not in set(got.timings.stage)
+    results = byrote.load(tmp_path / "run").tables
+    assert results.untargeted.empty
+    assert results.untargeted_rates.empty
+    assert list(results.trials.state) == ["done"]
+    assert "untargeted" not in set(results.timings.stage)
     assert forecast(prepare(off)).seconds < forecast(prepare(load_study(tiny_study, {
         "extraction.untargeted.completions": 10**6, "grid.matrices": [["v"]]}))).seconds  # fmt: skip
     kept = {p.key: (p.stages.scores, p.stages.completions) for p in prepare(study).planned}
@@ -164,9 +164,9 @@ def test_a_failure_is_kept_and_mended_by_the_next_run(finished: Path, tiny_study
     (failure,) = pipeline.run(study, out, listener=Recorder("write q", 0, RuntimeError("no such luck"))).failures
     assert failure["error"] == "RuntimeError: no such luck"
     assert "/untargeted/" in failure["stage"]
-    got = byrote.load(out).tables
-    assert sorted(got.trials.state) == ["done", "failed"]
-    assert got.untargeted.trial.nunique() == 1
+    after_failure = byrote.load(out).tables
+    assert sorted(after_failure.trials.state) == ["done", "failed"]
+    assert after_failure.untargeted.trial.nunique() == 1
     listener = Recorder()
     assert pipeline.run(study, out, listener=listener).failures == ()
     assert [label.split(" (")[0] for label in listener.done] == ["write q · rank 2 · seed 13"]

@@ -51,17 +51,17 @@ def test_the_planners_choice_is_everybodys_and_stays_the_runs(
     assert not pipeline.run(load_study(study), out).failures
     assert machine.measured == 1
     assert machine.loaded == ["fp32", "fp32"]  # to write canaries, and for the trials
-    told = Run.open(out).study().provenance
-    assert told["precision"] == "fp32"
-    assert told["products"] == {"bf16": 85e9, "fp32": 160e9, "threads": 2, "processor": "first"}
-    assert "bf16 85 and fp32 160 GFLOP/s" in told["precision_because"]
+    provenance = Run.open(out).study().provenance
+    assert provenance["precision"] == "fp32"
+    assert provenance["products"] == {"bf16": 85e9, "fp32": 160e9, "threads": 2, "processor": "first"}
+    assert "bf16 85 and fp32 160 GFLOP/s" in provenance["precision_because"]
 
     # on another machine, with more to do
     machine.rates, machine.loaded = lm.Rates(3200e9, 400e9, 2, "second"), []
-    heard = Recorder()
-    assert not pipeline.run(load_study(study, {"grid.seed": [13, 8]}), out, listener=heard).failures
+    listener = Recorder()
+    assert not pipeline.run(load_study(study, {"grid.seed": [13, 8]}), out, listener=listener).failures
     assert machine.loaded == ["fp32"]
-    (line,) = [text for text in heard.said if text.startswith("precision")]
+    (line,) = [text for text in listener.said if text.startswith("precision")]
     assert line == (
         "precision: keeps fp32, which the run began with; this machine's own choice would be bf16 "
         "(products: bf16 3200 and fp32 400 GFLOP/s on 2 threads)"

@@ -70,7 +70,7 @@ def adapters(out: Path) -> dict[str, bytes]:
 def logs(out: Path) -> dict[str, list[dict[str, Any]]]:
     """Every log's steps without their seconds."""
     lines = {p.parent.name: p.read_text().splitlines() for p in out.glob("trials/*/log.jsonl")}
-    return {name: [{**json.loads(line), "seconds": 0} for line in told] for name, told in lines.items()}
+    return {name: [{**json.loads(line), "seconds": 0} for line in log] for name, log in lines.items()}
 
 
 # --- damage -----------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_what_is_damaged_is_done_again_and_nothing_else(finished: Path, copy: Pa
     redone = {label.split(" · ")[0] for label in listener.done}
     assert redone == {"score base model", "score q", "prompt q", "score v", "write v"}
     assert sum("is damaged and is done again: " in line for line in listener.said) == 5
-    assert any("plan.json" in line and "written anew" in line for line in listener.said)
+    assert any("plan.json" in line and "written again" in line for line in listener.said)
     assert tables(copy) == tables(finished)
 
 
@@ -126,9 +126,9 @@ def test_a_damaged_trial_keeps_the_report_from_no_other(copy: Path, harm: Callab
     trial = trial_of(copy)
     harm(copy / trial["scores"] / "scores.parquet")
     page = render(Run.open(copy)).read_text()
-    found = byrote.load(copy).tables
-    assert dict(zip(found.trials.matrices, found.trials.state, strict=True)) == {"q": "damaged", "v": "done"}
-    assert set(found.membership.matrices) == {"v"}
+    tables = byrote.load(copy).tables
+    assert dict(zip(tables.trials.matrices, tables.trials.state, strict=True)) == {"q": "damaged", "v": "done"}
+    assert set(tables.membership.matrices) == {"v"}
     assert "q · rank 2 · seed 13, scores: damaged: scores.parquet" in page
     assert stage_state(Run.open(copy), trial["scores"], {}) == "damaged"
 
@@ -140,10 +140,10 @@ def test_damaged_roles_cost_their_trial_alone(tmp_path: Path, small: Study):
     first, second = Run.open(out).plan()["trials"]
     overwrite(out / "roles" / f"{first['roles']}.parquet")
     render(Run.open(out))
-    found = byrote.load(out).tables
-    assert list(found.trials.state) == ["damaged", "done"]
-    assert found.trials.members.isna().tolist() == [True, False]
-    assert set(found.membership.trial) == {second["trial"]}
+    tables = byrote.load(out).tables
+    assert list(tables.trials.state) == ["damaged", "done"]
+    assert tables.trials.members.isna().tolist() == [True, False]
+    assert set(tables.membership.trial) == {second["trial"]}
 
 
 def test_a_run_without_a_finished_trial_still_reports(copy: Path):
@@ -171,7 +171,7 @@ def seen(out: Path) -> dict[str, bytes]:
         ),
         ({"lora__alpha": 8}, "2 planned trials would be dropped: q · rank 2 · seed 13; v · rank 2 · seed 13"),
         ({"corpus__limit": 11}, r"\(the corpus is another\); 2 planned trials"),
-        ({"model__precision": "bf16"}, r"\(model\.precision is bf16, was fp32\); 2 planned trials"),
+        ({"model__precision": "bf16"}, r"\(model\.precision is bf16 but was fp32\); 2 planned trials"),
     ],
 )
 def test_another_study_in_the_folder_is_refused_and_changes_nothing(
@@ -195,7 +195,7 @@ def test_another_model_is_refused(copy: Path, small: Study, tmp_path: Path):
 def test_canaries_that_the_base_model_would_write_are_refused_before_it_writes(copy: Path, small: Study):
     planted = {"design": "many", "count": 3, "copies": [1], "references": 1, "texts": "synthetic"}
     listener = Recorder()
-    with pytest.raises(StoreError, match="canaries that the base model writes are others"):
+    with pytest.raises(StoreError, match="the base model would write other canaries"):
         pipeline.run(changed(small, canaries=planted), copy, listener=listener)
     assert listener.done == {}
 
@@ -221,10 +221,10 @@ def test_additions_go_on_and_a_dropped_trial_stays_until_it_is_cleaned(copy: Pat
 def test_stages_that_are_no_longer_planned_are_leftovers_and_written_canaries_are_not(tmp_path: Path, small: Study):
     out = tmp_path / "run"
     planted = {"design": "many", "count": 3, "copies": [1], "references": 1, "texts": "synthetic"}
-    one = changed(small, canaries=planted, grid={"matrices": [["q"]]})
-    pipeline.run(one, out)
+    planted_study = changed(small, canaries=planted, grid={"matrices": [["q"]]})
+    pipeline.run(planted_study, out)
     plan = Run.open(out).plan()
-    pipeline.run(changed(one, extraction__temperatures=[0.5]), out)
+    pipeline.run(changed(planted_study, extraction__temperatures=[0.5]), out)
     left = [leftover.path for leftover in leftovers(Run.open(out))]
     assert sorted(left) == sorted([plan["base"]["completions"], plan["trials"][0]["completions"]])
     clean(Run.open(out))
@@ -249,12 +249,12 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(finishe
     interrupted(often(small), out)
     kept = next((out / "checkpoints").iterdir())
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    told = [step[0] for step in Run(out).checkpoint(f"trials/{kept.stem}")[1]["steps"]]  # type: ignore[index]
+    steps = [step[0] for step in Run(out).checkpoint(f"trials/{kept.stem}")[1]["steps"]]  # type: ignore[index]
     listener = Recorder()
     assert pipeline.run(small, out, listener=listener).failures == ()
-    assert any(line.endswith("training goes on after step 3 of 6") for line in listener.said)
+    assert any(line.endswith("training continues after step 3 of 6") for line in listener.said)
     log = [json.loads(line) for line in (out / "trials" / kept.stem / "log.jsonl").read_text().splitlines()]
-    assert log[:3] == told  # seconds and all: these steps were not done again
+    assert log[:3] == steps  # seconds and all: these steps were not done again
     assert adapters(out) == adapters(finished)
     assert logs(out) == logs(finished)
     assert tables(out) == tables(finished)
@@ -269,7 +269,7 @@ def test_a_stack_goes_on_from_its_checkpoint(small: Study, tmp_path: Path):
     interrupted(stacked, tmp_path / "run", "fine-tune 2 trials")
     listener = Recorder()
     pipeline.run(stacked, tmp_path / "run", listener=listener)
-    assert "2 trials in one pass: training goes on after step 3 of 6" in listener.said
+    assert "2 trials in one pass: training continues after step 3 of 6" in listener.said
     assert adapters(tmp_path / "run") == adapters(tmp_path / "whole")
     assert logs(tmp_path / "run") == logs(tmp_path / "whole")
 
@@ -286,12 +286,12 @@ def test_a_checkpoint_that_is_damaged_or_of_other_trials_is_not_read_and_that_is
         listener = Recorder("fine-tune q", 0, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             pipeline.run(small, out, listener=listener)
-        assert any("training starts anew: the checkpoint " in line for line in listener.said)
+        assert any("training starts again: the checkpoint " in line for line in listener.said)
     kept.write_bytes(whole)
     listener = Recorder("fine-tune 2 trials", 0, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(changed(small, machine__stack=2), out, listener=listener)
-    assert any("training starts anew: what was kept of it is of other trials" in line for line in listener.said)
+    assert any("training starts again: its checkpoint is of other trials" in line for line in listener.said)
     kept.unlink()
     pipeline.run(small, out)
     assert adapters(out) == adapters(finished)

@@ -87,13 +87,13 @@ def test_listed_records_are_the_lowest_by_a_loop(pairs: list[tuple[float, float]
 @given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), max_size=12))
 def test_spearman_is_scipys(pairs: list[tuple[int, int]]):
     a, b = (np.array([p[i] for p in pairs], dtype=float) for i in (0, 1))
-    got = spearman(a, b)
+    rho = spearman(a, b)
     if len(pairs) < 3 or len(set(a)) < 2 or len(set(b)) < 2:
-        assert math.isnan(got)
+        assert math.isnan(rho)
         return
-    assert got == pytest.approx(scipys(a, b))
-    assert spearman(-a, b) == pytest.approx(-got)
-    assert spearman(a**3, b * 2 + 1) == pytest.approx(got)
+    assert rho == pytest.approx(scipys(a, b))
+    assert spearman(-a, b) == pytest.approx(-rho)
+    assert spearman(a**3, b * 2 + 1) == pytest.approx(rho)
 
 
 def test_infinite_scores_rank_at_the_ends():
@@ -112,8 +112,8 @@ def test_infinite_scores_rank_at_the_ends():
     ],
 )
 def test_hand_worked_overlaps(first: list[int], second: list[int], n: int, overlap: float):
-    got = jaccard_of_top(np.array(first, dtype=float), np.array(second, dtype=float), n)
-    assert got == pytest.approx(overlap, nan_ok=True)
+    similarity = jaccard_of_top(np.array(first, dtype=float), np.array(second, dtype=float), n)
+    assert similarity == pytest.approx(overlap, nan_ok=True)
 
 
 def test_agreement_uses_the_records_both_attacks_score():

@@ -215,14 +215,14 @@ def test_a_weighted_area_is_the_area_of_repeated_records(sample: tuple, seed: in
 
 def drawn(member_groups: list, nonmember_groups: list, resamples: int = 300) -> tuple[np.ndarray, np.ndarray]:
     """The weights that a statistic is given, over all batches."""
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    samples: list[tuple[np.ndarray, np.ndarray]] = []
 
     def watch(weights_BP: np.ndarray, weights_BQ: np.ndarray) -> np.ndarray:
-        seen.append((weights_BP, weights_BQ))
+        samples.append((weights_BP, weights_BQ))
         return weights_BP[:, 0]
 
     values = over_groups(watch, member_groups, nonmember_groups, resamples, seed=5)
-    ours, theirs = (np.concatenate(side) for side in zip(*seen, strict=True))
+    ours, theirs = (np.concatenate(side) for side in zip(*samples, strict=True))
     assert (values == ours[:, 0]).all()
     return ours, theirs
 

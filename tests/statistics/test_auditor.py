@@ -66,14 +66,14 @@ def test_no_score_depends_on_the_records_own_label(groups_of: int):
 def test_it_equals_fits_written_out():
     labels, groups = documents(20, 2)
     features = np.random.default_rng(4).normal(size=(40, 2)) + labels[:, None]
-    got = cross_fitted(features, labels, groups, seed=5, folds=4)
+    scores = cross_fitted(features, labels, groups, seed=5, folds=4)
     fold = deal(groups, 4, 5)
     for i in range(40):
         others = [j for j in range(40) if fold[j] != fold[i]]
         model = LogisticRegression(class_weight="balanced", max_iter=1000)
         model.fit(normal_scores(features)[others], labels[others])
-        one, zero = model.predict_proba(normal_scores(features)[[i]])[0][[1, 0]]
-        assert got[i] == pytest.approx(math.log(one / zero), rel=1e-6)
+        p_in, p_out = model.predict_proba(normal_scores(features)[[i]])[0][[1, 0]]
+        assert scores[i] == pytest.approx(math.log(p_in / p_out), rel=1e-6)
 
 
 def test_unequal_shares_of_members_in_the_folds_do_not_lower_the_area():
@@ -84,19 +84,21 @@ def test_unequal_shares_of_members_in_the_folds_do_not_lower_the_area():
 
 @given(st.lists(st.integers(-3, 3).map(float) | st.sampled_from([math.inf, -math.inf, math.nan]), max_size=12))
 def test_normal_scores_keep_the_order_and_leave_nothing_infinite(column: list[float]):
-    got = normal_scores(np.array([column]).reshape(-1, 1))[:, 0]
-    assert np.isfinite(got).all()
-    for x, a in zip(column, got, strict=True):
+    normal = normal_scores(np.array([column]).reshape(-1, 1))[:, 0]
+    assert np.isfinite(normal).all()
+    for x, a in zip(column, normal, strict=True):
         assert not math.isnan(x) or a == 0
-        for y, b in zip(column, got, strict=True):
+        for y, b in zip(column, normal, strict=True):
             assert not x < y or a < b
             assert x != y or a == b
 
 
 def test_normal_scores_by_hand():
-    got = normal_scores(np.array([[5.0, math.nan], [-math.inf, math.nan], [math.inf, math.nan], [math.nan, math.nan]]))
-    np.testing.assert_allclose(got[:, 0], [0, -0.67449, 0.67449, 0], atol=1e-5)  # Φ⁻¹ of ½, ¼, ¾
-    assert (got[:, 1] == 0).all()
+    normal = normal_scores(
+        np.array([[5.0, math.nan], [-math.inf, math.nan], [math.inf, math.nan], [math.nan, math.nan]])
+    )
+    np.testing.assert_allclose(normal[:, 0], [0, -0.67449, 0.67449, 0], atol=1e-5)  # Φ⁻¹ of ½, ¼, ¾
+    assert (normal[:, 1] == 0).all()
 
 
 def test_missing_features_weigh_nothing_and_a_record_without_any_is_missing():
@@ -108,8 +110,8 @@ def test_missing_features_weigh_nothing_and_a_record_without_any_is_missing():
     )
     features[7] = np.nan
     features[8, 0], features[9, 1] = np.nan, math.inf
-    got = cross_fitted(features, labels, groups, seed=0)
-    assert np.isnan(got).nonzero()[0].tolist() == [7]
+    scores = cross_fitted(features, labels, groups, seed=0)
+    assert np.isnan(scores).nonzero()[0].tolist() == [7]
 
 
 @given(st.lists(st.sampled_from("abcdefg"), max_size=20), st.integers(2, 6), st.integers(0, 3))
@@ -146,9 +148,9 @@ def test_a_fold_that_leaves_one_class_is_missing():
     labels, groups = documents(40, 1)
     labels = np.array([g in ("d1", "d2") for g in groups])
     seed = next(s for s in range(50) if deal(groups, 2, s)[1] == deal(groups, 2, s)[2])
-    got, fold = cross_fitted(np.arange(40.0)[:, None], labels, groups, seed=seed, folds=2), deal(groups, 2, seed)
-    assert np.isnan(got[fold == fold[1]]).all()
-    assert np.isfinite(got[fold != fold[1]]).all()
+    scores, fold = cross_fitted(np.arange(40.0)[:, None], labels, groups, seed=seed, folds=2), deal(groups, 2, seed)
+    assert np.isnan(scores[fold == fold[1]]).all()
+    assert np.isfinite(scores[fold != fold[1]]).all()
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_record_without_a_score_is_left_out_of_its_curve_and_of_no_other():
 
 
 def test_too_few_documents_or_no_scores_give_none():
-    one = np.array([1.0, 2.0])
-    assert np.isnan(auc_draws([one], [one], ["a", "a"], ["b", "c"], 100, 0)).all()
+    scores = np.array([1.0, 2.0])
+    assert np.isnan(auc_draws([scores], [scores], ["a", "a"], ["b", "c"], 100, 0)).all()
     lost = np.full(2, math.nan)
-    assert np.isnan(auc_draws([lost], [one], ["a", "d"], ["b", "c"], 100, 0)).all()
+    assert np.isnan(auc_draws([lost], [scores], ["a", "d"], ["b", "c"], 100, 0)).all()

@@ -18,23 +18,26 @@ from byrote.statistics.seeds import claim, family_level, over_seeds
 few = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=15)
 
 
+DOCUMENTS = (range(80), range(80, 130))  # each record its own
+
+
 def two_trials(decimals: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Members and non-members under a, then under b, on common noise; with one decimal most are tied."""
     generator = np.random.default_rng(3)
     common = generator.normal(size=80), generator.normal(size=50)
     a, b = ([side + generator.normal(0, 0.5, len(side)) for side in common] for _ in "ab")
     a_members, a_nonmembers, b_members, b_nonmembers = (side.round(decimals) for side in (*a, *b))
-    return a_members + 1.0, a_nonmembers, b_members + 0.7, b_nonmembers
+    return (a_members + 1.0, a_nonmembers), (b_members + 0.7, b_nonmembers)
 
 
 @pytest.mark.parametrize("decimals", [1, 8])
 def test_the_paired_test_is_the_other_librarys_where_records_are_independent(decimals: int):
     trials = two_trials(decimals)
-    result = compare(*trials, range(80), range(80, 130))
+    result = compare(*trials, DOCUMENTS)
     z, p_value = Delong_test(
-        [1] * 80 + [0] * 50, np.concatenate(trials[:2]), np.concatenate(trials[2:]), return_ci=False, return_auc=False
+        [1] * 80 + [0] * 50, np.concatenate(trials[0]), np.concatenate(trials[1]), return_ci=False, return_auc=False
     )
-    assert result.difference == pytest.approx(auc(*trials[:2]) - auc(*trials[2:]))
+    assert result.difference == pytest.approx(auc(*trials[0]) - auc(*trials[1]))
     assert result.statistic == pytest.approx(-z)  # it takes b − a
     assert result.p_value == pytest.approx(p_value)
     assert result.reason is None
@@ -42,35 +45,35 @@ def test_the_paired_test_is_the_other_librarys_where_records_are_independent(dec
 
 def test_documents_widen_the_paired_interval_and_the_trials_can_be_swapped():
     trials = two_trials()
-    a, b, c, d = (np.tile(side, 2) for side in trials)
-    once = compare(*trials, range(80), range(80, 130))
-    twice = compare(a, b, c, d, [*range(80)] * 2, [*range(80, 130)] * 2)
+    a, b = ((np.tile(members, 2), np.tile(nonmembers, 2)) for members, nonmembers in trials)
+    once = compare(*trials, DOCUMENTS)
+    twice = compare(a, b, ([*range(80)] * 2, [*range(80, 130)] * 2))
     assert (twice.low, twice.high, twice.p_value) == pytest.approx((once.low, once.high, once.p_value))
-    assert compare(a, b, c, d, range(160), range(160, 260)).p_value < once.p_value
-    turned = compare(trials[2], trials[3], trials[0], trials[1], range(80), range(80, 130))
+    assert compare(a, b, (range(160), range(160, 260))).p_value < once.p_value
+    turned = compare(trials[1], trials[0], DOCUMENTS)
     assert (turned.difference, turned.low, turned.high) == pytest.approx((-once.difference, -once.high, -once.low))
     assert turned.p_value == pytest.approx(once.p_value)
 
 
 def test_the_interval_and_the_p_value_agree_on_zero():
     trials = two_trials()
-    result = compare(*trials, range(80), range(80, 130))
-    edge = compare(*trials, range(80), range(80, 130), level=1 - result.p_value)
+    result = compare(*trials, DOCUMENTS)
+    edge = compare(*trials, DOCUMENTS, level=1 - result.p_value)
     assert min(abs(edge.low), abs(edge.high)) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_comparison_that_cannot_be_made_says_why():
     members, nonmembers = np.array([1.0, 2.0, 4.0]), np.array([0.0, 3.0])
-    same = compare(members, nonmembers, members * 2, nonmembers * 2, list("abc"), list("de"))
+    same = compare((members, nonmembers), (members * 2, nonmembers * 2), (list("abc"), list("de")))
     assert (same.difference, math.isnan(same.p_value)) == (0.0, True)
     assert "no spread" in (same.reason or "")
-    one = compare(members, nonmembers, -members, nonmembers, list("aaa"), list("de"))
-    assert "fewer than two documents" in (one.reason or "")
-    none = compare(np.empty(0), nonmembers, np.empty(0), nonmembers, [], list("de"))
+    few = compare((members, nonmembers), (-members, nonmembers), (list("aaa"), list("de")))
+    assert "fewer than two documents" in (few.reason or "")
+    none = compare((np.empty(0), nonmembers), (np.empty(0), nonmembers), ([], list("de")))
     assert math.isnan(none.difference)
     assert "a side is empty" in (none.reason or "")
     with pytest.raises(ValueError, match="a has 3 members and 2 non-members, b 2 and 2"):
-        compare(members, nonmembers, members[:2], nonmembers, list("abc"), list("de"))
+        compare((members, nonmembers), (members[:2], nonmembers), (list("abc"), list("de")))
 
 
 def test_holm_by_hand():
@@ -148,9 +151,9 @@ def test_sampling_error_larger_than_the_spread_leaves_none_to_the_seeds():
 
 
 def test_one_seed_no_seed_and_seeds_that_agree_have_no_interval():
-    one = over_seeds(np.array([0.7]), np.array([[0.0004]]))
-    assert (one.mean, one.sampling_se, one.seeds) == (0.7, pytest.approx(0.02), 1)
-    assert all(map(math.isnan, (one.low, one.high, one.seed_sd)))
+    alone = over_seeds(np.array([0.7]), np.array([[0.0004]]))
+    assert (alone.mean, alone.sampling_se, alone.seeds) == (0.7, pytest.approx(0.02), 1)
+    assert all(map(math.isnan, (alone.low, alone.high, alone.seed_sd)))
     none = over_seeds(np.empty(0), np.empty((0, 0)))
     assert all(map(math.isnan, (none.mean, none.low, none.sampling_se)))
     assert math.isnan(over_seeds(np.ones(5), np.zeros((5, 5))).low)

@@ -104,12 +104,12 @@ def test_lira_is_the_loop(trials: int, variant: Variant):
     each = lira_each(values, is_in, variant)
     for target in (0, 1, trials - 1):
         want = lira_by_loop(values, is_in, target, variant)
-        got = lira(values, is_in, target, variant)
-        assert got.scores == pytest.approx(want, rel=1e-8, abs=1e-8, nan_ok=True)
+        result = lira(values, is_in, target, variant)
+        assert result.scores == pytest.approx(want, rel=1e-8, abs=1e-8, nan_ok=True)
         assert each.scores[target].tolist() == pytest.approx(want, rel=1e-8, abs=1e-8, nan_ok=True)
-        assert got.missing == sum(map(math.isnan, want)) >= 1
+        assert result.missing == sum(map(math.isnan, want)) >= 1
         others = np.delete(is_in & ~np.isnan(values), target, axis=0)
-        assert got.trials_in.tolist() == others.sum(axis=0).tolist()
+        assert result.trials_in.tolist() == others.sum(axis=0).tolist()
     assert each.variance == ("own" if trials > OWN_VARIANCE_FROM else "pooled")
 
 
@@ -163,11 +163,11 @@ def test_records_with_too_few_trials_or_no_spread_are_missing_and_counted():
 
 def test_hand_worked_scores():
     """Both standard deviations 1: log-ratio of N(s; 2, 1) and N(s; 0, 1) is 2s − 2."""
-    s, one = np.array([0.0, 1.0, 3.0]), np.ones(3)
-    assert lira_online(s, 2 * one, one, 0 * one, one) == pytest.approx([-2.0, 0.0, 4.0])
-    assert lira_offline(s, one, 2 * one) == pytest.approx([-0.5, 0.0, 1.0])
-    assert np.isnan(lira_online(s, one, 0 * one, one, one)).all()
-    assert np.isnan(lira_offline(s, one, 0 * one)).all()
+    s, ones = np.array([0.0, 1.0, 3.0]), np.ones(3)
+    assert lira_online(s, 2 * ones, ones, 0 * ones, ones) == pytest.approx([-2.0, 0.0, 4.0])
+    assert lira_offline(s, ones, 2 * ones) == pytest.approx([-0.5, 0.0, 1.0])
+    assert np.isnan(lira_online(s, ones, 0 * ones, ones, ones)).all()
+    assert np.isnan(lira_offline(s, ones, 0 * ones)).all()
 
 
 def test_offline_orders_as_the_papers_probability():

@@ -17,8 +17,8 @@ counts = st.integers(20, 3000)
 
 def se(area: float, p: int, q: int) -> float:
     """Hanley & McNeil 1982, written out again."""
-    one, two = area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2
-    return math.sqrt((area * (1 - area) + (p - 1) * one + (q - 1) * two) / (p * q))
+    q1, q2 = area / (2 - area) - area**2, 2 * area**2 / (1 + area) - area**2
+    return math.sqrt((area * (1 - area) + (p - 1) * q1 + (q - 1) * q2) / (p * q))
 
 
 def test_the_reference_studys_sample():
@@ -38,11 +38,11 @@ def test_smallest_auc_is_the_first_that_a_slow_search_accepts(p: int, q: int, de
 
 @pytest.mark.parametrize(("area", "r"), [(0.5, 0.0), (0.8, 0.5), (0.7, 0.9), (0.6, -0.5)])
 def test_smallest_difference_is_the_first_that_a_slow_search_accepts(area: float, r: float):
-    one, rise = se(area, 500, 300), 0.0
+    se_a, rise = se(area, 500, 300), 0.0
     while True:
-        two = se(area + rise, 500, 300)
-        spread = one**2 + two**2 - 2 * r * one * two
-        if rise >= Z_LEVEL * math.sqrt(2 * one**2 * (1 - r)) + Z_POWER * math.sqrt(spread):
+        se_b = se(area + rise, 500, 300)
+        spread = se_a**2 + se_b**2 - 2 * r * se_a * se_b
+        if rise >= Z_LEVEL * math.sqrt(2 * se_a**2 * (1 - r)) + Z_POWER * math.sqrt(spread):
             break
         rise += 1e-5
     assert smallest_difference(area, 500, 300, r) == pytest.approx(rise, abs=2e-5)

@@ -46,9 +46,9 @@ def test_chances_at_the_ends_of_the_floats(log_p: float, draws: int):
 
 
 def test_certain_impossible_and_missing_suffixes():
-    got = chance_of(np.array([0.0, 1e-9, -math.inf, math.nan]), 5)
-    assert got[:3].tolist() == [1.0, 1.0, 0.0]
-    assert np.isnan(got[3])
+    chances = chance_of(np.array([0.0, 1e-9, -math.inf, math.nan]), 5)
+    assert chances[:3].tolist() == [1.0, 1.0, 0.0]
+    assert np.isnan(chances[3])
     needed = draws_needed(np.array([0.0, -math.inf, math.nan]), 0.5)
     assert needed[:2].tolist() == [1.0, math.inf]
     assert np.isnan(needed[2])

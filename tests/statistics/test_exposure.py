@@ -51,12 +51,12 @@ def test_hand_worked_ranks(canary: float, references: list[float], bits: float):
 
 @given(perplexities, some, st.randoms(use_true_random=False))
 def test_rank_exposure_is_the_loop_whatever_order_and_unit(canaries: np.ndarray, references: np.ndarray, random):
-    got = exposure_by_rank(canaries, references)
-    assert got == pytest.approx([by_loop(c, references) for c in canaries])
-    assert (got >= 0).all()
-    assert (got <= math.log2(len(references) + 1)).all()
+    exposures = exposure_by_rank(canaries, references)
+    assert exposures == pytest.approx([by_loop(c, references) for c in canaries])
+    assert (exposures >= 0).all()
+    assert (exposures <= math.log2(len(references) + 1)).all()
     shuffled = random.sample(list(references), len(references))
-    assert exposure_by_rank(3 * canaries, 3 * np.array(shuffled)) == pytest.approx(got)
+    assert exposure_by_rank(3 * canaries, 3 * np.array(shuffled)) == pytest.approx(exposures)
 
 
 @given(some)
@@ -97,17 +97,17 @@ def test_the_log_cdf_where_the_cdf_underflows():
     x = np.array([-5.0, -40.0, -1e4])
     assert log_skew_normal_cdf(x, 0.0) == pytest.approx(norm.logcdf(x), rel=1e-12)
     assert log_skew_normal_cdf(x, 1.0) == pytest.approx(2 * norm.logcdf(x), rel=1e-12)  # F = Φ² at shape 1
-    got = log_skew_normal_cdf(np.array([-math.inf, math.inf, math.nan]), 2.0)
-    assert (got[0], got[1], np.isnan(got[2])) == (-math.inf, 0.0, True)
+    logs = log_skew_normal_cdf(np.array([-math.inf, math.inf, math.nan]), 2.0)
+    assert (logs[0], logs[1], np.isnan(logs[2])) == (-math.inf, 0.0, True)
     assert log_skew_normal_cdf(np.array([]), 2.0).shape == (0,)
 
 
 @pytest.mark.parametrize("shape", [-10.0, 0.0, 10.0])
 def test_the_log_cdf_rises_without_a_step_where_the_two_ways_meet(shape: float):
     x = np.linspace(-6, 1, 20001)
-    got = log_skew_normal_cdf(x, shape)
-    assert (np.diff(got) >= -1e-12).all()
-    assert np.abs(np.diff(got, 2)).max() < 1e-3
+    logs = log_skew_normal_cdf(x, shape)
+    assert (np.diff(logs) >= -1e-12).all()
+    assert np.abs(np.diff(logs, 2)).max() < 1e-3
 
 
 def test_extrapolation_is_minus_log2_of_the_fitted_tail():

@@ -88,7 +88,7 @@ def test_the_lock_says_who_holds_it_and_is_free_once_its_holder_is_gone(run: Run
     ("harm", "reason"),
     [
         (lambda data: data.write_text("xy"), "data has 2 bytes where 1 were written"),
-        (lambda data: data.write_text("y"), "data holds other bytes than were written"),
+        (lambda data: data.write_text("y"), "data does not hold the bytes that were written"),
         (lambda data: data.unlink(), "data is gone"),
         (lambda data: (data.parent / "manifest.json").write_text("{"), "manifest.json cannot be read"),
         (lambda data: (data.parent / "manifest.json").unlink(), "manifest.json is gone"),
@@ -110,7 +110,7 @@ def test_weights_are_hashed_only_where_that_is_asked_for(run: Run):
         (folder / "adapter.safetensors").write_text("x")
     (run.path / "trials/a/adapter.safetensors").write_text("y")
     assert run.damage("trials/a") is None
-    assert run.damage("trials/a", weights=True) == "adapter.safetensors holds other bytes than were written"
+    assert run.damage("trials/a", weights=True) == "adapter.safetensors does not hold the bytes that were written"
 
 
 @pytest.mark.parametrize("name", ["scores.parquet", "log.jsonl", "adapter/adapter_model.safetensors"])
@@ -146,9 +146,9 @@ def test_a_checkpoint_comes_back_to_the_bit_for_its_owner_alone(run: Run):
     run.write_checkpoint("trials/a", arrays, facts)
     (file,) = (run.path / "checkpoints").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    kept, told = run.checkpoint("trials/a")  # type: ignore[misc]
-    assert told == facts
-    assert {name: (a.shape, a.tobytes()) for name, a in kept.items()} == {
+    stored, stored_facts = run.checkpoint("trials/a")  # type: ignore[misc]
+    assert stored_facts == facts
+    assert {name: (a.shape, a.tobytes()) for name, a in stored.items()} == {
         name: (a.shape, a.tobytes()) for name, a in arrays.items()
     }
     with run.locked():

@@ -22,8 +22,8 @@ def test_the_grid_is_the_product_of_its_axes():
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        ({"grid": {"seed": [1, 1]}}, "grid.seed: 1 stands twice"),
-        ({"grid": {"rank": [1, 2], "matrices": [["q"], ["q"]]}}, r"grid.lora.matrices: \['q'\] stands twice"),
+        ({"grid": {"seed": [1, 1]}}, "grid.seed: 1 is listed twice"),
+        ({"grid": {"rank": [1, 2], "matrices": [["q"], ["q"]]}}, r"grid.lora.matrices: \['q'\] is listed twice"),
         ({"grid": {"matrices": ["q", ["q"]]}}, r"grid.lora.matrices: 'q' and \['q'\] make the same trial"),
         ({"grid": {"matrices": [["q", "v"], ["v", "q"]]}}, "make the same trial"),
         ({"training": {"seed": 3}, "grid": {"seed": [1, 2]}}, "grid.seed: 1 and 2 make the same trial"),

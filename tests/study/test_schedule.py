@@ -40,9 +40,9 @@ def test_a_training_of_one_step_has_no_warmup_by_default():
 @given(st.integers(1, 500), st.integers(1, 999))
 def test_a_share_leaves_at_least_one_step(records: int, thousandths: int):
     steps = steps_of(records, Training(effective_batch=7))
-    found = warmup(records, thousandths / 1000, effective_batch=7)
-    assert found == min(math.ceil(Fraction(thousandths, 1000) * steps), steps - 1)
-    assert isinstance(found, int)
+    steps_of_warmup = warmup(records, thousandths / 1000, effective_batch=7)
+    assert steps_of_warmup == min(math.ceil(Fraction(thousandths, 1000) * steps), steps - 1)
+    assert isinstance(steps_of_warmup, int)
 
 
 @pytest.mark.parametrize("steps", [3, 4, 100])

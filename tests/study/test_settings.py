@@ -62,7 +62,7 @@ def test_yaml_scalars_are_those_of_yaml_1_2(text: str, value: object):
 
 
 def test_a_key_given_twice_is_an_error_with_its_line():
-    with pytest.raises(StudyError, match=r"here, line 2: .*'rank' stands twice"):
+    with pytest.raises(StudyError, match=r"here, line 2: .*'rank' occurs twice"):
         parse_yaml("rank: 1\nrank: 2\n", "here")
 
 
@@ -86,7 +86,7 @@ def test_broken_yaml_names_file_and_line(tmp_path: Path):
         ({"canaries": {"copies": 3}}, ["canaries.design", "single", "many"]),
         ({"grid": {"corpus.limit": [1]}}, ["corpus.limit", "cannot vary"]),
         ({"grid": {"rank": []}}, ["'rank' is empty"]),
-        ({"grid": {"rank": [1], "lora.rank": [2]}}, ["'lora.rank' stands twice"]),
+        ({"grid": {"rank": [1], "lora.rank": [2]}}, ["'lora.rank' is given twice"]),
         ({"training": {"learning_rate": float("nan")}}, ["training.learning_rate"]),
         ({"corpus": {"source": ["a"]}}, ["corpus.source must be one of phee, files, hub, adverse_events, got ['a']"]),
         ({"corpus": "files"}, ["corpus must be a mapping", "'files'"]),

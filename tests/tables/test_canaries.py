@@ -32,8 +32,8 @@ def scores(lift: float) -> TokenScores:
 
 def audits(lift: float, inclusion: float = 0.5, guesses: int | None = None, family: int = 1) -> list[dict]:
     records = {a.record: Record(a.record, "members", a.record, "a text") for a in roles()}
-    settings = AuditSettings(guesses, 1e-5, 0.05, "difference", 0, family)
-    return list(audit_rows(roles(), records, scores(lift), scores(0), ATTACKS["difference"], settings, inclusion))
+    settings = AuditSettings(guesses, 1e-5, 0.05, "difference", 0, family, inclusion)
+    return list(audit_rows(roles(), records, scores(lift), scores(0), ATTACKS["difference"], settings))
 
 
 def test_exposure_counts_the_references_that_are_likelier():

@@ -19,8 +19,8 @@ def completion(record: str, ids: tuple[int, ...], sample: int = 0, text: str = "
 
 
 def row(record: str, share: float | None, verbatim: bool = False, **head: object) -> dict:
-    told = {"trial": "t", "model": "tuned", "role": "member", "copies": 1, "prefix": 0.5, "temperature": 1.0}
-    return {**told, **head, "record": record, "ngram_share": share, "verbatim": verbatim}
+    defaults = {"trial": "t", "model": "tuned", "role": "member", "copies": 1, "prefix": 0.5, "temperature": 1.0}
+    return {**defaults, **head, "record": record, "ngram_share": share, "verbatim": verbatim}
 
 
 def rate_of(rows: list[dict], metric: str, threshold: float) -> dict:
@@ -85,10 +85,10 @@ def test_draws_count_the_suffixes_that_come_in_time():
         for chance in (0.5, 0.9)
         for record, value in log_p.items()
     ]
-    told = list(draw_rates(rows, (1, 100, 10_000), 0.95))
-    surer = {r["threshold"]: r["hits"] for r in told if r["chance"] == 0.9}
+    by_draws = list(draw_rates(rows, (1, 100, 10_000), 0.95))
+    surer = {r["threshold"]: r["hits"] for r in by_draws if r["chance"] == 0.9}
     assert surer == {n: sum(1 - (1 - p) ** n >= 0.9 for p in (0.6, 0.01, 0)) for n in (1, 100, 10_000)}
-    rates = {r["threshold"]: (r["hits"], r["of"]) for r in told if r["chance"] == 0.5}
+    rates = {r["threshold"]: (r["hits"], r["of"]) for r in by_draws if r["chance"] == 0.5}
     by_hand = {n: sum(1 - (1 - p) ** n >= 0.5 for p in (0.6, 0.01, 0)) for n in (1, 100, 10_000)}
     assert rates == {n: (hits, 3) for n, hits in by_hand.items()} == {1: (1, 3), 100: (2, 3), 10_000: (2, 3)}
     assert next(iter(draw_rates(rows, (7,), 0.95)))["metric"] == "draws<=7"

@@ -84,7 +84,7 @@ def test_a_claim_is_paired_by_seed_whatever_the_order():
         [scored_stratum(2, seed, 2.0) for seed in (5, 3, 1, 0, 2, 4)],
     )
     row = rows([*a, *b])[-1]
-    by_seed = sorted(b, key=lambda one: one.planned["seed"])
+    by_seed = sorted(b, key=lambda scored: scored.planned["seed"])
     areas = [[auc(t.scores["ratio"].members, t.scores["ratio"].nonmembers) for t in side] for side in (a, by_seed)]
     assert row["difference"] == pytest.approx(np.mean(areas[0]) - np.mean(areas[1]))
     both = [*a, *by_seed]
@@ -116,9 +116,9 @@ def test_claims_are_a_family_of_the_pairs_with_enough_seeds():
 
 
 def test_few_seeds_and_lost_areas_are_said_and_decide_nothing():
-    one, other, claimed = rows([scored_stratum(1, 0, 0.5), scored_stratum(2, 0, 3.0, nan=P)])
-    assert (one["mean"] is None, one["low"], one["reason"]) == (False, None, "one seed shows no spread")
-    assert (other["seeds"], other.get("mean"), other["reason"]) == (0, None, "1 trials have no AUC")
+    mean, other_mean, claimed = rows([scored_stratum(1, 0, 0.5), scored_stratum(2, 0, 3.0, nan=P)])
+    assert (mean["mean"] is None, mean["low"], mean["reason"]) == (False, None, "one seed shows no spread")
+    assert (other_mean["seeds"], other_mean.get("mean"), other_mean["reason"]) == (0, None, "1 trials have no AUC")
     assert claimed["verdict"] == "undecided"
     assert claimed["reason"].startswith("0 seeds have both AUCs")
     assert claimed["difference"] is None
@@ -134,16 +134,16 @@ def test_curves_on_other_records_have_variances_only_and_it_is_said():
 
 
 def test_records_are_matched_by_id_not_by_place():
-    one, other = curve_of(scored_stratum(1, 0, 0.5), "ratio"), curve_of(scored_stratum(1, 1, 0.5, nan=2), "ratio")
-    turn = np.random.default_rng(0).permutation(len(other.members))
-    ids, groups = ((side[0][turn], side[1]) for side in (other.ids, other.groups))
-    turned = Curve(other.members[turn], other.nonmembers, ids, groups)
-    covariance, why = covariance_of([one, turned])
+    curve, longer = curve_of(scored_stratum(1, 0, 0.5), "ratio"), curve_of(scored_stratum(1, 1, 0.5, nan=2), "ratio")
+    turn = np.random.default_rng(0).permutation(len(longer.members))
+    ids, groups = ((side[0][turn], side[1]) for side in (longer.ids, longer.groups))
+    turned = Curve(longer.members[turn], longer.nonmembers, ids, groups)
+    covariance, why = covariance_of([curve, turned])
     expected = clustered(
-        np.array([one.members[2:], other.members]),
-        np.array([one.nonmembers, other.nonmembers]),
-        one.groups[0][2:],
-        one.groups[1],
+        np.array([curve.members[2:], longer.members]),
+        np.array([curve.nonmembers, longer.nonmembers]),
+        curve.groups[0][2:],
+        curve.groups[1],
     )[1]
     np.testing.assert_allclose(covariance, expected)
     assert why == ""

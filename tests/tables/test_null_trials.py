@@ -21,9 +21,9 @@ def test_a_null_trial_is_matched_within_a_tenth_of_the_trials_held_out_perplexit
 
 def test_only_a_control_under_the_null_trial_is_called_unmatched():
     row = {"control": "null trial", "control_note": "no test: every record is placed alike"}
-    told = with_null_trial(row, TOLD)
-    assert told["control_matched"] is False
-    assert told["control_note"] == f"{TOLD['note']}; no test: every record is placed alike"
+    joined = with_null_trial(row, TOLD)
+    assert joined["control_matched"] is False
+    assert joined["control_note"] == f"{TOLD['note']}; no test: every record is placed alike"
     of_base = {"control": "base model", "control_note": ""}
     assert with_null_trial(of_base, TOLD) == of_base
     assert with_null_trial(row, None) == row

@@ -12,7 +12,7 @@ from byrote.records import TokenScores
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Everything known of N records: never who is a member.
+    """Everything known about N records, except who is a member.
 
     tuned, base: token scores under the tuned and the base model, same records, same order · text_bytes: the N texts
     (a str counts in UTF-8), empty where a text was removed · population: tuned and base scores of the calibration

@@ -9,8 +9,8 @@ from byrote.ragged import mean_by_record, sum_by_record
 def difference(evidence: Evidence) -> np.ndarray:
     """Σ(ℓ tuned − ℓ base) over the record's tokens: log of Pr_tuned(x) / Pr_ref(x), in nats, (N,).
 
-    Savine et al. 2024 define Pr_ref / Pr_tuned with members small; turned round here so that higher = member. Also
-    Carlini et al. 2022. A record without scored tokens is missing.
+    Savine et al. 2024 define Pr_ref / Pr_tuned with members low; the sign is reversed here so that higher = member.
+    Also Carlini et al. 2022. A record without scored tokens is missing.
     """
     return sum_by_record(evidence.change, evidence.tuned.lengths)
 

@@ -31,7 +31,7 @@ def ez(evidence: Evidence) -> np.ndarray:
 def ez_released(evidence: Evidence) -> np.ndarray:
     """The same ratio as the released code of arXiv 2601.12104 has it, (N,), for comparison with published figures.
 
-    The first scored position takes no part, and a record without a negative part scores 0, with the weakest: learning a
+    The first scored position is left out, and a record without a negative part scores 0, with the weakest: learning a
     record entirely lowers its score. A record without scored tokens is missing.
     """
     change, lengths = evidence.change, evidence.tuned.lengths

@@ -48,8 +48,8 @@ def load_corpus(corpus: CorpusPart) -> LoadedCorpus:
     own = SOURCE_FINDINGS[source](corpus) if source in SOURCE_FINDINGS else ()
     checked = check(records, corpus)
     near = near_duplicates_finding(records)
-    found = [finding for finding in (*own, blank, misplaced, *checked, near) if finding]
-    return LoadedCorpus(tuple(records), tuple(found), content_of(records))
+    findings = [finding for finding in (*own, blank, misplaced, *checked, near) if finding]
+    return LoadedCorpus(tuple(records), tuple(findings), content_of(records))
 
 
 def reader(source: str) -> Callable[[Any], list[Record]]:

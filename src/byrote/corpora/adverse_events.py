@@ -1,4 +1,4 @@
-"""A synthetic corpus of case-report sentences on adverse drug events, in PHEE's manner; it is read from no file.
+"""A synthetic corpus of case-report sentences on adverse drug events, in PHEE's style; no file is read.
 
 A case (drug, patient, reaction, and their numbers) is drawn, then as many frames as the case has sentences.
 """
@@ -78,7 +78,7 @@ def _group_counts(size: int, rng: Random) -> list[int]:
 def _write_group(group: str, split: str, count: int, rng: Random, seen: set[str]) -> list[Record]:
     facts, endings = _case(rng)
     used: set[str] = set()
-    records = []
+    records: list[Record] = []
     for i in range(count):
         text, spans = distinct(lambda: _sentence(facts, endings, used, rng), seen)
         records.append(Record(f"{group}_{i + 1}", split, group, text, spans))

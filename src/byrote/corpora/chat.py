@@ -8,7 +8,7 @@ became of a row is kept as canonical JSON in `Record.turns`: `{"messages": […]
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from byrote.errors import CorpusError
 from byrote.records import ANSWER_SPAN, Span
@@ -80,7 +80,8 @@ def _turns(value: Any, column: str, where: str) -> list[Turn]:
         raise CorpusError(f"{where}: {column!r} must be a list of messages, got {type(value).__name__}")
     if not value:
         raise CorpusError(f"{where}: {column!r} holds no messages; fill it in or take the row out")
-    return [_turn(turn, f"{where}, message {number} of {column!r}") for number, turn in enumerate(value, 1)]
+    turns = cast(list[Any], value)
+    return [_turn(turn, f"{where}, message {number} of {column!r}") for number, turn in enumerate(turns, 1)]
 
 
 def _parsed(value: Any, column: str, where: str) -> Any:
@@ -95,9 +96,10 @@ def _parsed(value: Any, column: str, where: str) -> Any:
         ) from None
 
 
-def _turn(value: Any, where: str) -> Turn:
-    if not isinstance(value, Mapping):
-        raise CorpusError(f"{where}: must be an object with role and content, got {type(value).__name__}")
+def _turn(given: Any, where: str) -> Turn:
+    if not isinstance(given, Mapping):
+        raise CorpusError(f"{where}: must be an object with role and content, got {type(given).__name__}")
+    value = cast(Mapping[str, Any], given)
     if "role" not in value and "from" in value:
         raise CorpusError(
             f"{where}: ShareGPT's from and value are not read; rename from to role (human to user, gpt to assistant) "
@@ -111,7 +113,7 @@ def _turn(value: Any, where: str) -> Turn:
     if weight not in (None, 0, 1):
         raise CorpusError(f"{where}: weight must be 0 or 1, got {weight!r}")
     # Tables fill the keys that other rows have with nulls.
-    kept = {str(name): inner for name, inner in value.items() if inner is not None and name != "weight"}
+    kept: Turn = {str(name): inner for name, inner in value.items() if inner is not None and name != "weight"}
     kept |= {"weight": 0} if weight == 0 and role == "assistant" else {}
     kept["content"] = _content(value.get("content"), where, may_be_missing=bool(value.get("tool_calls")))
     return kept
@@ -122,15 +124,21 @@ def _content(value: Any, where: str, *, may_be_missing: bool) -> str:
     if value is None and may_be_missing:
         return ""
     if isinstance(value, list):
-        kinds = [part.get("type") if isinstance(part, Mapping) else type(part).__name__ for part in value]
+        parts = cast(list[Any], value)
+        kinds = [_part_type(part) for part in parts]
         other = [kind for kind in kinds if kind != "text"]
         if other:
             raise CorpusError(f"{where}: content has a part of type {other[0]!r}; only text can be scored")
-        value = "".join(str(part.get("text", "")) for part in value)
+        value = "".join(str(part.get("text", "")) for part in parts)
     if not isinstance(value, str):
         raise CorpusError(f"{where}: content must be a string or a list of text parts, got {type(value).__name__}")
     _refuse_half_characters(value, f"{where}: content")
     return value
+
+
+def _part_type(part: Any) -> Any:
+    """The type that a part of a content names; what it is where it names none."""
+    return cast(dict[str, Any], part).get("type") if isinstance(part, dict) else type(part).__name__
 
 
 def _refuse_half_characters(text: str, what: str) -> None:
@@ -149,7 +157,7 @@ def _tools(row: Mapping[str, Any], where: str) -> list[Any]:
         tools = _parsed(tools, "tools", where)
     if tools and not isinstance(tools, list):
         raise CorpusError(f"{where}: 'tools' must be a list of tools, got {type(tools).__name__}")
-    return tools or []
+    return cast(list[Any], tools or [])
 
 
 def _answers(said: Mapping[str, Any], loss_on: str, where: str) -> list[int]:
@@ -194,7 +202,8 @@ def _said(turn: Turn) -> Iterator[str]:
 def _rendered(texts: Sequence[tuple[str, str]], answers: Sequence[int]) -> tuple[str, tuple[Span, ...]]:
     """One text, a blank line between turns, and a span for each answer. Prompt and completion of strings are joined as
     they stand."""
-    whole, spans = "", []
+    whole = ""
+    spans: list[Span] = []
     for i, (head, text) in enumerate(texts):
         whole += ("\n\n" if whole and head else "") + head
         if i in answers:

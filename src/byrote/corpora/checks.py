@@ -55,7 +55,7 @@ def drop_blank(records: Sequence[Record]) -> tuple[list[Record], Finding | None]
     blank = [r.record for r in records if not r.text.strip()]
     if not blank:
         return list(records), None
-    message = f"{len(blank)} records left out, their text is empty or white space: {first_few(blank)}"
+    message = f"{len(blank)} records were left out because their text is empty or white space: {first_few(blank)}"
     return [r for r in records if r.text.strip()], Finding("blank", len(blank), message)
 
 
@@ -66,7 +66,7 @@ def drop_misplaced_spans(records: Sequence[Record]) -> tuple[list[Record], Findi
     if not lost:
         return list(records), None
     named = [a.record for a, b in zip(records, kept, strict=True) if a.spans != b.spans]
-    message = f"{lost} spans left out, the text at their start is another: in {first_few(named)}"
+    message = f"{lost} spans were left out because the text at their start differs: in {first_few(named)}"
     return kept, Finding("misplaced_spans", lost, message)
 
 
@@ -82,11 +82,11 @@ def cut_long(records: Sequence[Record], max_tokens: int, policy: str) -> tuple[l
     if not long:
         return list(records), None
     longest = max(len(r.token_ids) for r in records)
-    said = f"{len(long)} records are longer than {max_tokens} tokens (the longest has {longest}): {first_few(long)}"
+    message = f"{len(long)} records are longer than {max_tokens} tokens (the longest has {longest}): {first_few(long)}"
     if policy == "refuse":
-        raise CorpusError(f"{said}; raise corpus.max_tokens or set corpus.long_records to truncate")
+        raise CorpusError(f"{message}; raise corpus.max_tokens or set corpus.long_records to truncate")
     cut = [replace(r, token_ids=r.token_ids[:max_tokens], answer_mask=r.answer_mask[:max_tokens]) for r in records]
-    return cut, Finding("truncated", len(long), f"{said}; cut to {max_tokens}")
+    return cut, Finding("truncated", len(long), f"{message}; cut to {max_tokens}")
 
 
 def answers_checked(records: Sequence[Record], merged: Sequence[str]) -> tuple[Finding, ...]:
@@ -103,7 +103,7 @@ def answers_checked(records: Sequence[Record], merged: Sequence[str]) -> tuple[F
             f"truncation leaves no member any token of its answer, such as {members[0].record}; raise "
             "corpus.max_tokens, or shorten the prompts"
         )
-    findings = []
+    findings: list[Finding] = []
     if lost:
         message = (
             f"{len(lost)} records lose their whole answer to truncation, and so are not trained on and have no score: "
@@ -131,13 +131,13 @@ def _refuse_empty_splits(records: Sequence[Record], corpus: CorpusPart) -> None:
 def _refuse_repeated_ids(records: Sequence[Record]) -> None:
     twice = [name for name, rows in _by(records, lambda r: r.record).items() if len(rows) > 1]
     if twice:
-        raise CorpusError(f"{len(twice)} ids stand more than once in the corpus: {first_few(twice)}; set corpus.id")
+        raise CorpusError(f"{len(twice)} ids occur more than once in the corpus: {first_few(twice)}; set corpus.id")
 
 
 def _refuse_blank(records: Sequence[Record]) -> None:
     blank = [r.record for r in records if not r.text.strip()]
     if blank:
-        raise CorpusError(f"{len(blank)} records have an empty text: {first_few(blank)}; take them out")
+        raise CorpusError(f"{len(blank)} records have an empty text: {first_few(blank)}; remove them")
 
 
 def _shared_texts(records: Sequence[Record]) -> list[Finding]:
@@ -145,12 +145,12 @@ def _shared_texts(records: Sequence[Record]) -> list[Finding]:
     void = [pair for pair in shared.values() if pair[0].split == MEMBERS]
     if void:
         raise CorpusError(
-            f"{len(void)} texts stand both in members and outside: {_pairs(void)}; a non-member that was trained on "
-            "makes the measurement void, take these records out of one split"
+            f"{len(void)} texts occur both in members and outside: {_pairs(void)}; a non-member that was trained on "
+            "makes the measurement void: remove these records from one split"
         )
     if not shared:
         return []
-    message = f"{len(shared)} texts stand both in nonmembers and in calibration: {_pairs(shared.values())}"
+    message = f"{len(shared)} texts occur in both nonmembers and calibration: {_pairs(shared.values())}"
     return [Finding("shared_texts", len(shared), message)]
 
 
@@ -160,7 +160,7 @@ def _shared_groups(records: Sequence[Record], allow: bool) -> list[Finding]:
     if void and not allow:
         raise CorpusError(
             f"{len(void)} groups have records both in members and outside, such as {_pairs(void)}; sentences of a "
-            "document that was trained on are no non-members: split by group, or set corpus.shared_groups to allow"
+            "document that was trained on cannot be non-members: split by group, or set corpus.shared_groups to allow"
         )
     if not shared:
         return []
@@ -185,14 +185,18 @@ def _length_shift(records: Sequence[Record]) -> Finding | None:
     outside = [float(len(r.text.split())) for r in records if r.split == NONMEMBERS]
     if min(len(inside), len(outside)) < 2:
         few = min(len(inside), len(outside))
-        return Finding("length_shift", few, "lengths of members and non-members not compared: a split has one record")
+        return Finding(
+            "length_shift", few, "lengths of members and non-members were not compared: a split has one record"
+        )
     difference = fmean(inside) - fmean(outside)
     scale = math.sqrt((variance(inside) + variance(outside)) / 2)
     d = difference / scale if scale else math.copysign(math.inf, difference) if difference else 0.0
     if abs(d) <= LENGTH_SHIFT:
         return None
     figures = f"{fmean(inside):.1f} words in members, {fmean(outside):.1f} in nonmembers, d = {d:+.2f}"
-    message = f"lengths differ between members and non-members ({figures}): attacks may tell lengths, not membership"
+    message = (
+        f"lengths differ between members and non-members ({figures}): attacks may detect length instead of membership"
+    )
     return Finding("length_shift", len(inside) + len(outside), message)
 
 
@@ -205,7 +209,7 @@ def _by(records: Iterable[Record], key: Callable[[Record], str]) -> dict[str, li
 
 def _on_both_sides(records_by_key: dict[str, list[Record]]) -> dict[str, tuple[Record, Record]]:
     """Key → one record of its first split (in the order of SPLITS) and one of another, where there are two splits."""
-    pairs = {}
+    pairs: dict[str, tuple[Record, Record]] = {}
     for key, rows in records_by_key.items():
         first = min(rows, key=lambda r: SPLITS.index(r.split))
         other = next((r for r in rows if r.split != first.split), None)

@@ -30,20 +30,19 @@ def read(corpus: FilesCorpus) -> list[Record]:
 
 
 def findings(corpus: FilesCorpus) -> tuple[Finding, ...]:
-    """What is said of the files beyond their records: rows of one file that are in no split, and separators that are no
-    comma."""
+    """What there is to say about the files besides their records: rows that are in no split, and separators that are
+    not a comma."""
     folder = Path(corpus.path or ".").expanduser()
     names = split_names(corpus).values() if corpus.file is None else (corpus.file,)
-    told = [
-        note for name in names if (note := _separator(folder / Path(name).expanduser(), corpus.columns.of_content[0]))
-    ]
+    column = corpus.columns.of_content[0]
+    notes = [note for name in names if (note := _separator(folder / Path(name).expanduser(), column))]
     if corpus.file is not None:
-        told += _left_out(corpus)
-    return tuple(told)
+        notes += _left_out(corpus)
+    return tuple(notes)
 
 
 def _separator(path: Path, text: str) -> Finding | None:
-    """The separator of a CSV file, where it is no comma."""
+    """The separator of a CSV file, where it is not a comma."""
     if path.suffix.lower() not in (".csv", ".gz", ".zip"):
         return None
     data, inside = formats.decompress(read_bytes(path), path.name, str(path))
@@ -77,7 +76,7 @@ def _divided(corpus: FilesCorpus) -> dict[str, Table]:
     """Split → the rows that name it, numbered as in the file. CorpusError for a value that no row has."""
     whole, values = _with_splits(corpus)
     counts = Counter(values)
-    tables = {}
+    tables: dict[str, Table] = {}
     for split, wanted in split_names(corpus).items():
         if wanted not in counts:
             there = ", ".join(f"{value} ({count})" for value, count in sorted(counts.items())[:12]) or "no values"
@@ -111,6 +110,6 @@ def read_bytes(path: Path) -> bytes:
 def _neighbours(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
-        return f"the folder {folder} does not exist, set corpus.path"
+        return f"the folder {folder} does not exist; set corpus.path"
     names = sorted(other.name for other in folder.iterdir() if other.is_file())
     return f"{folder} holds {first_few(names, 8) or 'no files'}{did_you_mean(path.name, names)}"

@@ -1,6 +1,8 @@
-"""Bytes of a file → its columns and rows. One parser a format; compression is taken off first.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+"""Bytes of a file → its columns and rows. There is one parser per format; files are decompressed first.
 
-Values keep the type the format gives them; CSV and TSV know strings alone, so 'NA' and '007' stay as they stand.
+Values keep the type the format gives them; CSV and TSV have only strings, so 'NA' and '007' stay as they are.
 """
 
 import csv
@@ -10,10 +12,10 @@ import json
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Any
+from typing import Any, cast
 
 from byrote.corpora.rows import Row, columns_of, did_you_mean
 from byrote.errors import CorpusError
@@ -80,7 +82,7 @@ def decode(data: bytes, where: str) -> str:
 
 def json_lines(data: bytes, where: str, text: str) -> Parsed:  # noqa: ARG001
     """One JSON object a line; blank lines hold no record."""
-    rows = []
+    rows: list[Row] = []
     for number, line in enumerate(decode(data, where).split("\n"), 1):
         if line.strip():
             rows.append(_object(_json(line, f"{where}, line {number}"), f"{where}, line {number}"))
@@ -109,14 +111,14 @@ def _json(text: str, where: str) -> Any:
 def _object(value: Any, where: str) -> Row:
     if not isinstance(value, dict):
         raise CorpusError(f"{where}: must be a JSON object with named values, got {type(value).__name__}")
-    return value
+    return cast("Row", value)
 
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 
 
 def separated(data: bytes, where: str, text: str) -> Parsed:
-    """CSV with a header line, quoted by double quotes; its header says what stands between the fields."""
+    """CSV with a header line, quoted by double quotes; its header tells which delimiter is used."""
     return _delimited(data, where, delimiter_of(decode(data, where), text))
 
 
@@ -162,7 +164,7 @@ def _fields(header: tuple[str, ...], cells: list[str], where: str, line: int, de
 
 
 @contextmanager
-def _long_fields() -> Iterator[None]:
+def _long_fields() -> Generator[None]:
     # The standard library refuses fields over 128 KiB, a limit of the process: lifted, then put back.
     old = csv.field_size_limit(sys.maxsize)
     try:
@@ -186,7 +188,7 @@ def parquet(data: bytes, where: str, text: str) -> Parsed:  # noqa: ARG001
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(data))
+        table: Any = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:
         raise CorpusError(f"{where}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
     return tuple(table.column_names), table.to_pylist()

@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
 """A corpus from the Hugging Face hub, or from a local folder in the layout of its data sets."""
 
 from pathlib import Path
@@ -46,7 +48,7 @@ def _explain(corpus: HubCorpus, error: Exception) -> str:
     from datasets.exceptions import DatasetNotFoundError
     from huggingface_hub.errors import GatedRepoError, HTTPError  # pyright: ignore[reportPrivateImportUsage]
 
-    said = " ".join(str(error.__cause__ or error).split())[:300]
+    cause = " ".join(str(error.__cause__ or error).split())[:300]
     name = f"data set {corpus.path!r}"
     # The library wraps the hub's own error and drops it as the cause; its text is what tells gated from missing.
     if isinstance(error, GatedRepoError) or "is a gated dataset" in str(error):
@@ -55,10 +57,10 @@ def _explain(corpus: HubCorpus, error: Exception) -> str:
         at = f" at revision {corpus.revision!r}" if corpus.revision else ""
         return f"no {name}{at} on the hub, no such local folder, or it is private (then log in with `hf auth login`)"
     if isinstance(error, ConnectionError | HTTPError):
-        return f"{name}: the hub cannot be reached ({said}); connect, or give a local folder as corpus.path"
-    if "scripts are no longer supported" in said:
+        return f"{name}: the hub cannot be reached ({cause}); connect, or give a local folder as corpus.path"
+    if "scripts are no longer supported" in cause:
         return f"{name} is a loading script, which is not run; try corpus.revision refs/convert/parquet, or local files"
-    return f"{name} cannot be read ({said}); check corpus.path, corpus.subset and corpus.revision"
+    return f"{name} cannot be read ({cause}); check corpus.path, corpus.subset and corpus.revision"
 
 
 def _table(builder: "DatasetBuilder", name: str, corpus: HubCorpus) -> Table:

@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 """Records of different splits that are almost the same text, by MinHash (Broder 1997) in bands (Leskovec 2014).
 
 Axes: N records, P permutations, U shingles that occur.
@@ -132,8 +134,8 @@ def _alike(held_NU: csr_array, splits_N: np.ndarray, threshold: float) -> Iterat
 def _meaning(pairs: Sequence[NearDuplicate]) -> str:
     outside = {p.records[1] for p in pairs if p.splits[0] == MEMBERS}
     if not outside:
-        return "none with members, but thresholds set on calibration know these non-members"
+        return "none involve members, but thresholds set on calibration records have then seen these non-members"
     return (
         f"{len(outside)} records outside the members were nearly trained on, so attacks look weaker and completions of "
-        "non-members look more like memorization than they are: take these records out of one split"
+        "non-members look more like memorization than they are: remove these records from one split"
     )

@@ -1,7 +1,7 @@
 """PHEE, sentences of case reports on adverse drug events (Sun et al. 2022, arXiv:2210.12560), MIT licence.
 
-Read from a local folder, else downloaded as published. The hub's `sarus-tech/phee` is a loading script around the same
-three files, in the same order, and `datasets` no longer runs scripts; so the files themselves are fetched.
+Read from a local folder, or else downloaded as published. The hub's `sarus-tech/phee` is a loading script around the
+same three files, in the same order, and `datasets` no longer runs scripts; so the files themselves are fetched.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.request import urlopen
 
 from byrote.cache import cache_folder
@@ -119,11 +119,11 @@ def _spans(row: Row) -> tuple[Span, ...]:
 
 
 def _marked(kind: str, node: Mapping[str, Any]) -> Iterator[Span]:
-    """Spans of an argument and of the arguments inside it. A span in pieces gives one Span a piece."""
+    """Spans of an argument and of the arguments inside it. A span in several pieces gives one Span for each."""
     for texts, starts in zip(node.get("text", ()), node.get("start", ()), strict=True):
         for text, start in zip(texts, starts, strict=True):
             yield Span(kind.lower(), start, text)
     for name, inner in node.items():
-        for child in inner if isinstance(inner, list) else [inner]:
+        for child in cast("list[Any]", inner) if isinstance(inner, list) else [inner]:
             if isinstance(child, Mapping):
-                yield from _marked(name, child)
+                yield from _marked(name, cast("Mapping[str, Any]", child))

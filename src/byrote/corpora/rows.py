@@ -51,7 +51,7 @@ def split_names(corpus: CorpusPart) -> dict[str, str]:
     for name, count in Counter(named.values()).items():
         if count > 1:
             keys = " and ".join(f"corpus.{split}" for split, other in named.items() if other == name)
-            raise CorpusError(f"{keys} are both {name!r}; records cannot stand in two splits, name different ones")
+            raise CorpusError(f"{keys} are both {name!r}; a record cannot be in two splits: name different ones")
     return named
 
 
@@ -71,7 +71,7 @@ def build(
     Without a column of ids an id is `<stem>:<row>`, without one of groups a record is its own group.
     Ids that two splits share (each file counting from 0, say) become `<split>:<id>` in the whole corpus.
     spans: of a row of plain text.
-    Raises CorpusError for a missing column, a value that is no string (ids and groups may be whole numbers), an id
+    Raises CorpusError for a missing column, a value that is not a string (ids and groups may be whole numbers), an id
     that one split has twice, and what `chat.read_row` refuses.
     """
     drafts = {split: _drafts(table, columns, limit, spans) for split, table in tables.items()}
@@ -93,7 +93,7 @@ def _drafts(
 ) -> list[_Draft]:
     if table.rows:
         require_columns(table.where, table.columns, columns.named)
-    drafts = []
+    drafts: list[_Draft] = []
     for number, row in zip(table.numbers or itertools.count(1), table.rows[:limit], strict=False):
         where = f"{table.where}, row {number}"
         name = f"{table.stem}:{number}" if columns.id is None else name_in(row, columns.id, where)
@@ -133,7 +133,7 @@ def first_few(names: Sequence[str], shown: int = 3) -> str:
 
 def _value(row: Row, column: str, where: str) -> Any:
     if column not in row:
-        raise CorpusError(f"{where}: no {column!r} in this row, others have it; add it or take the row out")
+        raise CorpusError(f"{where}: no {column!r} in this row, although other rows have it; add it or remove the row")
     return row[column]
 
 
@@ -148,8 +148,8 @@ def name_in(row: Row, column: str, where: str) -> str:
     """A row's value in a column of names: a string, or a whole number as one. CorpusError for others."""
     value = _value(row, column, where)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        got = "an empty string" if value == "" else type(value).__name__
-        raise CorpusError(f"{where}: {column!r} must be a string or a whole number, got {got}; correct the row")
+        kind = "an empty string" if value == "" else type(value).__name__
+        raise CorpusError(f"{where}: {column!r} must be a string or a whole number, got {kind}; correct the row")
     return _unicode(str(value), column, where)
 
 
@@ -169,6 +169,6 @@ def _refuse_repeated_ids(drafts: Sequence[_Draft], where: str) -> None:
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise CorpusError(
-            f"{where}: {len(twice)} ids stand on several rows: {first_few(twice)}; "
+            f"{where}: {len(twice)} ids are on several rows: {first_few(twice)}; "
             "set corpus.id to a column without repeats, or to null to number the rows"
         )

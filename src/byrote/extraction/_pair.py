@@ -32,7 +32,7 @@ def keywords_in(record_spans: Iterable[Span], suffix_text: str) -> tuple[str, ..
     Each once, however it is capitalised. A span that the cut between prefix and suffix goes through is left out: its
     rest is no keyword. So is a text without a word, which no completion could be asked for.
     """
-    there, spans_by_phrase = phrase(suffix_text), {}
+    there, spans_by_phrase = phrase(suffix_text), dict[str, str]()
     for span in record_spans:
         if span.kind in SENSITIVE and words(span.text) and phrase(span.text) in there:
             spans_by_phrase.setdefault(phrase(span.text), span.text)

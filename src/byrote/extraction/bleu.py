@@ -1,4 +1,4 @@
-"""Likeness in runs of one to four words, as approximate memorization is measured elsewhere."""
+"""Similarity in runs of one to four words, as approximate memorization is measured elsewhere."""
 
 import math
 from functools import cache

@@ -1,4 +1,4 @@
-"""Likeness in characters, as written: what survives where the tokens differ."""
+"""Similarity in characters, as written: what remains when the tokens differ."""
 
 import math
 

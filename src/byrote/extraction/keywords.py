@@ -1,4 +1,4 @@
-"""What a completion gives away of a patient, whatever words stand around it."""
+"""What a completion gives away about a patient, whatever words surround it."""
 
 import math
 

@@ -51,9 +51,7 @@ def ranked_precision(ranking_scores: np.ndarray, is_match: np.ndarray) -> np.nda
     if scores_N.shape != hits_N.shape or scores_N.ndim != 1:
         raise ValueError(f"one score and one flag a completion, got shapes {scores_N.shape} and {hits_N.shape}")
     if np.isnan(scores_N).any():
-        raise ValueError(
-            f"{np.isnan(scores_N).sum()} of {len(scores_N)} ranking scores are NaN; take them out, and count"
-        )
+        raise ValueError(f"{np.isnan(scores_N).sum()} of {len(scores_N)} ranking scores are NaN; remove and count them")
     order = np.argsort(-scores_N, kind="stable")
     sorted_N, found_N = scores_N[order], np.cumsum(hits_N[order])
     ends = np.flatnonzero(np.append(sorted_N[1:] != sorted_N[:-1], len(sorted_N) > 0))

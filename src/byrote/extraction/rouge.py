@@ -1,4 +1,4 @@
-"""Likeness in words that follow in order, with anything between them."""
+"""Similarity in words that occur in the same order, with anything between them."""
 
 import math
 

@@ -1,4 +1,5 @@
-"""Likeness in rare words. It needs a corpus to tell which are rare, so it takes all pairs at once."""
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+"""Similarity in rare words. It needs a corpus to tell which words are rare, so it takes all pairs at once."""
 
 from collections.abc import Sequence
 from typing import Any

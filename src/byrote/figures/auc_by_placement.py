@@ -63,8 +63,8 @@ def draw_cells(axes: Axes, x: np.ndarray, rows: pd.DataFrame, look: dict[str, An
     """Means with their bars at positions `x` (C,), and every seed's own point where there are several."""
     mean = rows["auc"].to_numpy(float)
     bars = np.vstack([mean - rows["low"].to_numpy(float), rows["high"].to_numpy(float) - mean])
-    seen = np.nan_to_num(np.clip(bars, 0, None))
-    axes.errorbar(x, mean, yerr=seen, linestyle=line, capsize=2, elinewidth=1, linewidth=1.2, zorder=3, **look)
+    heights = np.nan_to_num(np.clip(bars, 0, None))
+    axes.errorbar(x, mean, yerr=heights, linestyle=line, capsize=2, elinewidth=1, linewidth=1.2, zorder=3, **look)
     for place, aucs in zip(x, rows["aucs"], strict=True):
         if len(aucs) > 1:
             aside = place + 0.07 if not line else place * 1.03

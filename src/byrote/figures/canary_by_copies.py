@@ -34,8 +34,8 @@ GAP = 1.5  # log2 copies between a control and its neighbour
 def canary_by_copies(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
     """Two panels over log2 copies; controls are on the left. NotDrawnError where no canary was prompted."""
     rows = tables.extraction
-    seen = planted(rows)[["ngram_share", "perplexity_base", "perplexity_tuned"]]
-    if not np.isfinite(seen.to_numpy(float)).any():
+    numbers = planted(rows)[["ngram_share", "perplexity_base", "perplexity_tuned"]]
+    if not np.isfinite(numbers.to_numpy(float)).any():
         raise NotDrawnError("no planted canary has a share or a perplexity")
     rows = per_record(rows[rows["role"].isin(["canary_in", *CONTROLS])])
     rows, ticks = _positions(rows)

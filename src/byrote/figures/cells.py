@@ -29,7 +29,9 @@ def label_parts_of(trials: pd.DataFrame) -> dict[str, list[str]]:
     """Trial → the parts of its label, in words."""
     columns = ("trial", "matrices", "rank", "varied", "seed")
     return {
-        trial: [matrices, f"rank {rank}", *varied_from_text(varied), f"seed {seed}"]
+        trial: varied_from_text(varied)
+        if pd.isna(seed)  # a subject that is given has a name alone
+        else [matrices, f"rank {rank}", *varied_from_text(varied), f"seed {seed}"]
         for trial, matrices, rank, varied, seed in zip(*(trials[name] for name in columns), strict=True)
     }
 
@@ -47,10 +49,10 @@ def auc_cells(tables: "Tables", attack: str, stratum: str = "records") -> pd.Dat
 
     auc: mean over the cell's seeds · low, high: at the level of the tables, over records where `basis` is 'records'
     (one seed), over seeds where it is 'seeds' (five or more), else NaN · aucs, trials: lists, one entry per seed. Rows
-    without an AUC are left out here; the report counts them.
+    without an AUC are left out here; the report counts them. So are subjects that are given: they are in no grid.
     """
     rows = tables.membership
-    rows = rows[(rows["attack"] == attack) & (rows["stratum"] == stratum) & rows["auc"].notna()]
+    rows = rows[(rows["attack"] == attack) & (rows["stratum"] == stratum) & rows["auc"].notna() & rows["seed"].notna()]
     if rows.empty:
         return pd.DataFrame(columns=CELL_COLUMNS)
     words = variants(tables.trials)

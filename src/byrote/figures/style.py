@@ -58,7 +58,7 @@ class NotDrawnError(Exception):
 class Options:
     """What a figure is given besides the tables.
 
-    primary: the attack that claims are made with · published: columns matrices, rank, auc, or None ·
+    primary: the attack on which claims rest · published: columns matrices, rank, auc, or None ·
     published_label: their name in the legend.
     """
 

@@ -1,6 +1,7 @@
 """Language models: found, loaded, adapted and run. The one importer of transformers and peft."""
 
 from byrote.lm import advice as _advice  # noqa: F401 (before peft)
+from byrote.lm.adapter_files import AdapterFiles, resolve_adapter
 from byrote.lm.adapters import (
     Adapted,
     adapter_is_nonzero,
@@ -8,7 +9,6 @@ from byrote.lm.adapters import (
     attach_stack,
     detach,
     generator_states,
-    load_adapter,
     restore_generators,
     save_adapter,
     seeded,
@@ -21,12 +21,23 @@ from byrote.lm.base import (
     check_quantization,
     context_length,
     load_base,
-    numbers_of,
     product_shapes,
 )
 from byrote.lm.chat import Tokenised, token_runs, tokenise
-from byrote.lm.decoding import Decoder, decoding
-from byrote.lm.forward import chunks, head_logits, head_nll
+from byrote.lm.decoding import Decoder, decoder_of, decoding
+from byrote.lm.forward import chunks, head_logits, head_nll, logits_alone
+from byrote.lm.given import (
+    PeftAdapted,
+    base_differs,
+    base_source_of,
+    check_adapter,
+    check_model,
+    close_adapter,
+    open_adapter,
+    open_model,
+    tokens_added,
+)
+from byrote.lm.library import packs
 from byrote.lm.matrices import MODULES, module_names
 from byrote.lm.memory import (
     cores,
@@ -38,21 +49,24 @@ from byrote.lm.memory import (
     weight_bytes,
     workers_that_fit,
 )
-from byrote.lm.packing import pack, packed_hidden, packing, repeated
+from byrote.lm.packing import pack, packed_hidden, packing, record_logits, repeated
 from byrote.lm.precision import DTYPES, Precision, Rates, choose_precision, pick_device, processor_name
-from byrote.lm.products import DEFAULT_WIDTHS, precision_of, product_rates
+from byrote.lm.products import DEFAULT_SHAPES, pass_seconds, precision_of, product_flops, product_rates
 from byrote.lm.sources import BaseFiles, resolve_base
 from byrote.lm.threads import in_threads, side_by_side
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
+from byrote.lm.trainer_state import steps_in
 
 __all__ = [
-    "DEFAULT_WIDTHS",
+    "DEFAULT_SHAPES",
     "DTYPES",
     "MODULES",
     "Adapted",
+    "AdapterFiles",
     "Base",
     "BaseFiles",
     "Decoder",
+    "PeftAdapted",
     "Precision",
     "Rates",
     "Tokenised",
@@ -61,12 +75,18 @@ __all__ = [
     "adapter_is_nonzero",
     "attach",
     "attach_stack",
+    "base_differs",
+    "base_source_of",
+    "check_adapter",
     "check_matrices",
+    "check_model",
     "check_quantization",
     "choose_precision",
     "chunks",
+    "close_adapter",
     "context_length",
     "cores",
+    "decoder_of",
     "decoding",
     "detach",
     "device_name",
@@ -76,29 +96,37 @@ __all__ = [
     "in_threads",
     "is_out_of_memory",
     "keep_memory",
-    "load_adapter",
     "load_base",
     "load_tokenizer",
+    "logits_alone",
     "micro_batch_tokens",
     "module_names",
-    "numbers_of",
+    "open_adapter",
+    "open_model",
     "pack",
     "packed_hidden",
     "packing",
+    "packs",
+    "pass_seconds",
     "peak_memory",
     "pick_device",
     "precision_of",
     "processor_name",
+    "product_flops",
     "product_rates",
     "product_shapes",
+    "record_logits",
     "repeated",
+    "resolve_adapter",
     "resolve_base",
     "restore_generators",
     "save_adapter",
     "seeded",
     "side_by_side",
+    "steps_in",
     "token_runs",
     "tokenise",
+    "tokens_added",
     "trainable_parameters",
     "weight_bytes",
     "workers_that_fit",

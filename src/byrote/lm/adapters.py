@@ -1,4 +1,4 @@
-"""LoRA adapters on a frozen base model: attach, detach, save, load. The base model is lent and comes back as it was.
+"""LoRA adapters on a frozen base model: attach, detach, save. The base model is lent and comes back as it was.
 
 PEFT is the format on disk: adapter_config.json and adapter_model.safetensors.
 """
@@ -11,23 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from byrote.errors import ModelError
-from byrote.lm.base import Base
-from byrote.lm.library import first_line, quiet
+from byrote.lm.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, PREFIX
+from byrote.lm.base import Base, linear_width
 from byrote.lm.lora import LoraLinear, Share, Stack
 from byrote.lm.matrices import module_names
 from byrote.study import Lora
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# The others (pissa, olora, corda, loftq …) change the base model's weights too.
-_INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal")
 
 
 @contextmanager
@@ -51,8 +46,8 @@ def generator_states() -> dict[str, torch.Tensor]:
 
 
 def restore_generators(states: Mapping[str, torch.Tensor]) -> None:
-    """Set torch's global generators to `generator_states`; call it under `seeded`. A device that is not here is left
-    out."""
+    """Set torch's global generators to `generator_states`; call it under `seeded`. A device that is not available is
+    left out."""
     torch.set_rng_state(states["cpu"])
     for i in range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ():
         if f"cuda:{i}" in states:
@@ -148,17 +143,14 @@ def attach(base: Base, lora: Lora, seed: int) -> Adapted:
 
 def attach_stack(base: Base, loras: Sequence[Lora], seeds: Sequence[int]) -> Adapted:
     """Several fresh adapters on the base model, to be trained in one pass; each starts as `attach` would start it."""
-    _refuse_second(base)
+    refuse_second(base)
     names = [module_names(base.model, base.model_type, lora.matrices) for lora in loras]
     return Adapted(base, loras, seeds, [set(n) for n in names]).train()
 
 
-def detach(base: Base, adapted: "Adapted | PeftModel") -> None:
+def detach(base: Base, adapted: Any) -> None:
     """Take the adapter off: `base.model` is the plain, frozen model again, in evaluation mode."""
-    if isinstance(adapted, Adapted):
-        adapted.remove()
-    else:
-        base.model = adapted.unload()  # type: ignore[operator]
+    adapted.remove()
     base.model.eval().requires_grad_(False)
 
 
@@ -169,11 +161,13 @@ def save_adapter(adapted: Adapted, folder: Path, base_name: str, which: int = 0)
     """
     folder.mkdir(parents=True, exist_ok=True)
     lora, updates = adapted.loras[which], list(adapted.weights_of(which))
-    weights = {f"base_model.model.{n}.lora_{x}.weight": w for n, *ab in updates for x, w in zip("AB", ab, strict=True)}
+    weights = {f"{PREFIX}{n}.lora_{x}.weight": w for n, *ab in updates for x, w in zip("AB", ab, strict=True)}
     save_file(
-        {n: w.cpu().contiguous() for n, w in sorted(weights.items())}, folder / WEIGHTS, metadata={"format": "pt"}
+        {n: w.cpu().contiguous() for n, w in sorted(weights.items())},
+        folder / ADAPTER_WEIGHTS,
+        metadata={"format": "pt"},
     )
-    (folder / WEIGHTS).chmod(0o600)  # as sensitive as the records
+    (folder / ADAPTER_WEIGHTS).chmod(0o600)  # as sensitive as the records
     modules = dict(adapted.inner.named_modules())
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -186,31 +180,10 @@ def save_adapter(adapted: Adapted, folder: Path, base_name: str, which: int = 0)
         fan_in_fan_out=all(isinstance(modules[f"{name}.base_layer"], Conv1D) for name, _, _ in updates),
     )
     config.save_pretrained(str(folder))
-    values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    values = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     values |= {"base_model_name_or_path": base_name, "inference_mode": True}
     values["target_modules"] = sorted(values["target_modules"])  # PEFT keeps a set, whose order varies by process
-    (folder / CONFIG).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def load_adapter(base: Base, folder: Path) -> PeftModel:
-    """The adapter in a folder on the base model, in evaluation mode (no dropout), nothing trainable.
-
-    Raises ModelError where the folder holds no LoRA adapter, or one that does not fit the base or would change it.
-    """
-    _refuse_second(base)
-    config = _read_config(folder)
-    try:
-        weights = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"the adapter's weights {folder / WEIGHTS} cannot be read: {first_line(error)}") from error
-    _refuse_misfit(base, folder, weights)
-    try:
-        with seeded(0), quiet():  # initial weights, all of which are overwritten
-            adapted = get_peft_model(base.model, config, autocast_adapter_dtype=True)
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise ModelError(f"adapter {folder} does not fit {base.files.name}: {first_line(error)}") from error
-    _fill(base, adapted, weights, folder)  # type: ignore[arg-type]
-    return adapted.eval().requires_grad_(False)  # type: ignore[return-value]
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def trainable_parameters(adapted: Adapted, which: int = 0) -> int:
@@ -223,52 +196,14 @@ def adapter_is_nonzero(adapted: Adapted, which: int = 0) -> bool:
     return any(bool(b.count_nonzero()) for _, _, b in adapted.weights_of(which))
 
 
-def _refuse_second(base: Base) -> None:
+def refuse_second(base: Base) -> None:
+    """ModelError where the base model carries an adapter already."""
     if any(isinstance(module, (BaseTunerLayer, LoraLinear)) for module in base.model.modules()):
         raise ModelError(f"{base.files.name} already carries an adapter; detach it first")
 
 
-def _read_config(folder: Path) -> LoraConfig:
-    if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
-        raise ModelError(f"{folder} is not an adapter: it needs {CONFIG} and {WEIGHTS} (pickled weights are not read)")
-    try:
-        kind = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("peft_type")
-        config: Any = LoraConfig.from_pretrained(str(folder)) if kind == "LORA" else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(f"{folder / CONFIG} cannot be read: {first_line(error)}") from error
-    if config is None:
-        raise ModelError(f"adapter {folder} is of type {kind}; byrote reads LORA")
-    if config.init_lora_weights not in _INITIALISATIONS or config.bias != "none":
-        kind = f"init_lora_weights {config.init_lora_weights!r}, bias {config.bias!r}"
-        raise ModelError(f"adapter {folder} changes the base model's own weights ({kind}); convert it to plain LoRA")
-    config.init_lora_weights, config.base_model_name_or_path, config.inference_mode = True, None, True
-    return config
-
-
-def _refuse_misfit(base: Base, folder: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Before anything is attached: every A must meet a module of its input width, every B of its output width."""
-    modules = dict(base.model.named_modules())
-    for key, tensor in weights.items():
-        name, part, _ = key.removeprefix("base_model.model.").rpartition(".lora_" + ("A" if ".lora_A" in key else "B"))
-        if not part or tensor.dim() != 2:
-            continue
-        module = modules.get(name)
-        if module is None:
-            raise ModelError(f"adapter {folder} does not fit {base.files.name}: it has no module {name!r}")
-        width, got = _widths(module)["lora_A" in part], tensor.shape[1 if "lora_A" in part else 0]
-        if width is not None and width != got:
-            raise ModelError(f"adapter {folder} does not fit {base.files.name}: {key} is {got} wide, not {width}")
-
-
-def _widths(module: torch.nn.Module) -> tuple[int | None, int | None]:
-    """Output and input width of a linear module; None where it is another kind, which PEFT then judges."""
-    if isinstance(module, Conv1D):
-        return int(module.weight.shape[1]), int(module.weight.shape[0])
-    return getattr(module, "out_features", None), getattr(module, "in_features", None)
-
-
 def _widths_known(name: str, module: torch.nn.Module) -> tuple[int, int]:
-    out, into = _widths(module)
+    out, into = linear_width(module, 0), linear_width(module, 1)
     if out is None or into is None:
         raise ModelError(f"module {name!r} is a {type(module).__name__}, not a linear one; choose other matrices")
     return out, into
@@ -277,15 +212,3 @@ def _widths_known(name: str, module: torch.nn.Module) -> tuple[int, int]:
 def _replace(model: torch.nn.Module, name: str, module: torch.nn.Module) -> None:
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, module)
-
-
-def _fill(base: Base, adapted: PeftModel, weights: dict[str, torch.Tensor], folder: Path) -> None:
-    try:
-        set_peft_model_state_dict(adapted, weights)
-        has = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-        odd = sorted(has.symmetric_difference(weights))
-        if odd:
-            raise KeyError(f"{odd[0]} is in only one of adapter and model ({len(odd)} such)")
-    except (RuntimeError, KeyError, ValueError) as error:
-        detach(base, adapted)
-        raise ModelError(f"adapter {folder} does not fit {base.files.name}: {first_line(error)}") from error

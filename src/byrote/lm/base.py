@@ -18,6 +18,7 @@ from byrote.lm.frozen import freeze_layers
 from byrote.lm.library import first_line, quiet, text_config
 from byrote.lm.matrices import module_names
 from byrote.lm.precision import DTYPES
+from byrote.lm.snapshot import Trace
 
 QUANTIZATIONS = ("none", "int8", "nf4")
 _CONTEXT = ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len", "max_sequence_length")
@@ -28,7 +29,7 @@ class Base:
     """A base model in evaluation mode with all parameters frozen, on its device.
 
     precision: fp32, bf16 or fp16, of the weights that are not quantized · context: the most token ids of one text ·
-    total_parameters: tied weights counted once.
+    total_parameters: tied weights counted once · trace: what it is known by, to prove that it came back.
     """
 
     model: PreTrainedModel
@@ -39,15 +40,19 @@ class Base:
     model_type: str
     context: int
     total_parameters: int
+    trace: Trace | None = None
 
 
 def load_base(files: BaseFiles, precision: str, quantization: str, device: torch.device) -> Base:
-    """Load a base model from its folder; no network is asked and no code of the model's own is run.
+    """Load a base model from its folder; no network is used and no code of the model's own is run.
 
     precision: fp32, bf16, fp16 · quantization: none, int8, nf4 (bitsandbytes). Raises ModelError where the files do
     not make a causal language model, bitsandbytes is missing or cannot run here, or the device's memory is too small.
+    A model larger than its GPU is spread over all GPUs by accelerate, layer after layer.
     """
     options = _options(precision, quantization, device)
+    if spread := _spreads(files, precision, quantization, device):
+        options["device_map"] = "auto"
     try:
         with quiet():
             config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
@@ -63,7 +68,7 @@ def load_base(files: BaseFiles, precision: str, quantization: str, device: torch
                 **options,
             )
         model, report = loaded
-        if quantization == "none":
+        if quantization == "none" and not spread:
             model = model.to(device)
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
@@ -73,6 +78,8 @@ def load_base(files: BaseFiles, precision: str, quantization: str, device: torch
         way = f" with quantization {quantization!r}; try none" if quantization != "none" else ""
         raise ModelError(f"{files.name} cannot be loaded on {device}{way}: {first_line(error)}") from error
     _refuse_incomplete(files, report)
+    if spread:
+        device = _first_device(files, model)
     return _frozen(model, files, precision, quantization, device)
 
 
@@ -86,7 +93,7 @@ def context_length(files: BaseFiles) -> int:
     return _context(files, config.get_text_config())
 
 
-def _skeleton(files: BaseFiles) -> Any:
+def skeleton(files: BaseFiles) -> Any:
     """The model without weights, from config.json alone."""
     try:
         with quiet(), torch.device("meta"):
@@ -94,18 +101,18 @@ def _skeleton(files: BaseFiles) -> Any:
             _refuse_prequantized(files, config)
             return AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(f"{files.name} is no causal language model: {first_line(error)}") from error
+        raise ModelError(f"{files.name} is not a causal language model: {first_line(error)}") from error
 
 
 def total_weights(files: BaseFiles) -> int:
     """Numbers in a base model, tied ones once."""
-    return _skeleton(files).num_parameters()
+    return skeleton(files).num_parameters()
 
 
 def product_shapes(files: BaseFiles) -> Counter[tuple[int, int]]:
     """How many linear layers a base model has of each input and output width, the output layer with them, tied or not:
     a token costs 2 FLOP a weight of theirs forward."""
-    return Counter(_widths(m) for m in _skeleton(files).modules() if isinstance(m, nn.Linear | Conv1D))
+    return Counter(_widths(m) for m in skeleton(files).modules() if isinstance(m, nn.Linear | Conv1D))
 
 
 def numbers_a_token(config: Any) -> int:
@@ -116,33 +123,32 @@ def numbers_a_token(config: Any) -> int:
 
 def numbers_of(files: BaseFiles) -> int:
     """`numbers_a_token` of a base model on disk."""
-    return numbers_a_token(_skeleton(files).config.get_text_config())
+    return numbers_a_token(skeleton(files).config.get_text_config())
 
 
 def adapter_bytes(files: BaseFiles, matrices: Sequence[str], rank: int) -> int:
     """Bytes of an adapter on disk: A (rank, input) and B (output, rank) of each adapted module, in fp32."""
-    model = _skeleton(files)
+    model = skeleton(files)
     names = module_names(model, model.config.get_text_config().model_type, matrices)
     return 4 * rank * sum(sum(_widths(model.get_submodule(name))) for name in names)
 
 
 def _widths(module: Any) -> tuple[int, int]:
-    """Input and output width of a linear layer; GPT-2's hold their weights the other way round."""
+    """Input and output width of a linear layer; GPT-2's have their weights transposed."""
     first, second = module.weight.shape
     return (first, second) if isinstance(module, Conv1D) else (second, first)
 
 
-def linear_widths(files: BaseFiles) -> set[tuple[int, int]]:
-    """Input and output widths of the linear layers but the output layer."""
-    model = _skeleton(files)
-    layers = [m for m in model.modules() if m is not model.get_output_embeddings()]
-    linear = {(m.in_features, m.out_features) for m in layers if isinstance(m, nn.Linear)}
-    return linear | {(m.weight.shape[0], m.weight.shape[1]) for m in layers if isinstance(m, Conv1D)}
+def linear_width(module: nn.Module, axis: int) -> int | None:
+    """Output (axis 0) or input width (1) of a linear module, quantized or not; None where it is another kind."""
+    if isinstance(module, Conv1D):
+        return int(module.weight.shape[1 - axis])
+    return getattr(module, ("out_features", "in_features")[axis], None)
 
 
 def check_matrices(files: BaseFiles, wanted: Iterable[Sequence[str]]) -> None:
     """ModelError where an architecture lacks matrices of a trial; from config.json alone, no weight is read."""
-    model = _skeleton(files)
+    model = skeleton(files)
     for matrices in {tuple(m) for m in wanted}:
         module_names(model, text_config(model).model_type, matrices)
 
@@ -181,7 +187,9 @@ def _options(precision: str, quantization: str, device: torch.device) -> dict[st
     if quantization == "nf4" and device.type == "cpu":
         # bitsandbytes 0.50 repacks the weights in place when they are first scored without gradients: the scores
         # change by 0.01 a token, and from then on no gradient reaches an adapter, with a warning at most.
-        raise ModelError("quantization 'nf4' needs a GPU: on a processor adapters on it do not train; use int8 or none")
+        raise ModelError(
+            "quantization 'nf4' needs a GPU: on a processor, adapters on an nf4 base do not train; use int8 or none"
+        )
     if find_spec("bitsandbytes") is None:
         raise ModelError(f"quantization {quantization!r} needs bitsandbytes: pip install 'byrote[quant]'")
     if quantization == "int8":
@@ -189,6 +197,30 @@ def _options(precision: str, quantization: str, device: torch.device) -> dict[st
     else:
         settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
     return {"dtype": dtype, "quantization_config": settings, "device_map": {"": device}}
+
+
+def _spreads(files: BaseFiles, precision: str, quantization: str, device: torch.device) -> bool:
+    """Whether the weights exceed what the GPU has free, and there are other GPUs."""
+    if device.type != "cuda" or torch.cuda.device_count() < 2:
+        return False
+    return held_bytes(total_weights(files), precision, quantization) > torch.cuda.mem_get_info(device)[0]
+
+
+def held_bytes(numbers: int, precision: str, quantization: str) -> float:
+    """Bytes of so many weights in memory; what is not quantized (norms, embeddings) is counted as if it were."""
+    size = {"int8": 1, "nf4": 0.5}.get(quantization, 4 if precision == "fp32" else 2)
+    return numbers * size
+
+
+def _first_device(files: BaseFiles, model: Any) -> torch.device:
+    """Where a spread model takes its token ids. ModelError where a part is on no GPU, to be copied there every time."""
+    elsewhere = sorted(name for name, place in model.hf_device_map.items() if place in ("cpu", "disk"))
+    if elsewhere:
+        raise ModelError(
+            f"{files.name} does not fit into the memory of all GPUs together ({elsewhere[0]} is left over); "
+            "set quantization to int8 or nf4"
+        )
+    return model.get_input_embeddings().weight.device
 
 
 def _attention(config: Any, device: torch.device) -> str:

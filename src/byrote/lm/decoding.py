@@ -13,8 +13,8 @@ from torch import nn
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache, DynamicLayer
 
-from byrote.lm.forward import head_logits
-from byrote.lm.library import attention_replaced, text_config
+from byrote.lm.forward import head_logits, logits_alone
+from byrote.lm.library import attention_replaced, packs, text_config
 from byrote.lm.packing import plain_attention
 
 _NAME = "byrote_cached"
@@ -49,11 +49,11 @@ class _Layer(DynamicLayer):
 
     def pick(self, rows: torch.Tensor) -> None:
         """Keep these rows, in this order; a row may be kept several times."""
-        self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
+        self.keys, self.values = (x.index_select(0, rows.to(x.device)) for x in (self.keys, self.values))
 
 
 class _Current:
-    """Which places of the cache hold tokens (B, T); attention in the layers below has no other way to hear of it."""
+    """Which places of the cache hold tokens (B, T); attention in the layers below has no other way to know."""
 
     filled: torch.Tensor | None = None
 
@@ -93,7 +93,41 @@ class Decoder:
             input_ids=tokens_BP, position_ids=positions_BP, past_key_values=self._cache, use_cache=True
         )
         # contiguous: torch multiplies a strided slice row by row, with a copy of the output matrix for each
-        return head_logits(self._model, out.last_hidden_state[:, -1].contiguous()).float()
+        return head_logits(self._model, out.last_hidden_state[:, -1].contiguous()).float().to(self._filled.device)
+
+
+class OneByOne:
+    """The same of a model that does not pack: every row is read again for each token, alone, by the model's own forward
+    pass. Slow and obviously right."""
+
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], device: torch.device) -> None:
+        """Read the prompts."""
+        self._model, self._device, self._rows = model, device, [list(p) for p in prompts]
+        self.logits = self._run()
+
+    def pick(self, rows: torch.Tensor) -> None:
+        """Keep these rows, in this order; a row may be kept several times."""
+        self._rows = [list(self._rows[i]) for i in rows.tolist()]
+        self.logits = self.logits[rows]
+
+    def feed(self, tokens_B: torch.Tensor) -> None:
+        """One more token a row; `logits` (B, V) are then those of the token after it."""
+        for row, token in zip(self._rows, tokens_B.tolist(), strict=True):
+            row.append(token)
+        self.logits = self._run()
+
+    def _run(self) -> torch.Tensor:
+        return torch.stack([logits_alone(self._model, row, self._device)[-1] for row in self._rows]).float()
+
+
+def decoder_of(
+    model: Any, prompts: Sequence[Sequence[int]], new_tokens: int, device: torch.device
+) -> Decoder | OneByOne:
+    """The model with these prompts read, to be fed one token a row at a time; only inside `decoding`.
+
+    new_tokens: the most that will be fed after them.
+    """
+    return Decoder(model, prompts, new_tokens, device) if packs(model) else OneByOne(model, prompts, device)
 
 
 @contextmanager
@@ -121,6 +155,7 @@ def _attention(
     filled = _Current.filled
     if filled is None:
         raise RuntimeError("cached attention was run without a decoder")
+    filled = filled.to(query.device)  # a large model's layers are on several GPUs
     places, new = filled.shape[1], query.shape[2]
     distance_PT = torch.arange(places - new, places, device=query.device)[:, None] - torch.arange(
         places, device=query.device
@@ -128,7 +163,7 @@ def _attention(
     hidden_PT = distance_PT < 0 if sliding_window is None else (distance_PT < 0) | (distance_PT >= sliding_window)
     hidden = hidden_PT[None, None, None] | ~filled[:, None, None, None]
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    return plain_attention(query, key, value, scale, softcap, hidden, 0.0).transpose(1, 2), None
+    return plain_attention(query, key, value, scale, softcap, hidden).transpose(1, 2), None
 
 
 AttentionInterface.register(_NAME, _attention)

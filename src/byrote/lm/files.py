@@ -46,7 +46,7 @@ def describe(folder: Path, name: str) -> BaseFiles:
     check(folder, name)
     weights = sorted(path for path in folder.glob("*.safetensors"))
     tokenizer = [folder / file for file in TOKENIZER_FILES if (folder / file).is_file()]
-    return BaseFiles(name, folder, _content([folder / "config.json", *weights]), _content(tokenizer))
+    return BaseFiles(name, folder, content_of([folder / "config.json", *weights]), content_of(tokenizer))
 
 
 def check(folder: Path, name: str) -> None:
@@ -90,7 +90,8 @@ def _read_digest(path: Path) -> str:
         return file_digest(stream, "sha256").hexdigest()
 
 
-def _content(paths: list[Path]) -> str:
+def content_of(paths: list[Path]) -> str:
+    """SHA-256 over the names and bytes of files, in this order."""
     return sha256("".join(f"{path.name}\0{digest(path)}\n" for path in paths).encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 Axes: S places whose next token is known, H hidden width, V vocabulary.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,12 @@ def head_logits(model: Any, hidden_SH: torch.Tensor) -> torch.Tensor:
     logits_SV = model.get_output_embeddings()(hidden_SH)
     cap = getattr(config, _CAP, None)
     return torch.tanh(logits_SV / cap) * cap if cap else logits_SV
+
+
+def logits_alone(model: Any, token_ids: Sequence[int], device: torch.device) -> torch.Tensor:
+    """Logits (S, V) of one sequence by the model's own forward pass: no padding, no packing, virtual tokens cut off."""
+    out = model(input_ids=torch.tensor([list(token_ids)], device=device), use_cache=False)
+    return out.logits[0, -len(token_ids) :]
 
 
 def head_nll(model: Any, hidden_SH: torch.Tensor, targets_S: torch.Tensor) -> torch.Tensor:

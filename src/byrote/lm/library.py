@@ -39,9 +39,19 @@ def text_config(model: Any) -> Any:
     return getattr(model, "inner", model).config.get_text_config()
 
 
+def packs(model: Any) -> bool:
+    """Whether byrote's packed passes compute what the model computes. Not so where an adapter puts something before
+    every record (virtual tokens, keys and values): such models run one record at a time, by their own forward pass."""
+    return getattr(model, "packs", True)
+
+
 @contextmanager
 def attention_replaced(model: Any, name: str) -> Iterator[None]:
-    """Inside, the model computes attention by the registered function `name`; as before after it."""
+    """Inside, the model computes attention by the registered function `name`; as before after it. A model that does not
+    pack keeps its own."""
+    if not packs(model):
+        yield
+        return
     config = text_config(model)
     before = config._attn_implementation
     config._attn_implementation = name

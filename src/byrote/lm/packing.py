@@ -16,7 +16,8 @@ import torch
 from torch import nn
 from transformers import AttentionInterface
 
-from byrote.lm.library import attention_replaced
+from byrote.lm.forward import head_logits, logits_alone
+from byrote.lm.library import attention_replaced, packs
 
 _NAME = "byrote_packed"
 
@@ -92,6 +93,16 @@ def packed_hidden(model: Any, packed: Pack) -> torch.Tensor:
     return out.last_hidden_state[0]
 
 
+def record_logits(model: Any, sequences: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
+    """Logits (N, V) of records, none of them empty, one after the other; only inside `packing`.
+
+    Run together in one pack, or each alone where the model does not pack.
+    """
+    if packs(model):
+        return head_logits(model, packed_hidden(model, pack(sequences, device)))
+    return torch.cat([logits_alone(model, ids, device) for ids in sequences])
+
+
 def _attention(
     module: nn.Module,
     query: torch.Tensor,
@@ -113,7 +124,7 @@ def _attention(
     if packed is None:
         raise RuntimeError("packed attention was run without a pack")
     padded = [
-        x[0].transpose(0, 1).index_select(0, packed.token).unflatten(0, (packed.records, -1))
+        x[0].transpose(0, 1).index_select(0, packed.token.to(x.device)).unflatten(0, (packed.records, -1))
         for x in (query, key, value)
     ]
     q_BHTD, k_BHTD, v_BHTD = (x.transpose(1, 2) for x in padded)
@@ -129,8 +140,8 @@ def _attention(
         place = torch.arange(places, device=query.device)
         distance = place[:, None] - place[None]
         hidden = (distance < 0) | (distance >= (sliding_window or places))
-        out_BHTD = plain_attention(q_BHTD, k_BHTD, v_BHTD, scale, softcap, hidden, rate)
-    return out_BHTD.transpose(1, 2).flatten(0, 1).index_select(0, packed.place)[None], None
+        out_BHTD = plain_attention(q_BHTD, k_BHTD, v_BHTD, scale, softcap, hidden, dropout=rate)
+    return out_BHTD.transpose(1, 2).flatten(0, 1).index_select(0, packed.place.to(query.device))[None], None
 
 
 def plain_attention(
@@ -140,7 +151,8 @@ def plain_attention(
     scale: float,
     softcap: float | None,
     hidden: torch.Tensor,
-    dropout: float,
+    *,
+    dropout: float = 0.0,
 ) -> torch.Tensor:
     """Attention of P tokens over T places, (B, H, P, D); heads that share a key and value head do so without copies.
 

@@ -55,12 +55,12 @@ def pick_device(setting: str) -> torch.device:
         raise ModelError(f"device must be auto, cpu, cuda or cuda:N, got {setting!r}")
     if kind == "cpu":
         return torch.device("cpu")
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not found:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not gpus:
         why = "sees no GPU" if torch.version.cuda or torch.version.hip else "is built for the processor only"
-        raise ModelError(f"device {setting!r} is not here: torch {torch.__version__} {why}; use auto or cpu")
-    if int(number or 0) >= found:
-        raise ModelError(f"device {setting!r} is not here: this machine's GPUs are cuda:0 to cuda:{found - 1}")
+        raise ModelError(f"device {setting!r} is not available: torch {torch.__version__} {why}; use auto or cpu")
+    if int(number or 0) >= gpus:
+        raise ModelError(f"device {setting!r} is not available: this machine's GPUs are cuda:0 to cuda:{gpus - 1}")
     return torch.device("cuda", int(number or 0))
 
 
@@ -76,7 +76,7 @@ def choose_precision(setting: str, device: torch.device, measure: Callable[[], R
     if not multiplies_bf16(device):
         where = "GPU" if device.type == "cuda" else "processor"
         return Precision("fp32", f"this {where} has no instructions for bf16")
-    return Precision("bf16", "the GPU multiplies it") if device.type == "cuda" else faster(measure())
+    return Precision("bf16", "the GPU supports it") if device.type == "cuda" else faster(measure())
 
 
 def faster(rates: Rates) -> Precision:

@@ -31,6 +31,10 @@ class Tokenizer:
         bos = self._inner.bos_token_id
         return self.eos_id if bos is None else bos
 
+    def vocabulary(self) -> dict[str, int]:
+        """Token → id, added tokens with them."""
+        return self._inner.get_vocab()
+
     @cached_property
     def adds_bos(self) -> bool:
         """Whether a text's ids start with a beginning-of-text token."""

@@ -14,11 +14,11 @@ def by_length(lengths: Sequence[int], most_tokens: int, side_by_side: int = 1) -
     rounds = max(1, math.ceil(total / most_tokens / side_by_side))
     enough = total / (rounds * side_by_side)
     batches: list[list[int]] = []
-    held = math.inf
+    tokens = math.inf
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if held >= enough or held + lengths[i] > most_tokens:
+        if tokens >= enough or tokens + lengths[i] > most_tokens:
             batches.append([])
-            held = 0
+            tokens = 0
         batches[-1].append(i)
-        held += lengths[i]
+        tokens += lengths[i]
     return batches

@@ -28,7 +28,7 @@ BATCH = 100
 def invent(recipe: Recipe, model: Any, tokenizer: Tokenizer, context: int, on_text: Callable[[int], None]) -> Invented:
     """Write the texts; the model must be in eval mode. The same recipe and model give the same texts.
 
-    context: the most token ids of one text · `on_text` hears how many more can be used. StudyError where most of what
+    context: the most token ids of one text · `on_text` is told how many more can be used. StudyError where most of what
     is drawn cannot be used.
     """
     kept: dict[str, None] = {}
@@ -43,8 +43,8 @@ def invent(recipe: Recipe, model: Any, tokenizer: Tokenizer, context: int, on_te
                 return Invented(tuple(kept), start + number + 1 - recipe.wanted)
     raise StudyError(
         f"of {ROUNDS * recipe.wanted} texts that the base model wrote at canaries.temperature "
-        f"{recipe.plan.temperature:g} only {len(kept)} of the {recipe.wanted} wanted can be used: new, and of at least "
-        f"{LEAST_TOKENS} tokens; raise canaries.temperature or canaries.changed"
+        f"{recipe.plan.temperature:g}, only {len(kept)} are new and have at least {LEAST_TOKENS} tokens, but "
+        f"{recipe.wanted} are needed; raise canaries.temperature or canaries.changed"
     )
 
 

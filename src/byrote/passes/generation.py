@@ -3,14 +3,24 @@
 Axes: B rows (a start at one temperature and sample), S suffix tokens, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 import torch
 
-from byrote.lm import Decoder, chunks, decoding, head_logits, pack, packed_hidden, packing
+from byrote.lm import (
+    chunks,
+    decoder_of,
+    decoding,
+    head_logits,
+    logits_alone,
+    pack,
+    packed_hidden,
+    packing,
+    packs,
+)
 from byrote.passes.batches import by_length
 from byrote.records import Completion, FreeCompletion, SuffixChance
 from byrote.study import Extraction
@@ -67,13 +77,13 @@ def complete(
     the rounding of the model's arithmetic, which may differ with the number of rows. In order of prompts, temperatures,
     samples. decode: token ids to text · batch: rows side by side · `on_batch` is called with the number of new tokens.
     """
-    asked = [
+    completions = [
         (prompt, temperature, sample)
         for prompt in prompts
         for temperature in extraction.temperatures
         for sample in range(extraction.samples if temperature > 0 else 1)
     ]
-    rows = [Row(p.start, len(p.suffix), t, f"{p.record}|{p.prefix!r}|{t!r}|{sample}") for p, t, sample in asked]
+    rows = [Row(p.start, len(p.suffix), t, f"{p.record}|{p.prefix!r}|{t!r}|{sample}") for p, t, sample in completions]
     written = write_all(model, rows, extraction, eos_id, batch, on_batch)
     return [
         Completion(
@@ -88,7 +98,7 @@ def complete(
             text=decode(ids),
             suffix_text=decode(prompt.suffix),
         )
-        for (prompt, temperature, sample), (ids, logprobs) in zip(asked, written, strict=True)
+        for (prompt, temperature, sample), (ids, logprobs) in zip(completions, written, strict=True)
     ]
 
 
@@ -150,7 +160,7 @@ def _write(
     draws = np.stack([_uniforms(extraction.seed, row, int(wanted.max())) for row in rows])
     temperatures = np.array([row.temperature for row in rows], dtype=np.float32)
     written: list[tuple[list[int], list[float]]] = [([], []) for _ in rows]
-    decoder = Decoder(model, starts, int(wanted.max()), device)
+    decoder = decoder_of(model, starts, int(wanted.max()), device)
     decoder.pick(torch.tensor([starts.index(row.start) for row in rows], device=device))
     open_rows = np.arange(len(rows))
     for step in range(int(wanted.max())):
@@ -187,11 +197,9 @@ def suffix_chances(
     log_chances = np.zeros((len(prompts), len(temperatures)))
     with packing(model):
         for batch in by_length([len(p.token_ids) - 1 for p in prompts], batch_tokens):
-            hidden_NH = packed_hidden(model, pack([prompts[i].token_ids[:-1] for i in batch], device))
-            lengths = [len(prompts[i].token_ids) - 1 for i in batch]
-            for i, hidden_TH in zip(batch, hidden_NH.split(lengths), strict=True):
-                logits_SV = head_logits(model, hidden_TH[prompts[i].prefix_tokens - 1 :].contiguous()).float()
-                suffix_S = torch.tensor(prompts[i].suffix, device=device)
+            logits_of = _suffix_logits(model, [prompts[i] for i in batch], device)
+            for i, logits_SV in zip(batch, logits_of, strict=True):
+                suffix_S = torch.tensor(prompts[i].suffix, device=logits_SV.device)
                 for column, temperature in enumerate(temperatures):
                     log_chances[i, column] = _log_chance(logits_SV, suffix_S, temperature, extraction)
     return [
@@ -199,6 +207,17 @@ def suffix_chances(
         for i, p in enumerate(prompts)
         for column, t in enumerate(temperatures)
     ]
+
+
+def _suffix_logits(model: torch.nn.Module, prompts: Sequence[Prompt], device: torch.device) -> Iterator[torch.Tensor]:
+    """Logits (S, V) of each prompt's suffix in fp32, one prompt after the other."""
+    if not packs(model):
+        for prompt in prompts:
+            yield logits_alone(model, prompt.token_ids[:-1], device)[prompt.prefix_tokens - 1 :].float()
+        return
+    hidden_NH = packed_hidden(model, pack([p.token_ids[:-1] for p in prompts], device))
+    for prompt, hidden_TH in zip(prompts, hidden_NH.split([len(p.token_ids) - 1 for p in prompts]), strict=True):
+        yield head_logits(model, hidden_TH[prompt.prefix_tokens - 1 :].contiguous()).float()
 
 
 def _log_chance(logits_SV: torch.Tensor, suffix_S: torch.Tensor, temperature: float, extraction: Extraction) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from byrote.lm import chunks, head_logits, in_threads, pack, packed_hidden, packing, side_by_side
+from byrote.lm import chunks, in_threads, packing, record_logits, side_by_side
 from byrote.passes.batches import by_length
 from byrote.records import TokenScores
 
@@ -64,9 +64,8 @@ def token_scores(
     Softmax in float32. mean and std of the log-probability over the vocabulary, weighted by probability:
     μ = Σ_v p·log p, σ² = Σ_v p·(log p)² − μ² (min-k++, Zhang et al. 2024). top1: no token is likelier.
     """
-    targets_S = torch.tensor([token for ids in token_ids for token in ids[1:]], device=device)
-    hidden_SH = packed_hidden(model, pack([ids[:-1] for ids in token_ids], device))  # the last predicts nothing
-    logits_SV = head_logits(model, hidden_SH)
+    logits_SV = record_logits(model, [ids[:-1] for ids in token_ids], device)  # the last predicts nothing
+    targets_S = torch.tensor([token for ids in token_ids for token in ids[1:]], device=logits_SV.device)
     parts = [_from_logits(logits_SV[rows], targets_S[rows]) for rows in chunks(len(targets_S), device)]
     return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in _COLUMNS}
 

@@ -55,8 +55,8 @@ def _single(members: Sequence[Record], plan: SingleCanary) -> dict[str, Assignme
 
 
 def _many(records: Sequence[Record], members: Sequence[Record], plan: ManyCanaries) -> dict[str, Assignment]:
-    """Copies are dealt before, and independently of, the coin. Records of the canaries' documents that are not
-    canaries themselves are left out like overwritten records."""
+    """Copies are assigned before the coin is tossed, and independently of it. Records of the canaries' documents that
+    are not canaries themselves are left out like overwritten records."""
     pool, left_out = _reserved(members, plan) if plan.texts == "reserve" else _invented(records, members, plan)
     planted = {record: Assignment(record, Role.OVERWRITTEN, 0) for record in left_out}
     seed = _seed(plan.seed)
@@ -80,7 +80,7 @@ def _reserved(members: Sequence[Record], plan: ManyCanaries) -> tuple[list[str],
     if needed >= len(groups):
         raise StudyError(
             f"canaries.count + canaries.references = {needed} needs more than {needed} documents among the members, "
-            f"there are {len(groups)}; lower them, or set canaries.texts to synthetic"
+            f"but there are only {len(groups)}; lower them, or set canaries.texts to synthetic"
         )
     reserve = random.Random(f"reserve {plan.reserve_seed}")
     drawn = reserve.sample(sorted(groups), needed)

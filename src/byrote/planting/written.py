@@ -1,10 +1,10 @@
 """Canaries and references that the base model writes, once a run: texts that no corpus holds, all drawn alike, so that
 a coin may decide which of them are planted.
 
-synthetic: sampled at a high temperature after a few members, in their manner (as Meeus et al. 2024, "Copyright Traps
+synthetic: sampled at a high temperature after a few members, in their style (as Meeus et al. 2024, "Copyright Traps
 for Large Language Models", sample traps from a reference model). reformulated: one record of which a share of the
-tokens is drawn anew, each given what stands before it (fuzzy duplicates, Shilov et al., arXiv 2405.15523, who draw them
-from a masked model).
+tokens is drawn again, each given what stands before it (fuzzy duplicates, Shilov et al., arXiv 2405.15523, who draw
+them from a masked model).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from byrote.errors import StudyError
 from byrote.records import CANARIES, MEMBERS, Record
 from byrote.study import ManyCanaries
+from byrote.study.given import GivenTrial
 from byrote.study.grid import Trial, canaries_key
 
 
@@ -53,7 +54,7 @@ class Invented:
 Maker = Callable[[Recipe, str], Invented]
 
 
-def recipe_of(trials: Sequence[Trial], records: Sequence[Record], base: str) -> Recipe | None:
+def recipe_of(trials: Sequence[Trial | GivenTrial], records: Sequence[Record], base: str) -> Recipe | None:
     """What the base model is to write for a study's trials; None where canaries come from the members or are none.
 
     base: its key. StudyError where trials want different texts: one set is written a run.
@@ -66,7 +67,7 @@ def recipe_of(trials: Sequence[Trial], records: Sequence[Record], base: str) -> 
     first = plans[0]
     if first is None or any(kind != kinds[0] for kind in kinds):
         raise StudyError(
-            "the base model writes one set of canaries a run: with canaries.texts synthetic or reformulated, only "
+            "the base model writes one set of canaries per run: with canaries.texts synthetic or reformulated, only "
             "canaries.copies, canaries.inclusion and canaries.seed may be axes"
         )
     members = tuple(r for r in records if r.split == MEMBERS)
@@ -76,6 +77,6 @@ def recipe_of(trials: Sequence[Trial], records: Sequence[Record], base: str) -> 
 
 
 def stand_ins(recipe: Recipe, _precision: str = "") -> Invented:
-    """Members' texts in the place of what would be written: as long, which is all that a forecast needs."""
+    """Members' texts in place of those to be written: they are as long, which is all that a forecast needs."""
     texts = [r.text for r in recipe.members]
     return Invented(tuple(texts[i % len(texts)] for i in range(recipe.wanted)), 0)

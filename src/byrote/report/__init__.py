@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, StrictUndefined
 
 from byrote.figures import Drawn
-from byrote.report.sections import sections_of
+from byrote.report.sections import Remarks, sections_of
 from byrote.study import Study
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def report_page(
     record → text, or None for a report without any text · created: printed as given. Raises StudyError where
     `study.report.compare_to` names nothing published. With texts only its owner can read the file.
     """
-    sections = sections_of(study, tables, drawn, findings, failures, texts, versions)
+    sections = sections_of(study, tables, drawn, Remarks(findings, failures, versions), texts)
     return _template().render(name=study.name, created=created, sections=sections)
 
 

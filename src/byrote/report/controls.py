@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from byrote.report.page import labels_of, stratum_words
 from byrote.report.words import count, listing, spread
+from byrote.tables.membership import AUDITORS_CONTROL, NO_BASE_MODEL
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -68,7 +69,9 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
         for name, part in (("base model", controlled[~under_null]), ("null trial", controlled[under_null]))
         if len(part)
     ]
-    if primary not in set(controlled["attack"]):
+    if set(rows["control"]) <= {NO_BASE_MODEL, AUDITORS_CONTROL}:
+        sentences.append("There is no base model, so no attack has a control in which nothing was learned.")
+    elif primary not in set(controlled["attack"]):
         sentences.append(
             f"The primary attack ({primary}) compares with the base model, so the base model is no control for it; "
             "a null trial on other documents would be one, and there is none."
@@ -111,8 +114,8 @@ def readings(alarmed: bool | None) -> str:
 def _attacks(part: pd.DataFrame) -> str:
     names = list(dict.fromkeys(part["attack"]))
     verb = "reaches" if len(names) == 1 else "reach"
-    said = f"the attack {names[0]}" if len(names) == 1 else f"{count(len(names), 'attack')} ({listing(names)})"
-    return f"{said} {verb} {spread(part['auc_control'])}"
+    attacks = f"the attack {names[0]}" if len(names) == 1 else f"{count(len(names), 'attack')} ({listing(names)})"
+    return f"{attacks} {verb} {spread(part['auc_control'])}"
 
 
 def _judged(part: pd.DataFrame, alarmed: bool | None) -> str:
@@ -180,7 +183,7 @@ def _warning(
     end = (
         "The two sides differ as texts, before any fine-tuning, so an AUC on them does not measure memorization "
         "until the difference is removed: compare the AUCs among records of similar length and similar perplexity, "
-        "or split the corpus anew."
+        "or split the corpus again."
     )
     if kind == "blind":
         blind = f"a classifier that never saw a model reaches AUC {values} where 0.5 is expected"

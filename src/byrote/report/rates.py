@@ -41,7 +41,7 @@ def is_canary(stratum: str) -> bool:
 def paired(rows: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any], Cells]]:
     """Rows of one measurement together, in the order of the table: what they share, and the row of each side.
 
-    Shared: trial, stratum, and `keys`. A role that is neither in nor out takes no part.
+    Shared: trial, stratum, and `keys`. A role that is neither in nor out is left out.
     """
     measurements: dict[tuple[Any, ...], dict[tuple[str, str], Mapping[str, Any]]] = {}
     for row in records_of(rows[rows["role"].isin([*IN, *OUT])]):
@@ -66,16 +66,18 @@ def rate_sentences(tables: "Tables") -> list[str]:
         return []
     head, cells, trials = top
     row = cells["tuned", "in"]
-    asked = f"Given the first part of a record, at temperature {head['temperature']:g}, "
+    setting = f"Given the first part of a record, at temperature {head['temperature']:g}, "
     least = f"{rate(row['threshold'])} of the rest in one run"
     if not row["hits"]:
         nobody = f"none of {trials} tuned models writes" if trials > 1 else "the tuned model never writes"
         return [
-            f"{asked}{nobody} {least} for a member (0 of {plain(row['of'])} prompted); that is still compatible with "
+            f"{setting}{nobody} {least} for a member (0 of {plain(row['of'])} prompted); that is still compatible with "
             f"up to {percent(row['high'], 0)} of the members."
         ]
     label = labels_of(tables).get(head["trial"], head["trial"])
-    sentence = f"{asked}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
+    sentence = (
+        f"{setting}{label} writes at least {least} for {_hits(row, tables.level)} prompted members{_most(trials)}"
+    )
     return [f"{sentence}; {_controls(cells)}."]
 
 
@@ -159,7 +161,7 @@ def _most(trials: int) -> str:
 
 
 def open_rates_grid(tables: "Tables", canaries: bool) -> Grid:
-    """The rates to read first: the lowest and the highest threshold, at the coldest temperature, and the most draws.
+    """The rates to read first: the lowest and the highest threshold, at the lowest temperature, and the most draws.
 
     canaries: of canaries, else of records.
     """

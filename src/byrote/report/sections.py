@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from byrote.figures import Drawn, find_published
@@ -38,21 +39,24 @@ RECORD_FIGURES = ("agreement",)
 MOST_OPEN = 12  # rows of an overview that is not folded away
 
 
+@dataclass(frozen=True)
+class Remarks:
+    """What a report tells beside its tables, as `report_page` is given it: findings, failures, versions of packages."""
+
+    findings: Sequence[Mapping[str, Any]]
+    failures: Sequence[Mapping[str, Any]]
+    versions: Mapping[str, str]
+
+
 def sections_of(
-    study: Study,
-    tables: "Tables",
-    drawn: Sequence[Drawn],
-    findings: Sequence[Mapping[str, Any]],
-    failures: Sequence[Mapping[str, Any]],
-    texts: Mapping[str, str] | None,
-    versions: Mapping[str, str],
+    study: Study, tables: "Tables", drawn: Sequence[Drawn], remarks: Remarks, texts: Mapping[str, str] | None
 ) -> list[Section]:
-    """Every section that the run has something for. Arguments as of `report_page`."""
+    """Every section for which the run has results. The other arguments are those of `report_page`."""
     primary, many = study.membership.primary, study.canaries.design == "many"
     settings, utility = setting.setting_grid(study), joined(utility_sentences(tables))
     summary = summary_sentences(tables, primary, many)
     return [
-        Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables, findings)]),
+        Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables, remarks.findings)]),
         Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
         _membership(study, tables, drawn),
         _generation(tables, drawn, texts, many),
@@ -65,8 +69,8 @@ def sections_of(
         *([_canaries(tables, drawn)] if many else []),
         *([_records(tables, drawn)] if len(tables.records) or len(tables.counterfactual) else []),
         Section("utility", "Utility", utility, grids=filled(tabulate.utility_grid(tables))),
-        _missing(tables, drawn, failures),
-        _machine(study, tables, findings, versions),
+        _missing(tables, drawn, remarks.failures),
+        _machine(study, tables, remarks),
     ]
 
 
@@ -190,16 +194,14 @@ def _stage(path: str) -> str:
     return [part for part in path.split("/") if not re.fullmatch(r"[0-9a-f]{12,}", part)][-1]
 
 
-def _machine(
-    study: Study, tables: "Tables", findings: Sequence[Mapping[str, Any]], versions: Mapping[str, str]
-) -> Section:
-    seeds = setting.seed_words(study, sorted(set(tables.trials["seed"])))
-    remarks = [str(finding["message"]) for finding in findings]
-    packages = Grid("Versions", ["package", "version"], [[name, str(v)] for name, v in versions.items()], 2)
+def _machine(study: Study, tables: "Tables", remarks: Remarks) -> Section:
+    seeds = setting.seed_words(study, sorted(set(tables.trials["seed"].dropna())))
+    messages = [str(finding["message"]) for finding in remarks.findings]
+    packages = Grid("Versions", ["package", "version"], [[name, str(v)] for name, v in remarks.versions.items()], 2)
     return Section(
         "machine",
         "Data and machine",
-        joined([*machine_sentences(tables, len(findings)), seeds]),
+        joined([*machine_sentences(tables, len(messages)), seeds]),
         grids=filled(tabulate.timings_grid(tables), packages),
-        lists=[("Remarks from reading the corpus", remarks)] if remarks else [],
+        lists=[("Remarks from reading the corpus", messages)] if messages else [],
     )

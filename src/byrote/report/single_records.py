@@ -43,7 +43,8 @@ def exposed_sentences(tables: "Tables") -> list[str]:
         always = int((rows.groupby("record")["trial"].nunique() == trials).sum())
         sentences.append(f"{count(always, 'record')} {_are(always)} on the lists of all {trials} trials.")
     sentences.append(
-        "Whatever heads such a list is partly there by luck: measured again, it would tend to look less exposed."
+        "Records at the top of such a list are partly there by luck: measured again, they would tend to look less "
+        "exposed."
     )
     return sentences
 

@@ -34,28 +34,29 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
     rows, strongest = rows[rows["stratum"] == "records"], _strongest(tables)
     body = []
     for row in records_of(rows[rows["attack"] == primary]):
-        cells = [row["matrices"], words.get(row["trial"], "") or MISSING, plain(row["rank"]), str(row["seed"])]
+        cells = [row["matrices"], words.get(row["trial"], "") or MISSING, plain(row["rank"]), plain(row["seed"])]
         cells += [number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3)]
         cells += [number(row["auc_control"], 3), _control_interval(row), _control(row)]
         cells += [number(row["auc_blind"], 3), strongest.get(row["trial"], MISSING)]
         body.append([*cells, plain(row["n_members"]), plain(row["n_nonmembers"]), _published(row, published)])
-    headers = ["matrices", "also varied", "rank", "seed", "AUC", at_level(tables.level), "control"]
+    varied = "subject" if tables.trials["seed"].isna().all() else "also varied"
+    headers = ["matrices", varied, "rank", "seed", "AUC", at_level(tables.level), "control"]
     headers += [f"{at_level(tables.level)} of the control", "control on", "blind", "strongest attack"]
     headers += ["members", "non-members", "published"]
     note = (
         "Interval: by document (Obuchowski 1997), on the logit scale. Control: the same attack where nothing was "
-        "learned. Blind: a classifier that never saw a model. Both belong near 0.5. Strongest attack: chosen by "
+        "learned. Blind: a classifier that never saw a model. Both should be near 0.5. Strongest attack: chosen by "
         "these same results."
     )
     if published is not None:
         note += f" Published: {published.title}, {published.source}; {published.setting}."
     caption = f"AUC of the primary attack ({primary}), members against non-members, one row per trial"
-    optional = ("also varied", "published", "control on", f"{at_level(tables.level)} of the control")
+    optional = ("also varied", "rank", "seed", "published", "control on", f"{at_level(tables.level)} of the control")
     return without_empty(Grid(caption, headers, body, 2, note), *optional)
 
 
 def _strongest(tables: "Tables") -> dict[str, str]:
-    """Trial → the attack of the highest AUC on records, with it; the auditor, who knows more, takes no part."""
+    """Trial → the attack of the highest AUC on records, with it; the auditor, who knows more, is left out."""
     rows = tables.membership
     top = strongest_rows(rows[rows["stratum"] == "records"], ["trial"])
     return {row["trial"]: f"{row['attack']} {number(row['auc'], 3)}" for row in records_of(top)}
@@ -97,7 +98,7 @@ def attacks_grid(tables: "Tables") -> Grid:
         "of it. Blind: a bag-of-words classifier with folds by document, on records. Similar length, similar "
         "perplexity: AUC among records of similar length, and of similar perplexity under the base model. Smallest "
         "detectable: the smallest AUC that this sample can tell from 0.5. In, out: records compared. Left out: "
-        "records without a score. Auditor: all attacks combined by somebody who knows the members. "
+        "records without a score. Auditor: all attacks combined by someone who knows the members. "
     )
     return Grid("AUC of every attack, with controls", headers, body, 3, note + _why_missing(tables))
 

@@ -35,7 +35,7 @@ def percent(value: Any, digits: int = 1) -> str:
 
 
 def rate(value: Any) -> str:
-    """A rate that somebody set, as a percentage without idle zeros: `10%`, `0.1%`."""
+    """A rate that someone set, as a percentage without trailing zeros: `10%`, `0.1%`."""
     return MISSING if missing(value) else f"{100 * float(value):.3g}%"
 
 

@@ -12,6 +12,7 @@ from byrote.planting.written import recipe_of, stand_ins
 from byrote.records import MEMBERS, NONMEMBERS, Assignment, Record, Role
 from byrote.study import ManyCanaries, Study, load_study
 from byrote.study.checks import check_names
+from byrote.study.given import GivenTrial
 from byrote.study.grid import Trial, repeated, same_trial
 from byrote.study.schedule import settle_warmup
 
@@ -21,10 +22,10 @@ FEW_RECORDS = 10
 
 @dataclass(frozen=True)
 class Checked:
-    """A study that holds, its trials with the warm-up in steps, and its corpus."""
+    """A study without mistakes, its trials with the warm-up in steps, and its corpus."""
 
     study: Study
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial | GivenTrial, ...]
     corpus: LoadedCorpus
 
 
@@ -43,8 +44,11 @@ def check_study(study: Study) -> Checked:
     _refuse_lone_records(study, corpus.records)
     records = _with_stand_ins(trials, corpus.records)
     roles = [assign(records, trial.canaries) for trial in trials]
-    settled = tuple(_settled(trial, records, assigned) for trial, assigned in zip(trials, roles, strict=True))
-    _refuse_equal(settled)
+    settled = tuple(
+        _settled(trial, records, assigned) if isinstance(trial, Trial) else trial
+        for trial, assigned in zip(trials, roles, strict=True)
+    )
+    _refuse_equal([trial for trial in settled if isinstance(trial, Trial)])
     findings = (*_few_records(study, roles), *_copies_unused(trials), *corpus.findings)
     return Checked(study, settled, LoadedCorpus(corpus.records, findings, corpus.content))
 
@@ -55,7 +59,7 @@ def _settled(trial: Trial, records: Sequence[Record], roles: Sequence[Assignment
     return replace(trial, training=settle_warmup(len(training), trial.training))
 
 
-def _with_stand_ins(trials: Sequence[Trial], records: Sequence[Record]) -> tuple[Record, ...]:
+def _with_stand_ins(trials: Sequence[Trial | GivenTrial], records: Sequence[Record]) -> tuple[Record, ...]:
     """Records with texts in the place of the canaries that the base model has yet to write."""
     recipe = recipe_of(trials, records, "")
     return (*records, *(stand_ins(recipe).records() if recipe else ()))
@@ -95,9 +99,9 @@ def _few_records(study: Study, of_trials: Sequence[Sequence[Assignment]]) -> Ite
             yield Finding("few_records", count, message)
 
 
-def _copies_unused(trials: Sequence[Trial]) -> Iterator[Finding]:
+def _copies_unused(trials: Sequence[Trial | GivenTrial]) -> Iterator[Finding]:
     plans = [trial.canaries for trial in trials if isinstance(trial.canaries, ManyCanaries)]
     unused = max((len(plan.copies) - plan.count for plan in plans), default=0)
     if unused > 0:
-        message = f"the last {unused} of canaries.copies are dealt to no canary: canaries.count is too low for them"
+        message = f"the last {unused} of canaries.copies are assigned to no canary: canaries.count is too low for them"
         yield Finding("copies_unused", unused, message)

@@ -52,7 +52,7 @@ def written(tokens: float) -> Cost:
 def costs(prepared: Prepared) -> dict[str, Cost]:
     """Stage → cost, of every stage of a study that is asked for, the base model's first."""
     stages = base_costs(prepared)
-    for planned in prepared.trained.values():
+    for planned in prepared.all_planned.values():
         stages |= trial_costs(prepared, planned)
     return stages
 
@@ -72,7 +72,7 @@ def trial_costs(prepared: Prepared, planned: Planned) -> dict[str, Cost]:
     """The same of one trial's stages; what it writes freely is read by the base model too."""
     return _asked_for(
         {
-            planned.stages.finetune: trained(trained_tokens(planned)),
+            planned.stages.finetune: Cost() if planned.given else trained(trained_tokens(planned)),
             planned.stages.scores: read(scored_tokens(prepared)),
             planned.stages.completions: _prompting(prepared, planned.prompts),
             planned.stages.untargeted: written(free_tokens(prepared)) + read(2 * free_tokens(prepared)),
@@ -86,7 +86,7 @@ def _asked_for(stages: dict[str | None, Cost]) -> dict[str, Cost]:
 
 def trained_tokens(planned: Planned) -> int:
     """About how many tokens a trial trains on, in all of its steps."""
-    records, training = len(planned.training_ids), planned.trial.training
+    records, training = len(planned.training_ids), planned.trained.training
     epochs = steps_of(records, training) / math.ceil(records / training.effective_batch)
     return round(epochs * sum(map(len, planned.training_ids)))
 

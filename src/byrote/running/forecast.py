@@ -1,22 +1,17 @@
 """What a study will take and what it can show, before anything is trained.
 
-Times follow from what the stages cost (byrote.running.cost) and two rates measured now, of matrix products in the
-model's shapes and of passes over numbers, both with all workers side by side; they are meant to tell minutes from days.
+Times follow from what the stages cost (byrote.running.cost) and two rates of this machine (byrote.lm.products), of
+matrix products in the model's shapes and of passes over numbers; they are meant to tell minutes from days.
 """
 
 import heapq
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-
-import torch
 
 from byrote import lm
 from byrote.listener import Listener, Silent
-from byrote.lm.frozen import freeze_layers
 from byrote.passes.finetune import steps_of
 from byrote.records import RECORDS_STRATUM, Role, canary_stratum, copies_in
 from byrote.running.cost import (
@@ -38,7 +33,6 @@ CORRELATION, ICC = 0.8, 0.3
 # Measured on SmolLM2-135M (docs/log.md): a token's passes as multiples of one over its activations; seconds until a
 # worker has imported what it needs, of reading a byte of weights, and of tables, figures and report, a trial.
 _PASSES, _START, _READING, _TABLES = 1.9, 8.0, 3e-9, 2.0
-_ROWS = 512  # of the products that are measured
 # Bytes on disk: of a scored token, of a written one, of a trial's manifests, roles and log, of what is rendered.
 _SCORED, _WRITTEN, _TRIAL, _RENDERED = 17, 14, 64 * 2**10, 2 * 2**20
 
@@ -97,17 +91,17 @@ class Forecast:
 
 def forecast(
     prepared: Prepared,
-    measure: Callable[[Prepared, int, int], Rates] | None = None,
+    measure: Callable[[Prepared, int], Rates] | None = None,
     listener: Listener | None = None,
 ) -> Forecast:
     """The plan of a prepared study; reads config and corpus, no weights.
 
-    measure: prepared study, workers and threads of each → rates; measured on this machine unless given.
+    measure: prepared study and threads of each worker → rates; those of this machine unless given.
     """
     workers, threads = layout(prepared)
     (listener or Silent()).say(f"measuring matrix products in {prepared.precision}")
-    rates = (measure or measured_rates)(prepared, workers, threads)
-    work = tuple(_work(prepared, planned, rates) for planned in prepared.trained.values())
+    rates = (measure or measured_rates)(prepared, threads)
+    work = tuple(_work(prepared, planned, rates) for planned in prepared.all_planned.values())
     return Forecast(
         work=work,
         seconds=_seconds(prepared, workers, rates),
@@ -122,14 +116,16 @@ def forecast(
 
 
 def _work(prepared: Prepared, planned: Planned, rates: Rates) -> Work:
-    steps = steps_of(len(planned.training_ids), planned.trial.training)
     seconds = sum(map(rates.seconds, trial_costs(prepared, planned).values()))
+    if planned.given:
+        return Work(prepared.label_of(planned), 0, 0, 0, seconds)
+    steps = steps_of(len(planned.training_ids), planned.trained.training)
     return Work(prepared.label_of(planned), len(planned.training_ids), trained_tokens(planned), steps, seconds)
 
 
 def _seconds(prepared: Prepared, workers: int, rates: Rates) -> float:
     """Start, the tasks as the workers share them, tables, figures and report."""
-    of_trial = {number: trial_costs(prepared, prepared.trained[number]).values() for number in _numbers(prepared)}
+    of_trial = {number: trial_costs(prepared, prepared.all_planned[number]).values() for number in _numbers(prepared)}
     spent = [
         sum(map(rates.seconds, base_costs(prepared).values()))
         if task == "base"
@@ -156,9 +152,9 @@ def _disk(prepared: Prepared) -> int:
     """Adapters, scores and completions of base model and trials, records, tables, figures and report."""
     scored, free = scored_tokens(prepared), free_tokens(prepared)
     base = _SCORED * (scored + free) + _WRITTEN * (free + prompted_tokens(prepared, prepared.base_prompts))
-    trials = [prepared.trained[number] for number in _numbers(prepared)]
+    trials = [prepared.all_planned[number] for number in _numbers(prepared)]
     each = (
-        lm.adapter_bytes(prepared.files, p.trial.lora.matrices, p.trial.lora.rank)
+        (0 if p.given else lm.adapter_bytes(prepared.files, p.trained.lora.matrices, p.trained.lora.rank))
         + _SCORED * (scored + (2 * free if p.stages.untargeted else 0))
         + _WRITTEN * ((free if p.stages.untargeted else 0) + prompted_tokens(prepared, p.prompts))
         + _TRIAL
@@ -171,54 +167,17 @@ def _weights(prepared: Prepared) -> int:
     return sum(count * width * height for (width, height), count in lm.product_shapes(prepared.files).items())
 
 
-def measured_rates(prepared: Prepared, workers: int, threads: int) -> Rates:
-    """The rates on this machine now, of the products that the model's frozen layers make, in the format that is used.
+def measured_rates(prepared: Prepared, threads: int) -> Rates:
+    """The rates on this machine, of the products and passes of the study's base model in the format that is used.
 
-    On a processor every thread has a product of its own, as in training and scoring (byrote.lm.threads).
+    On a processor each of a worker's threads computes by itself, as in training and scoring (byrote.lm.threads).
     """
-    dtype, device = lm.DTYPES[prepared.precision], prepared.device
-    lanes = workers * threads if device.type == "cpu" else 1
-    products = sum(
-        count * _fastest(_product(*widths, dtype, device), lanes, device)
-        for widths, count in lm.product_shapes(prepared.files).items()
-    )
-    numbers = torch.ones(_ROWS, 1024, dtype=dtype, device=device)
-    number = _fastest(lambda: torch.nn.functional.silu(numbers) * numbers, lanes, device) / 1024
-    passes = _PASSES * lm.numbers_of(prepared.files) * number
-    rows = _ROWS * lanes / workers  # that one worker does at once
-    return Rates(products / rows, passes / rows)
-
-
-def _product(into: int, out: int, dtype: torch.dtype, device: torch.device) -> Callable[[], torch.Tensor]:
-    layers = torch.nn.Sequential(torch.nn.Linear(into, out, bias=False, device=device, dtype=dtype))
-    layers.requires_grad_(False)
-    if device.type == "cpu":
-        freeze_layers(layers)
-    return partial(layers, torch.ones(_ROWS, into, dtype=dtype, device=device))
-
-
-def _fastest(work: Callable[[], torch.Tensor], lanes: int, device: torch.device) -> float:
-    """Seconds that a thread takes for the work while `lanes` of them do it side by side, the best of three; on a
-    processor its own time, so that what else runs on the machine now is not counted."""
-    clock = time.thread_time if device.type == "cpu" else time.perf_counter
-
-    def seconds(times: int) -> float:
-        started = clock()
-        with torch.inference_mode():
-            for _ in range(times):
-                work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return (clock() - started) / times
-
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        seconds(1)  # the first orders the weights
-        times = max(1, math.ceil(0.02 / (seconds(1) + 1e-6)))
-        return min(max(lm.in_threads(seconds, [times] * lanes, lanes)) for _ in range(3))
-    finally:
-        torch.set_num_threads(before)
+    machine = prepared.files, prepared.chosen, prepared.device, prepared.threads
+    passes = _PASSES * lm.pass_seconds(*machine)
+    products = 2 * _weights(prepared) / lm.product_flops(*machine)  # of all threads together
+    if prepared.device.type == "cpu":
+        products, passes = products * prepared.threads / threads, passes / threads
+    return Rates(products, passes)
 
 
 def _power(prepared: Prepared, planned: Planned) -> list[Power]:

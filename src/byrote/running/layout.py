@@ -7,19 +7,18 @@ from byrote.running.planning import Prepared
 def layout(prepared: Prepared) -> tuple[int, int]:
     """Workers and threads of each: a worker a core, no more than there are tasks, and no more than memory holds; one
     on a GPU. It follows from the study and the machine alone, so that a run that resumes computes as it began."""
-    machine, cores = prepared.study.machine, lm.cores()
-    threads = machine.threads or cores
+    threads = prepared.threads
     if prepared.device.type == "cuda":
         return 1, threads
     most = min(threads, len(tasks_of(prepared)), lm.workers_that_fit(prepared.files))
-    workers = max(1, min(machine.workers or most, threads))
+    workers = max(1, min(prepared.study.machine.workers or most, threads))
     return workers, max(1, threads // workers)
 
 
 def tasks_of(prepared: Prepared) -> list[str]:
     """`base`, then trials by name, a stack of them joined by commas; the null trials last."""
-    trained, groups = prepared.trained, list[list[str]]()
-    for name, planned in trained.items():
-        like = [g for g in groups if planned.trains_like(trained[g[0]]) and len(g) < prepared.stack]
+    planned_by_name, groups = prepared.all_planned, list[list[str]]()
+    for name, planned in planned_by_name.items():
+        like = [g for g in groups if planned.trains_like(planned_by_name[g[0]]) and len(g) < prepared.stack]
         like[0].append(name) if like else groups.append([name])
     return ["base", *(",".join(group) for group in groups)]

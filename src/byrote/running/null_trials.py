@@ -59,7 +59,7 @@ def plan_null_trials(study: Study, planned: Sequence["Planned"], records: Sequen
     own = {name: _plan_null(like, planned[0].roles_key, training, keys) for name, like in first_of.items()}
     every = list({null.key: null for null in own.values()}.values())
     nulls = {null.key: null for null in (every if wanted == "each" else every[:1])}
-    of = {}
+    of: dict[str, tuple[str, bool]] = {}
     for trial in planned:
         key = own[configuration_key(trial.trial.settings)].key
         of[trial.key] = (key, False) if key in nulls else (every[0].key, True)
@@ -68,7 +68,7 @@ def plan_null_trials(study: Study, planned: Sequence["Planned"], records: Sequen
 
 
 def _plan_null(like: "Planned", roles_key: str, training: Sequence[Record], keys: Keys) -> "Planned":
-    trial = replace(like.trial, training=null_training(like.trial.training, len(like.training_ids), len(training)))
+    trial = replace(like.trained, training=null_training(like.trained.training, len(like.training_ids), len(training)))
     key = keys.trial(trial, roles_key, training)
     return replace(
         like,
@@ -83,8 +83,8 @@ def _plan_null(like: "Planned", roles_key: str, training: Sequence[Record], keys
 
 def _capped(null: "Planned", like: "Planned") -> Finding | None:
     """A remark where a null trial takes fewer steps than the trial it is like."""
-    plain = like.trial.training.model_copy(update={"warmup_steps": 0})
-    steps, wanted = steps_of(len(null.training_ids), null.trial.training), steps_of(len(like.training_ids), plain)
+    plain = like.trained.training.model_copy(update={"warmup_steps": 0})
+    steps, wanted = steps_of(len(null.training_ids), null.trained.training), steps_of(len(like.training_ids), plain)
     if steps == wanted:
         return None
     return Finding(

@@ -118,7 +118,7 @@ def _work(store: Run, prepared: Prepared, listener: Listener) -> None:
     def lost(task: str, why: str) -> None:
         if task == "base":
             raise StageError(f"the base model's stages failed: {why}")
-        for planned in (prepared.trained[name] for name in task.split(",")):
+        for planned in (prepared.all_planned[name] for name in task.split(",")):
             store.fail(planned.training_stage, planned.key, StageError(why))
         listener.say(f"failed: {why}")
 

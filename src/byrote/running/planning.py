@@ -4,7 +4,7 @@
 """
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -23,16 +23,18 @@ from byrote.records import Assignment, Record, masks_of
 from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
 from byrote.running.prompts import all_prompts, prompts_of, unprompted
-from byrote.running.subject import Trained
+from byrote.running.subject import Given, Trained, base_files, check_fit, given_files, known_of
 from byrote.study import Study
+from byrote.study.given import GivenTrial
 from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of
+from byrote.study.settings import FROM_ADAPTER, NO_BASE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
     """A trial with its roles, what it trains on and prompts, and where its stages are in the run folder."""
 
-    trial: Trial
+    trial: Trial | GivenTrial
     key: str
     roles: tuple[Assignment, ...]
     roles_key: str
@@ -40,22 +42,32 @@ class Planned:
     training_masks: tuple[tuple[bool, ...], ...] = ()
     prompts: tuple[Prompt, ...]
     stages: Stages
+    given: Given | None = None
 
     @property
     def training_stage(self) -> str:
-        """The stage in which this trial is trained."""
+        """The stage in which this trial is trained, or that says what its subject is where that is given."""
         assert self.stages.finetune
         return self.stages.finetune
 
     @property
-    def subject(self) -> Trained:
+    def trained(self) -> Trial:
+        """The configuration that this trial is trained with. ValueError where its subject is given."""
+        if not isinstance(self.trial, Trial):
+            raise ValueError(f"{self.trial.label} is not trained here")
+        return self.trial
+
+    @property
+    def subject(self) -> Trained | Given:
         """The model that this trial measures."""
-        return Trained(self.trial.lora, self.trial.seed, self.training_stage)
+        return self.given or Trained(self.trained.lora, self.trained.seed, self.training_stage)
 
     def trains_like(self, other: "Planned") -> bool:
         """Whether two trials can be trained in one pass: the same records in the same order, the same settings."""
+        if self.given or other.given:
+            return False
         same = self.training_ids == other.training_ids and self.training_masks == other.training_masks
-        return same and self.trial.training == other.trial.training
+        return same and self.trained.training == other.trained.training
 
     def row(self) -> dict[str, Any]:
         """What plan.json says of this trial."""
@@ -64,7 +76,7 @@ class Planned:
             "trial": self.key,
             "label": trial.label,
             "matrices": trial.matrices,
-            "rank": trial.lora.rank,
+            "rank": trial.rank,
             "seed": trial.seed,
             "settings": trial.settings,
             "roles": self.roles_key,
@@ -74,7 +86,8 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A study whose corpus is read, tokenised and checked, with all its trials planned."""
+    """A study whose corpus is read, tokenised and checked, with all its trials planned. files: of the base model; where
+    there is none, of the first subject."""
 
     study: Study
     records: tuple[Record, ...]
@@ -97,13 +110,23 @@ class Prepared:
         return self.chosen.format
 
     @property
+    def threads(self) -> int:
+        """Threads of a processor that all workers share."""
+        return threads_of(self.study)
+
+    @property
     def stack(self) -> int:
         """The most adapters that are trained in one pass."""
         return self.study.machine.stack
 
     @property
-    def trained(self) -> dict[str, Planned]:
-        """Everything that is trained, by its name in a task: trials by number, then null trials as `null:0`."""
+    def has_base(self) -> bool:
+        """Whether there is a base model to compare with."""
+        return self.study.model.source != NO_BASE
+
+    @property
+    def all_planned(self) -> dict[str, Planned]:
+        """Every trial by its name in a task: trials by number, then null trials as `null:0`."""
         nulls = {f"null:{number}": null for number, null in enumerate(self.null_trials.planned)}
         return {str(number): planned for number, planned in enumerate(self.planned)} | nulls
 
@@ -139,7 +162,7 @@ class Prepared:
         packages = ("byrote", "torch", "transformers", "peft", "numpy")
         return {
             "corpus_sha256": self.corpus_content,
-            "base_model_sha256": self.files.content,
+            "base_model_sha256": self.files.content if self.has_base else None,
             "tokenizer_sha256": self.tokenizer.content,
             "precision": self.precision,
             "precision_because": self.chosen.why,
@@ -149,6 +172,11 @@ class Prepared:
             "versions": {name: version(name) for name in packages},
             "method_versions": dict(METHOD_VERSION),
         }
+
+
+def threads_of(study: Study) -> int:
+    """Threads that a study may use on this machine, one a core unless it says otherwise."""
+    return study.machine.threads or lm.cores()
 
 
 def prepare(
@@ -169,25 +197,38 @@ def prepare(
     study, trials, corpus = checked.study, checked.trials, checked.corpus
     device = lm.pick_device(study.machine.device)
     lm.check_quantization(study.model.quantization, "fp32", device)
-    listener.say(f"opening the base model {study.model.source}")
-    files = lm.resolve_base(study.model.source, study.model.revision)
+    listener.say("opening the subjects" if study.subjects else f"opening the base model {study.model.source}")
+    subjects = [given_files(subject) for subject in study.subjects]
+    files = base_files(study.model, subjects)
+    trials = tuple(
+        replace(trial, known=known_of(subjects[number])) if isinstance(trial, GivenTrial) else trial
+        for number, trial in enumerate(trials)
+    )
     tokenizer = lm.load_tokenizer(files)
-    lm.check_matrices(files, [trial.lora.matrices for trial in trials])
+    lm.check_matrices(files, [trial.lora.matrices for trial in trials if isinstance(trial, Trial)])
+    for subject in subjects:
+        check_fit(subject, None if study.model.source == NO_BASE else files)
     context = lm.context_length(files)
     listener.say(f"tokenizing {len(corpus.records)} records and planning {len(trials)} trials")
     records, findings = _tokenise(study, corpus.records, tokenizer, context)
     start_id, no_start = _start(study, tokenizer, context)
-    findings = (*corpus.findings, *findings, *no_start)
-    threads = study.machine.threads or lm.cores()
-    chosen = lm.precision_of(files, study.model.precision, device, threads, kept)
+    findings = (*corpus.findings, *findings, *no_start, *_of_subjects(files, subjects, study.model.source))
+    chosen = lm.precision_of(files, study.model.precision, device, threads_of(study), kept)
     if chosen.instead_of:
         listener.say(f"precision: {chosen.why}")
-    base = base_key(files.content, tokenizer.content, chosen.format, study.model.quantization)
+    content = files.content if study.model.source != NO_BASE else NO_BASE
+    base = base_key(content, tokenizer.content, chosen.format, study.model.quantization)
     recipe = recipe_of(trials, records, base)
     written = _written(study, recipe, tokenizer, context, lambda recipe: make(recipe, chosen.format))
     records, findings = (*records, *written[0]), (*findings, *written[1])
     keys = Keys(base, digest_of(records), start_id, study.extraction)
-    planned = tuple(_plan_trial(study, trial, records, keys) for trial in trials)
+    given = [Given(subject, chosen.format, study.model.quantization) for subject in subjects]
+    planned = tuple(
+        _plan_given(study, trial, given[number], records, keys)
+        if isinstance(trial, GivenTrial)
+        else _plan_trial(study, trial, records, keys)
+        for number, trial in enumerate(trials)
+    )
     null_trials = plan_null_trials(study, planned, records, keys)
     base_prompts = all_prompts(records, [p.prompts for p in planned])
     left_out = (*unprompted([p.roles for p in planned], base_prompts), *null_trials.findings)
@@ -205,7 +246,7 @@ def prepare(
         planned=planned,
         null_trials=null_trials,
         base_prompts=base_prompts,
-        base=keys.base_stages(base_prompts),
+        base=keys.base_stages(base_prompts) if study.model.source != NO_BASE else Stages(),
         canaries=recipe.stage if recipe else None,
         start_id=start_id,
     )
@@ -228,12 +269,35 @@ def _written(
     return records, (*redrawn, *findings)
 
 
+def _of_subjects(
+    files: lm.BaseFiles, subjects: Sequence[lm.AdapterFiles | lm.BaseFiles], source: str
+) -> Iterator[Finding]:
+    """What is said of given subjects before any is opened: another base than their own, changes beside the update, and
+    that there is no base model."""
+    if source == NO_BASE:
+        message = (
+            "there is no base model: attacks that compare with one are not run, and no figure says what the model knew "
+            "before fine-tuning"
+        )
+        yield Finding("no_base", 1, message)
+    for subject in subjects:
+        if isinstance(subject, lm.AdapterFiles):
+            if source != FROM_ADAPTER and (differs := lm.base_differs(files, subject)):
+                yield Finding("other_base", 1, differs)
+            if subject.changes:
+                message = f"adapter {subject.name} changes more than its update: {', '.join(subject.changes)}"
+                yield Finding("changes", len(subject.changes), message)
+
+
 def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | None, tuple[Finding, ...]]:
     """The token that an empty prompt consists of, or why nothing is written from one. StudyError where the completions
     are longer than the context."""
     wanted = study.extraction.untargeted
     if not wanted.completions:
         return None, ()
+    if study.model.source == NO_BASE:
+        why = "without a base model nothing tells what was learned from what was known"
+        return None, (Finding("untargeted", 1, f"nothing is written from an empty prompt: {why}"),)
     if tokenizer.start_id is None:
         why = "the tokenizer has neither a beginning-of-text nor an end-of-text token"
         return None, (Finding("untargeted", 1, f"nothing is written from an empty prompt: {why}"),)
@@ -280,4 +344,22 @@ def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], keys: Key
         training_masks=masks_of(training),
         prompts=prompts,
         stages=keys.trial_stages(key, prompts),
+    )
+
+
+def _plan_given(study: Study, trial: GivenTrial, given: Given, records: Sequence[Record], keys: Keys) -> Planned:
+    roles = tuple(assign(records, trial.canaries))
+    roles_key = keys.roles(trial.canaries)
+    key = keys.given(trial.of_files.content, roles_key)
+    prompts = prompts_of(study, records, roles)
+    stages = keys.trial_stages(key, prompts)
+    return Planned(
+        trial=trial,
+        key=key,
+        roles=roles,
+        roles_key=roles_key,
+        training_ids=(),
+        prompts=prompts,
+        stages=stages,
+        given=given,
     )

@@ -67,10 +67,10 @@ def _last_answer(mask: Sequence[bool]) -> tuple[int, int]:
 
 def unprompted(roles: Iterable[Sequence[Assignment]], prompts: Sequence[Prompt]) -> tuple[Finding, ...]:
     """Canaries too short to be split into prompt and suffix."""
-    asked = {p.record for p in prompts}
+    prompted = {p.record for p in prompts}
     planted = {a.record for of_trial in roles for a in of_trial if a.role is Role.CANARY_IN}
     if not prompts:
         return ()
-    short = sorted(planted - asked)
+    short = sorted(planted - prompted)
     message = f"{len(short)} planted canaries are not prompted: {', '.join(short[:5])}"
     return (Finding("unprompted", len(short), message),) if short else ()

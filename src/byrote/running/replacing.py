@@ -32,7 +32,7 @@ def refuse_other_canaries(store: Run, recipe: Recipe, listener: Listener) -> Non
     plan = _plan(store, listener)
     known = plan is not None and (plan.get("canaries") == recipe.stage or (store.path / recipe.stage).is_dir())
     if plan is not None and not known:
-        _refuse(store, [row["label"] for row in plan["trials"]], ["the canaries that the base model writes are others"])
+        _refuse(store, [row["label"] for row in plan["trials"]], ["the base model would write other canaries"])
 
 
 def _refuse(store: Run, dropped: list[str], changes: list[str]) -> None:
@@ -43,19 +43,19 @@ def _refuse(store: Run, dropped: list[str], changes: list[str]) -> None:
     losses = f"; {trials} would be dropped: {named}" if dropped else ""
     reasons = f" ({', '.join(changes)})" if changes else ""
     raise StoreError(
-        f"{store.path} holds the results of another study{reasons}{losses}. Name another folder with --out, or take "
+        f"{store.path} holds the results of another study{reasons}{losses}. Name another folder with --out, or reuse "
         "this one with --replace: what is dropped stays until `byrote clean`"
     )
 
 
 def _plan(store: Run, listener: Listener) -> dict[str, Any] | None:
-    """The plan of a run that exists; None, which is said, where it cannot be read and so protects nothing."""
+    """The plan of a run that exists; None where it cannot be read and so protects nothing; the listener is told."""
     if not (store.path / "plan.json").is_file():
         return None
     try:
         return store.plan()
     except StoreError as error:
-        listener.say(f"{error}; it is written anew, and trials that it alone planned show in `byrote status`")
+        listener.say(f"{error}; it is written again, and `byrote status` shows the trials that only it planned")
         return None
 
 
@@ -65,7 +65,7 @@ def _changes(before: Study, prepared: Prepared) -> Iterator[str]:
     old, new = before.provenance or {}, prepared.provenance()
     yield from (f"{what} is another" for name, what in _CONTENTS.items() if old.get(name, new[name]) != new[name])
     if old.get("precision", new["precision"]) != new["precision"]:
-        yield f"model.precision is {new['precision']}, was {old['precision']}"
+        yield f"model.precision is {new['precision']} but was {old['precision']}"
     was, now = before.model.quantization, prepared.study.model.quantization
     if was != now:
-        yield f"model.quantization is {now}, was {was}"
+        yield f"model.quantization is {now} but was {was}"

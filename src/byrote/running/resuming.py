@@ -29,24 +29,25 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def position(self, label: str, most_tokens: int, listener: Listener) -> Position | None:
-        """Where the training stood; None where it starts anew, which is said where something had been kept.
+        """Where the training stood; None where it starts again, of which the listener is told if something had been
+        kept.
 
         The micro-batch is the one that the training had come to, or `most_tokens` where another is asked for by now.
         """
         try:
             kept = self._store.checkpoint(self._stage)
         except StoreError as error:
-            listener.say(f"{label}: training starts anew: {error}")
+            listener.say(f"{label}: training starts again: {error}")
             return None
         if kept is None:
             return None
         arrays, facts = kept
         others = [name for name, value in self._whose.items() if facts.get(name) != value]
         if others:
-            listener.say(f"{label}: training starts anew: what was kept of it is of other {' and '.join(others)}")
+            listener.say(f"{label}: training starts again: its checkpoint is of other {' and '.join(others)}")
             return None
         steps = tuple(tuple(Step(**step) for step in row) for row in facts["steps"])
-        listener.say(f"{label}: training goes on after step {len(steps)} of {steps[-1][0].steps}")
+        listener.say(f"{label}: training continues after step {len(steps)} of {steps[-1][0].steps}")
         room = Room(**facts["room"])
         if facts["micro_batch_tokens"] != self._asked:
             room = replace(room, micro_batch_tokens=most_tokens)

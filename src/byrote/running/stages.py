@@ -5,7 +5,7 @@ A failed stage is kept with its error and the others go on.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -24,7 +24,7 @@ from byrote.records import FreeCompletion, TokenScores
 from byrote.running.cost import costs, free_tokens, prompted_tokens
 from byrote.running.planning import Planned, Prepared
 from byrote.running.resuming import Checkpoints
-from byrote.running.subject import Opened, opened
+from byrote.running.subject import Given, Opened, opened
 from byrote.store import Run, no_room
 from byrote.study import Study
 from byrote.study.schedule import steps_of
@@ -46,7 +46,7 @@ class Worker:
         if task == "base":
             self._base_stages()
             return
-        trials = [self.prepared.trained[name] for name in task.split(",")]
+        trials = [self.prepared.all_planned[name] for name in task.split(",")]
         if len(trials) > 1:
             self._stack([p for p in trials if not self.store.has(p.training_stage)])
         for planned in trials:
@@ -61,8 +61,9 @@ class Worker:
 
     def _base_stages(self) -> None:
         stages = self.prepared.base
-        with self._kept(stages.scores, "base", StageError):
-            self._score(stages.scores, "base model", lambda: self.base.model)
+        if stages.scores:
+            with self._kept(stages.scores, "base", StageError):
+                self._score(stages.scores, "base model", lambda: self.base.model)
         if stages.completions:
             with self._kept(stages.completions, "base", StageError):
                 self._complete(stages.completions, "base model", lambda: self.base.model, self.prepared.base_prompts)
@@ -86,14 +87,14 @@ class Worker:
         if len(trials) < 2:
             return
         with self._kept_all(trials):
-            adapted = lm.attach_stack(self.base, [p.trial.lora for p in trials], [p.trial.seed for p in trials])
+            adapted = lm.attach_stack(self.base, [p.trained.lora for p in trials], [p.trained.seed for p in trials])
             try:
                 self._finetune(trials, f"{len(trials)} trials in one pass", adapted)
             finally:
                 lm.detach(self.base, adapted)
 
     @contextmanager
-    def _kept_all(self, trials: Sequence[Planned]) -> Iterator[None]:
+    def _kept_all(self, trials: Sequence[Planned]) -> Generator[None]:
         with ExitStack() as stack:
             for planned in trials:
                 stack.enter_context(self._kept(planned.training_stage, planned.key, StageError))
@@ -103,17 +104,33 @@ class Worker:
         if all(self.store.has(stage) for stage in planned.stages.asked_for()):
             self.listener.say(f"{label}: already done")
             return
-        with self._kept(planned.training_stage, planned.key), opened(planned.subject, self.base, self.store) as subject:
+        device = self.prepared.device
+        if planned.given:
+            self.listener.say(f"{label}: opening {planned.given.files.name}")
+        with (
+            self._kept(planned.training_stage, planned.key),
+            opened(planned.subject, lambda: self.base, self.store, device) as subject,
+        ):
             if self.store.has(planned.training_stage):
                 self.store.forget_failure(planned.training_stage)
+            elif planned.given:
+                self._note_given(planned, planned.given, subject)
             else:
                 self._finetune([planned], label, subject.model)
             self._measure(planned, label, subject)
 
+    def _note_given(self, planned: Planned, given: Given, subject: Opened) -> None:
+        """What the manifest says of a subject that is given."""
+        facts = {"stage": "given", "key": planned.key, "label": planned.trial.label, **planned.trial.settings}
+        with self.store.stage(planned.training_stage, facts) as draft:
+            draft.notes["total_parameters"] = subject.parameters
+            draft.notes["trainable_parameters"] = given.parameters or subject.parameters
+
     def _measure(self, planned: Planned, label: str, subject: Opened) -> None:
         stages = planned.stages
-        with self._kept(stages.scores, planned.key):
-            self._score(stages.scores, label, lambda: subject.model)
+        if stages.scores:
+            with self._kept(stages.scores, planned.key):
+                self._score(stages.scores, label, lambda: subject.model)
         if stages.completions:
             with self._kept(stages.completions, planned.key):
                 self._complete(stages.completions, label, lambda: subject.model, planned.prompts)
@@ -122,7 +139,7 @@ class Worker:
                 self._write_freely(stages.untargeted, label, lambda: subject.model, subject.close)
 
     @contextmanager
-    def _kept(self, stage: str, trial: str, instead: type[ByroteError] | None = None) -> Iterator[None]:
+    def _kept(self, stage: str, trial: str, instead: type[ByroteError] | None = None) -> Generator[None]:
         """Keep a stage's error in the run and go on, or raise `instead`. A full disk and bad settings end the run."""
         try:
             yield
@@ -140,7 +157,7 @@ class Worker:
 
     def _finetune(self, trials: Sequence[Planned], label: str, adapted: lm.Adapted) -> None:
         first, machine = trials[0], self.prepared.study.machine
-        steps = steps_of(len(first.training_ids), first.trial.training)
+        steps = steps_of(len(first.training_ids), first.trained.training)
         most_tokens = machine.micro_batch_tokens or lm.micro_batch_tokens(self.base, len(trials))
         checkpoints = Checkpoints(self.store, trials, machine)
         resume = checkpoints.position(label, most_tokens, self.listener)
@@ -165,7 +182,7 @@ class Worker:
                 done = finetune(
                     adapted,
                     first.training_ids,
-                    first.trial.training,
+                    first.trained.training,
                     most_tokens,
                     on_step=on_step,
                     resume=resume,
@@ -224,7 +241,7 @@ class Worker:
     def _scoring_batch_tokens(self, stage: str) -> int:
         """Fixed by the base pass and used again by every trial, so that both see the same batches."""
         of_base = self.prepared.base.scores
-        if stage != of_base and self.store.has(of_base):
+        if of_base and stage != of_base and self.store.has(of_base):
             return self.store.manifest(of_base)["batch_tokens"]
         return self.prepared.study.machine.scoring_batch_tokens
 
@@ -306,7 +323,7 @@ class Worker:
         return score(network, [str(c.sample) for c in written], ids, batch_tokens)
 
     @contextmanager
-    def _timed(self, notes: dict[str, Any]) -> Iterator[None]:
+    def _timed(self, notes: dict[str, Any]) -> Generator[None]:
         device = self.prepared.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)

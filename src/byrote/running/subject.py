@@ -1,15 +1,18 @@
-"""A trial's subject: the tuned model that its trial measures. It is opened here and nowhere else, so that scoring,
-prompting and tables need not know where it came from.
+"""A trial's subject: the tuned model that its trial measures, trained here or given. It is opened here alone, so that
+scoring, prompting and tables need not know where it came from.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from byrote import lm
+from byrote.errors import ModelError
 from byrote.store import Run
 from byrote.study import Lora
+from byrote.study.given import Known
+from byrote.study.settings import FROM_ADAPTER, NO_BASE, Model, Subject
 
 
 @dataclass(frozen=True)
@@ -22,20 +25,95 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A subject that exists already. files: its own, an adapter's or a whole model's."""
+
+    files: lm.AdapterFiles | lm.BaseFiles
+    precision: str
+    quantization: str
+
+    @property
+    def parameters(self) -> int | None:
+        """Numbers of its adapter; None of a whole model."""
+        return None if isinstance(self.files, lm.BaseFiles) else self.files.trainable_parameters
+
+
+@dataclass(frozen=True)
 class Opened:
-    """A subject in memory. close: take it off the base model, which is plain again after it; `model` is then gone."""
+    """A subject in memory. close: take it off the base model, which is plain again after it; `model` is then gone.
+    parameters: how many numbers it has in all."""
 
     model: Any
     close: Callable[[], None]
+    parameters: int
 
 
 @contextmanager
-def opened(subject: Trained, base: lm.Base, store: Run) -> Iterator[Opened]:
-    """The subject on the base model: the adapter that the run holds, or a fresh one that is still to be trained."""
+def opened(subject: Trained | Given, base: Callable[[], lm.Base], store: Run, device: Any) -> Generator[Opened]:
+    """The subject in memory: the adapter that the run holds, a fresh one that is still to be trained, or what is
+    given. base: gives the base model, which is asked for where the subject stands on it."""
     with ExitStack() as attached:
-        if store.has(subject.stage):
-            model = lm.load_adapter(base, store.adapter(subject.stage))
+        if isinstance(subject, Given) and isinstance(subject.files, lm.BaseFiles):
+            whole = lm.open_model(subject.files, None, subject.precision, subject.quantization, device)
+            yield Opened(whole.model, attached.close, whole.total_parameters)
+            return
+        on = base()
+        if isinstance(subject, Given):
+            assert isinstance(subject.files, lm.AdapterFiles)
+            model = lm.open_adapter(on, subject.files)
+            attached.callback(lm.close_adapter, on, model)
         else:
-            model = lm.attach(base, subject.lora, subject.seed)
-        attached.callback(lm.detach, base, model)
-        yield Opened(model, attached.close)
+            if store.has(subject.stage):
+                model = lm.open_adapter(on, lm.resolve_adapter(str(store.adapter(subject.stage))))
+            else:
+                model = lm.attach(on, subject.lora, subject.seed)
+            attached.callback(lm.close_adapter, on, model)
+        yield Opened(model, attached.close, on.total_parameters)
+
+
+def given_files(subject: Subject) -> lm.AdapterFiles | lm.BaseFiles:
+    """The files of a given subject, none of its weights loaded. ModelError where there are none."""
+    if subject.adapter is not None:
+        return lm.resolve_adapter(subject.adapter, subject.revision)
+    return lm.resolve_base(subject.source, subject.revision)
+
+
+def base_files(model: Model, subjects: list[lm.AdapterFiles | lm.BaseFiles]) -> lm.BaseFiles:
+    """The files of the base model: those that the study names, or the adapters' configurations. Without a base model
+    those of the first subject, whose tokenizer and format serve all. ModelError where adapters name different ones."""
+    if model.source == NO_BASE:
+        assert isinstance(subjects[0], lm.BaseFiles)
+        return subjects[0]
+    adapters = [files for files in subjects if isinstance(files, lm.AdapterFiles)]
+    if not adapters or model.source != FROM_ADAPTER:
+        return lm.resolve_base(model.source, model.revision)
+    named = {files.base: files for files in adapters}
+    if len(named) > 1:
+        told = ", ".join(f"{files.name} on {base}" for base, files in named.items())
+        raise ModelError(f"the adapters name different base models ({told}); name the one that they share (--base)")
+    source = lm.base_source_of(adapters[0])
+    if source is None:
+        raise ModelError(f"the configuration of adapter {adapters[0].name} names no base model; name it (--base)")
+    return lm.resolve_base(source, model.revision)
+
+
+def check_fit(files: lm.AdapterFiles | lm.BaseFiles, base: lm.BaseFiles | None) -> None:
+    """ModelError where a given subject does not fit the base model, by configurations and tokenizers alone."""
+    if isinstance(files, lm.BaseFiles):
+        lm.check_model(files, base)
+    elif base is not None:
+        lm.check_adapter(files, base)
+
+
+def known_of(files: lm.AdapterFiles | lm.BaseFiles) -> Known:
+    """What the files of a subject say of it."""
+    if isinstance(files, lm.BaseFiles):
+        return Known("model", files.content, "all weights", steps=lm.steps_in(files.folder))
+    return Known(
+        files.kind,
+        files.content,
+        files.matrices,
+        files.rank,
+        steps=lm.steps_in(files.folder),
+        changes=files.changes,
+    )

@@ -9,7 +9,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -36,7 +36,7 @@ class _Pipe:
         return nullcontext()
 
     @contextmanager
-    def task(self, label: str, total: int, unit: str, cost: float) -> Iterator[Callable[[int, str], None]]:
+    def task(self, label: str, total: int, unit: str, cost: float) -> Generator[Callable[[int, str], None]]:
         """A piece of work."""
         self._tasks += 1
         number = self._tasks

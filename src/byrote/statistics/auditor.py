@@ -1,8 +1,8 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-"""The auditor's attack: all signals weighed by somebody who knows who is a member, reported apart from the others.
+"""The auditor's attack: all signals weighed by someone who knows who is a member, reported apart from the others.
 
 Axes: N records, K features (attacks' scores, higher = member). A record's score never depends on its own label: it
-comes from a fit without its document, and documents are dealt to folds without a look at labels. Stratified folds
+comes from a fit without its document, and documents are assigned to folds without looking at labels. Stratified folds
 would break that, because a record's label would move records between folds.
 """
 

@@ -42,7 +42,7 @@ def blind_test(
 ) -> BlindTest:
     """Cross-validated AUC of multinomial naive Bayes on word counts, and its p-value by permuted labels.
 
-    groups: the document of each text, members first. Documents are dealt to folds without a look at labels, and the
+    groups: the document of each text, members first. Documents are assigned to folds without looking at labels, and the
     AUC is the mean of the folds', weighted by records. A cross-validated AUC spreads about twice as far as a plain one,
     so its chance comes from the same computation on `permuted` labels: p = (1 + #{|auc* − ½| ≥ |auc − ½|})/(1 + B).
     """

@@ -34,7 +34,7 @@ def over_groups(
 
     Where no document holds both members and non-members, the documents of either side are drawn apart and their
     numbers kept, as the splits of a corpus are; else all documents are drawn from one pool. All NaN where a side has
-    fewer than two documents. Raises ValueError of fewer than one resample.
+    fewer than two documents. Raises ValueError for fewer than one resample.
     """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")

@@ -34,7 +34,7 @@ class Memorization:
 
 
 def memorization(statistic_TN: np.ndarray, is_in_TN: np.ndarray) -> Memorization:
-    """Counterfactual memorization: mean over the trials with the record less the mean over those without (Zhang et al.
+    """Counterfactual memorization: mean over the trials with the record minus the mean over those without (Zhang et al.
     2023). NaN where either side is empty; the counts tell which."""
     statistic_TN, in_TN, out_TN = _sides(statistic_TN, is_in_TN)
     counts = [side_TN.sum(axis=0) for side_TN in (in_TN, out_TN)]

@@ -30,7 +30,7 @@ def delong(members_KP: np.ndarray, nonmembers_KQ: np.ndarray) -> tuple[np.ndarra
     """Areas (K,) and their covariance (K, K) where records are independent (DeLong, DeLong & Clarke-Pearson 1988).
 
     Covariance = S₊/P + S₋/Q, S the sample covariances (n − 1) of the placements. NaN areas where a side is empty, NaN
-    covariance where a side has fewer than two records. Raises ValueError of shapes that do not fit and of NaN scores.
+    covariance where a side has fewer than two records. Raises ValueError for shapes that do not fit and for NaN scores.
     """
     members_KP, nonmembers_KQ = _checked(members_KP, nonmembers_KQ)
     (curves, members), nonmembers = members_KP.shape, nonmembers_KQ.shape[1]
@@ -55,7 +55,7 @@ def clustered(
     (non-members). Covariance = f(G₊)·Σaaᵀ + f(G₋)·Σbbᵀ + f(G)·Σ(abᵀ + baᵀ), f(n) = n/(n − 1), over the documents that
     hold members, non-members, either. The areas are `delong`'s; so is the covariance, exactly, where every record is a
     document of its own. Documents are independent of one another. No variance is negative, for f(G) is the smallest.
-    NaN as in `delong`, with documents for records. Raises ValueError as `delong`, and of groups not one a record.
+    NaN as in `delong`, with documents for records. Raises ValueError as `delong`, and for groups not one a record.
     """
     members_KP, nonmembers_KQ = _checked(members_KP, nonmembers_KQ)
     (curves, members), nonmembers = members_KP.shape, nonmembers_KQ.shape[1]

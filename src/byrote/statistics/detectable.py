@@ -19,7 +19,7 @@ def design_effect(cluster_size: float, icc: float) -> float:
     """Factor on the variance where records come in documents: 1 + (m − 1)·ICC (Kish 1965).
 
     cluster_size: records a document; with unequal documents the mean over records, Σm²/Σm, which is above the mean over
-    documents. icc: correlation of two records' scores within a document. Raises ValueError of a size below 1 or an icc
+    documents. icc: correlation of two records' scores within a document. Raises ValueError for a size below 1 or an icc
     outside [0, 1].
     """
     if cluster_size < 1 or not 0 <= icc <= 1:
@@ -54,7 +54,7 @@ def smallest_difference(
 
     correlation: of the two estimated areas, near that of the two trials' scores (Hanley & McNeil 1983). With SE at area
     and SE' at area + d: d = z_{1−level/2}·√(2·SE²·(1 − r)) + z_power·√(SE² + SE'² − 2r·SE·SE'). NaN where no rise up to
-    an AUC of 1 is enough. Raises ValueError of an area outside [0, 1) or a correlation outside [−1, 1).
+    an AUC of 1 is enough. Raises ValueError for an area outside [0, 1) or a correlation outside [−1, 1).
     """
     if not (0 <= area < 1 and -1 <= correlation < 1):
         raise ValueError(f"area must be in [0, 1) and correlation in [-1, 1), got {area:g} and {correlation:g}")

@@ -1,5 +1,5 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-"""Confidence intervals, 95% unless told."""
+"""Confidence intervals, 95% by default."""
 
 import math
 
@@ -26,7 +26,7 @@ def hanley_mcneil(area: float, members: int, nonmembers: int, level: float = 0.9
 
 
 def clopper_pearson(hits: float, trials: float, level: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a rate (Clopper & Pearson 1934); (NaN, NaN) of no trials.
+    """Exact interval of a rate (Clopper & Pearson 1934); (NaN, NaN) for no trials.
 
     Counts need not be whole: `operating_point.share_interval` divides them by a design effect.
     """

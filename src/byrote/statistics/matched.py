@@ -33,7 +33,7 @@ def matched_auc(
     at the pooled quantiles, at observed values, so equal covariates share a stratum and there may be fewer than `bins`.
     A stratum with one side empty is left out, and so is a record whose covariate is NaN; both are counted. Wide strata
     leave some of the covariate's effect in: more bins take more of it out. Scores without NaN. NaN area where no
-    stratum has both sides. Raises ValueError of lengths that differ or bins below 1.
+    stratum has both sides. Raises ValueError for lengths that differ or bins below 1.
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")

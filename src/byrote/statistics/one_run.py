@@ -43,7 +43,7 @@ def epsilon_lower_bound(canaries: int, guesses: int, right: int, delta: float, l
 
     β rises with ε (binomials with a larger q are stochastically larger) and tends to 1, so the search ends. α may fall
     with ε, but only where β is above 1/4: not proved, but checked for every count up to 120 guesses, and with many
-    guesses that point moves up towards 1/e. Hence a level below 1/4 is asked for: there p rises with ε up to the
+    guesses that point moves up towards 1/e. Hence the level must be below 1/4: there p rises with ε up to the
     crossing and stays above the level after it, so there is one crossing. Rises with `right`, falls with δ.
     Raises ValueError as `p_value` does, and for a level outside (0, 1/4).
     """
@@ -113,8 +113,8 @@ def audit(scores_M: np.ndarray, is_in_M: np.ndarray, guesses: int, delta: float,
     """
     scores_M, is_in_M = np.asarray(scores_M), np.asarray(is_in_M)
     if scores_M.shape != is_in_M.shape or scores_M.ndim != 1 or is_in_M.dtype != np.bool_:
-        got = f"{scores_M.shape} and {is_in_M.shape} {is_in_M.dtype}"
-        raise ValueError(f"scores_M and is_in_M must be (M,), the latter bool; got {got}")
+        shapes = f"{scores_M.shape} and {is_in_M.shape} {is_in_M.dtype}"
+        raise ValueError(f"scores_M and is_in_M must be (M,), the latter bool; got {shapes}")
     canaries, planted = len(scores_M), int(is_in_M.sum())
     signs_M = guess(scores_M, guesses)
     if binomtest(planted, canaries).pvalue < _IMPOSSIBLE:

@@ -23,7 +23,8 @@ def design_effect(called: np.ndarray, groups: Sequence[object] | np.ndarray) -> 
 
     called (N,): bool · groups (N,): document of each. With r the share and s the sum of called − r within each of G
     documents: G/(G − 1)·Σs² over N/(N − 1)·N·r·(1 − r), two estimates of one variance (Kish 1965). Exactly 1 where
-    every record is a document of its own, and taken as 1 where all or none are called; NaN of fewer than two documents.
+    every record is a document of its own, and taken as 1 where all or none are called; NaN for fewer than two
+    documents.
     """
     called = np.asarray(called, dtype=bool)
     _, document = np.unique(np.asarray(groups), return_inverse=True)

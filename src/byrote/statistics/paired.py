@@ -13,12 +13,14 @@ from scipy.stats import norm
 
 from byrote.statistics.delong import clustered
 
+Sides = tuple[np.ndarray, np.ndarray]  # scores of members (P) and of non-members (Q)
+Groups = tuple[Sequence[object] | np.ndarray, Sequence[object] | np.ndarray]  # the document of each of them
 ROUNDING = 1e-12  # a variance of the difference below this share of the two variances is rounding, not spread
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """AUC of a less AUC of b, its interval, z = difference/SE and the two-sided p-value; NaN where `reason` is set."""
+    """AUC of a minus AUC of b, its interval, z = difference/SE and the two-sided p-value; NaN where `reason` is set."""
 
     difference: float
     low: float
@@ -28,28 +30,21 @@ class Comparison:
     reason: str | None = None
 
 
-def compare(
-    a_members: np.ndarray,
-    a_nonmembers: np.ndarray,
-    b_members: np.ndarray,
-    b_nonmembers: np.ndarray,
-    member_groups: Sequence[object] | np.ndarray,
-    nonmember_groups: Sequence[object] | np.ndarray,
-    level: float = 0.95,
-) -> Comparison:
+def compare(a: Sides, b: Sides, groups: Groups, level: float = 0.95) -> Comparison:
     """DeLong's paired test with Obuchowski's clustered covariance: variance = V_aa + V_bb − 2V_ab, normal.
 
     It compares two trained models on records like these, not two configurations (see `seeds.claim`). Groups name the
     document of each record; give every record its own where they are independent. Raises ValueError as `clustered`.
     """
-    if (len(a_members), len(a_nonmembers)) != (len(b_members), len(b_nonmembers)):
+    sizes = [(len(members), len(nonmembers)) for members, nonmembers in (a, b)]
+    if sizes[0] != sizes[1]:
         raise ValueError(
-            f"a has {len(a_members)} members and {len(a_nonmembers)} non-members, b {len(b_members)} and "
-            f"{len(b_nonmembers)}; a paired test needs the same records, in the same order"
+            f"a has {sizes[0][0]} members and {sizes[0][1]} non-members, b {sizes[1][0]} and {sizes[1][1]}; "
+            "a paired test needs the same records, in the same order"
         )
-    members_KP, nonmembers_KQ = np.stack([a_members, b_members]), np.stack([a_nonmembers, b_nonmembers])
-    (a, b), covariance_KK = clustered(members_KP, nonmembers_KQ, member_groups, nonmember_groups)
-    difference, together = float(a - b), float(np.trace(covariance_KK))
+    members_KP, nonmembers_KQ = (np.stack(side) for side in zip(a, b, strict=True))
+    (auc_a, auc_b), covariance_KK = clustered(members_KP, nonmembers_KQ, *groups)
+    difference, together = float(auc_a - auc_b), float(np.trace(covariance_KK))
     variance = together - 2 * float(covariance_KK[0, 1])
     if reason := _why_not(difference, variance, together):
         return Comparison(difference, math.nan, math.nan, math.nan, math.nan, reason)

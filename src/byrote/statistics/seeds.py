@@ -51,7 +51,7 @@ def over_seeds(areas_S: np.ndarray, covariance_SS: np.ndarray, level: float = 0.
     seed_sd² = max(s² − (d − c), 0), for s² is expected to be the seeds' variance plus d − c. covariance_SS (S, S) comes
     from `delong.clustered` with a curve a seed; variances (S,) are taken as errors shared in full, which is wider. With
     one seed all but mean and sampling_se are NaN; so is an interval without width, such as where all areas are 1: that
-    is not certainty. Raises ValueError of a NaN area or a shape that does not fit.
+    is not certainty. Raises ValueError for a NaN area or a shape that does not fit.
     """
     areas_S, seeds = np.asarray(areas_S, dtype=float), len(areas_S)
     if missing := np.flatnonzero(np.isnan(areas_S)).tolist():

@@ -20,8 +20,8 @@ def place(root: Path, stage: str) -> Path:
 
 def pack(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> bytes:
     """The file's content; facts: anything that JSON holds."""
-    told = json.dumps(facts, sort_keys=True)
-    return save(dict(arrays), metadata={"facts": told, "sha256": _digest(arrays, told)})
+    described = json.dumps(facts, sort_keys=True)
+    return save(dict(arrays), metadata={"facts": described, "sha256": _digest(arrays, described)})
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
@@ -29,18 +29,20 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, "numpy") as file:
-            metadata, arrays = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        opened: Any = safe_open(path, "numpy")
+        with opened as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise StoreError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from None
-    told = metadata.get("facts", "")
-    if metadata.get("sha256") != _digest(arrays, told):
-        raise StoreError(f"the checkpoint {path} holds other bytes than were written")
-    return arrays, json.loads(told)
+    described = metadata.get("facts", "")
+    if metadata.get("sha256") != _digest(arrays, described):
+        raise StoreError(f"the checkpoint {path} does not hold the bytes that were written")
+    return arrays, json.loads(described)
 
 
-def _digest(arrays: Mapping[str, np.ndarray], told: str) -> str:
-    digest = sha256(told.encode())
+def _digest(arrays: Mapping[str, np.ndarray], described: str) -> str:
+    digest = sha256(described.encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype} {array.shape}".encode())

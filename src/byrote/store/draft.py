@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """A stage while it is being written, and what a full disk looks like."""
 
 import errno
@@ -25,13 +27,13 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def no_room(error: BaseException) -> bool:
     """Whether an error, or one that it came from, says that the disk is full."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in _NO_ROOM:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
             return True
-        if any(os.strerror(number) in str(seen) for number in _NO_ROOM):
+        if any(os.strerror(number) in str(cause) for number in _NO_ROOM):
             return True
-        seen = seen.__cause__ or seen.__context__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 

@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
 """Whether the files of a finished stage are still those that were written."""
 
 from collections.abc import Mapping
@@ -74,7 +76,7 @@ def changed(path: Path, was: Mapping[str, Any], weights: bool = True) -> str | N
         return f"{path.name} has {size} bytes where {was['bytes']} were written"
     hashed = weights or path.suffix != ".safetensors"
     if hashed and sha256_of(path) != was["sha256"]:
-        return f"{path.name} holds other bytes than were written"
+        return f"{path.name} does not hold the bytes that were written"
     return None
 
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _TRIES, _PAUSE = 3, 0.05  # `holder` takes the lock for a moment to see whether 
 
 
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
+def hold(path: Path) -> Generator[None]:
     """Hold the lock file at `path`, which says by whom. StoreError where another process holds it."""
     with path.open("a+") as handle:
         for number in range(_TRIES):

@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportUnknownLambdaType=false
 """The one writer and reader of a run folder.
 
 A stage is a folder written beside its place (`.part-…`), synced, and renamed: whole or not there. Its manifest.json
@@ -8,7 +10,7 @@ import json
 import os
 import shutil
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +58,7 @@ class Run:
         return run
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None]:
         """Hold the run for writing and sweep away what a killed run left half-written.
 
         StoreError where another process holds it.
@@ -133,7 +135,7 @@ class Run:
         return (place.parent / f".part-{place.name}").is_dir() or checkpoints.place(self.path, stage).is_file()
 
     @contextmanager
-    def stage(self, stage: str, manifest: Mapping[str, Any]) -> Iterator[Draft]:
+    def stage(self, stage: str, manifest: Mapping[str, Any]) -> Generator[Draft]:
         """A stage to write into; its files and its manifest come into place together at the end."""
         place = self.path / stage
         part = place.parent / f".part-{place.name}"
@@ -334,7 +336,7 @@ class Run:
                 part.unlink(missing_ok=True)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> Generator[None]:
         try:
             yield
         except StoreError:

@@ -21,6 +21,7 @@ from byrote.study.settings import (
     SingleCanary,
     Statistics,
     Study,
+    Subject,
     Training,
     Untargeted,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "SingleCanary",
     "Statistics",
     "Study",
+    "Subject",
     "Training",
     "Untargeted",
     "dotted_names",

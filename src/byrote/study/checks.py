@@ -9,29 +9,82 @@ from typing import Any
 from byrote.attacks import ATTACKS
 from byrote.errors import ModelError, StudyError
 from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, canary_stratum, copies_in
+from byrote.study.given import GivenTrial, given_trials, subject_names
 from byrote.study.grid import Trial, trials_of
 from byrote.study.mistakes import nearest
-from byrote.study.settings import SMOLLM2, Canaries, ManyCanaries, Model, RowsCorpus, Study
+from byrote.study.settings import (
+    FROM_ADAPTER,
+    NO_BASE,
+    SMOLLM2,
+    Canaries,
+    ManyCanaries,
+    Model,
+    NoCanaries,
+    RowsCorpus,
+    Study,
+)
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
-def check_names(study: Study) -> tuple[Trial, ...]:
-    """The trials of a study whose names and combinations all hold.
+def check_names(study: Study) -> tuple[Trial, ...] | tuple[GivenTrial, ...]:
+    """The trials of a study whose names and combinations all hold; where subjects are given, one for each.
 
     Raises StudyError with every mistake, one a line, each with the setting, the value and the way out; ModelError where
     `model.source` is a path at which there is nothing.
     """
     mistakes = [*_attacks(study), *_repeats(study), *_device(study), *_guesses(study)]
     try:
-        trials = trials_of(study)
+        trials = given_trials(study) if study.subjects else trials_of(study)
     except StudyError as error:
         raise StudyError("\n".join([*mistakes, str(error)])) from None
-    mistakes += [*_stratum(study, trials), *_written_canaries(study, trials)]
+    mistakes += [*_stratum(study, trials), *_subjects(study), *_written_canaries(study, trials)]
     if mistakes:
         raise StudyError("\n".join(mistakes))
-    local_base(study.model)
+    if study.model.source not in (FROM_ADAPTER, NO_BASE):
+        local_base(study.model)
     return trials
+
+
+def _subjects(study: Study) -> Iterator[str]:
+    """Subjects that are given, and what cannot be asked of a study that has them, or only of one that has."""
+    source, subjects = study.model.source, study.subjects
+    if not subjects:
+        if source in (FROM_ADAPTER, NO_BASE):
+            yield (
+                f"model.source {source!r} is for studies of given subjects; name the base model that is fine-tuned, or "
+                "give subjects"
+            )
+        return
+    adapters = [subject.source for subject in subjects if subject.adapter is not None]
+    if study.grid:
+        yield f"grid ({', '.join(study.grid)}) says what to train, but subjects are given; leave one of the two out"
+    if not isinstance(study.canaries, NoCanaries):
+        yield (
+            f"canaries.design is {study.canaries.design!r}, but a subject that is given has been trained already; "
+            "set it to none"
+        )
+    if study.controls.null_trial != "none":
+        yield "controls.null_trial tunes like the study's trials, but subjects are given; set it to none"
+    if adapters and source == NO_BASE:
+        yield f"model.source is none, but the adapter {adapters[0]!r} works on a base model alone; name that model"
+    if len(adapters) < len(subjects) and source == FROM_ADAPTER:
+        yield "model.source: a whole model does not say what it was tuned from; name its base model, or none"
+    if source == NO_BASE:
+        yield from _without_base(study)
+    for name, times in Counter(subject_names(subjects)).items():
+        if times > 1:
+            yield f"subjects: {name!r} stands {times} times; leave one out, or give them a name each"
+
+
+def _without_base(study: Study) -> Iterator[str]:
+    """Attacks that the study asks for by name and that compare with a base model, which there is not."""
+    alone = ", ".join(name for name, attack in ATTACKS.items() if not attack.needs_base)
+    asked = {"membership.primary": [study.membership.primary], "membership.attacks": study.membership.attacks}
+    for setting, names in asked.items():
+        for name in names:
+            if name in ATTACKS and ATTACKS[name].needs_base:
+                yield f"{setting}: {name!r} compares with a base model, and model.source is none; there are {alone}"
 
 
 def local_base(model: Model) -> Path | None:
@@ -56,7 +109,7 @@ def _looks_like_path(source: str) -> bool:
     return source in (".", "..") or source.startswith(("/", "./", "../", "~")) or source.endswith(".gguf")
 
 
-def strata_planned(trials: Sequence[Trial]) -> list[str]:
+def strata_planned(trials: Sequence[Trial | GivenTrial]) -> list[str]:
     """The strata that can have two sides in these trials: `records`, and canaries of each number of copies dealt."""
     plans = [trial.canaries for trial in trials if isinstance(trial.canaries, ManyCanaries)]
     return [RECORDS_STRATUM, *(canary_stratum(copies) for copies in sorted({c for plan in plans for c in dealt(plan)}))]
@@ -101,7 +154,7 @@ def _repeats(study: Study) -> Iterator[str]:
     for setting, values in lists.items():
         for value, times in Counter(values).items():
             if times > 1:
-                yield f"{setting}: {value!r} stands {times} times; once is enough"
+                yield f"{setting}: {value!r} is listed {times} times; once is enough"
 
 
 def _device(study: Study) -> Iterator[str]:
@@ -122,7 +175,7 @@ def _guesses(study: Study) -> Iterator[str]:
         )
 
 
-def _stratum(study: Study, trials: Sequence[Trial]) -> Iterator[str]:
+def _stratum(study: Study, trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
     stratum, there = study.claims.stratum, strata_planned(trials)
     if study.corpus.masks_prompts:
         there.insert(1, PROMPTS_STRATUM)
@@ -136,7 +189,7 @@ def _stratum(study: Study, trials: Sequence[Trial]) -> Iterator[str]:
     )
 
 
-def _written_canaries(study: Study, trials: Sequence[Trial]) -> Iterator[str]:
+def _written_canaries(study: Study, trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
     """Canaries that the base model writes are plain text, which no record of messages could be told from."""
     texts = {trial.canaries.texts for trial in trials if isinstance(trial.canaries, ManyCanaries)} - {"reserve"}
     if texts and isinstance(study.corpus, RowsCorpus) and study.corpus.text is None:

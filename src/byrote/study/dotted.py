@@ -1,8 +1,8 @@
 """Dotted names of settings: which there are, and setting one in a raw mapping."""
 
 import types
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -57,17 +57,17 @@ def _default_words(variant: str, field: FieldInfo) -> str:
         return "required"
     default = field.get_default(call_default_factory=True)
     if isinstance(default, tuple | list):
-        return f"[{', '.join(map(str, default))}]"
+        return f"[{', '.join(map(str, cast('Sequence[object]', default)))}]"
     return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def _by_variant(told: Sequence[tuple[str, str]]) -> str:
+def _by_variant(meanings: Sequence[tuple[str, str]]) -> str:
     """`train`, or `train (phee, hub); required (files)` where variants differ."""
     by_words: dict[str, list[str]] = {}
-    for variant, words in told:
+    for variant, words in meanings:
         by_words.setdefault(words, []).append(variant)
     if len(by_words) == 1:
-        return told[0][1]
+        return meanings[0][1]
     return "; ".join(f"{words} ({', '.join(variants)})" for words, variants in by_words.items())
 
 
@@ -75,23 +75,26 @@ def set_dotted(raw: dict[str, Any], name: str, value: Any) -> None:
     """Set a dotted name in a raw mapping, in place. Changing a variant drops the other variant's own keys."""
     head, _, rest = name.partition(".")
     if head == "grid" and rest:
-        axes = raw.get("grid") if isinstance(raw.get("grid"), dict) else {}
         long = AXIS_SHORT.get(rest, rest)
-        kept = {axis: values for axis, values in (axes or {}).items() if AXIS_SHORT.get(axis, axis) != long}
+        kept = {axis: values for axis, values in _room(raw, "grid").items() if AXIS_SHORT.get(axis, axis) != long}
         raw["grid"] = {**kept, long: value if isinstance(value, list) else [value]}
         return
     if not rest:
         raw[head] = value
         return
-    room = raw.get(head)
-    if not isinstance(room, dict):
-        room = {}
+    room = _room(raw, head)
     variants = variants_of(head)
     tag = next((t for t in ("source", "design") if rest == t and variants), None)
     if tag and isinstance(value, str) and value in variants and room.get(tag) not in (None, value):
         room = {key: kept for key, kept in room.items() if key in variants[value].model_fields and key in _COMMON}
     raw[head] = room
     set_dotted(room, rest, value)
+
+
+def _room(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The mapping under a name; an empty one where there is none."""
+    room = raw.get(name)
+    return cast("dict[str, Any]", room) if isinstance(room, dict) else {}
 
 
 _COMMON = {"limit", "shared_groups", "append_eos", "max_tokens", "long_records", "seed"}

@@ -26,6 +26,7 @@ METHOD_VERSION: Mapping[str, int] = {
     "completions": 3,
     "untargeted": 1,
     "canaries": 1,
+    "given": 1,
 }
 
 
@@ -49,6 +50,11 @@ class Trial:
     def matrices(self) -> str:
         """The adapted matrices as one word, such as `q,k`."""
         return ",".join(self.lora.matrices)
+
+    @property
+    def rank(self) -> int:
+        """LoRA's rank."""
+        return self.lora.rank
 
     @property
     def settings(self) -> dict[str, dict[str, Any]]:
@@ -98,15 +104,15 @@ def same_trial(trial: Trial) -> str:
 def repeated(first: Trial, second: Trial) -> str:
     """What is wrong with a grid of which two points are one trial: the axes and their values."""
     pairs = [(name, a, b) for (name, a), (_, b) in zip(first.axes, second.axes, strict=True)]
-    told = "; ".join(f"grid.{name}: {a!r} and {b!r}" for name, a, b in pairs if a != b)
-    return f"{told} make the same trial ({first.label}); leave one out"
+    differences = "; ".join(f"grid.{name}: {a!r} and {b!r}" for name, a, b in pairs if a != b)
+    return f"{differences} make the same trial ({first.label}); remove one"
 
 
 def _refuse_repeats(axes: Sequence[tuple[str, Sequence[Any]]]) -> None:
     for name, values in axes:
         for place, value in enumerate(values):
             if value in values[:place]:
-                raise StudyError(f"grid.{name}: {value!r} stands twice; leave one out")
+                raise StudyError(f"grid.{name}: {value!r} is listed twice; remove one")
 
 
 def _trial(study: Study, point: Sequence[tuple[str, Any]]) -> Trial:
@@ -234,10 +240,11 @@ def untargeted_key(parent: str, start: int, extraction: Extraction) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """Where one model's stages are in a run folder; None where it has no such stage. The base model is not tuned."""
+    """Where one model's stages are in a run folder; None where it has no such stage. The base model is not tuned; of a
+    subject that is given, `finetune` says what it is."""
 
     finetune: str | None = None
-    scores: str
+    scores: str | None = None
     completions: str | None = None
     untargeted: str | None = None
 
@@ -271,6 +278,10 @@ class Keys:
     def trial(self, trial: Trial, roles: str, training: Sequence[Sequenced]) -> str:
         """Key of the adapter that a trial trains on these records; roles: their key."""
         return trial_key(self.base, roles, digest_of(training), trial.lora, trial.training)
+
+    def given(self, content: str, roles: str) -> str:
+        """Key of a trial whose subject is given; content: the digest of its files · roles: their key."""
+        return key_of("given", METHOD_VERSION["given"], self.base, roles, content)
 
     def base_stages(self, prompts: Sequence[Sequenced]) -> Stages:
         """The base model's stages."""

@@ -6,9 +6,10 @@ column of their own.
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 SEPARATOR = " · "
+SUBJECT = "subject"  # the one part of the label of a subject that is given
 OWN_COLUMNS = ("lora.matrices", "lora.rank", "training.seed")  # the first two parts of every label and the last
 
 Parts = Sequence[Sequence[str]]  # (setting, words) each
@@ -63,4 +64,4 @@ def _between(matrices: str, rank: str, others: list[tuple[str, str]], seed: str)
 
 
 def _short(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ",".join(map(str, cast("Sequence[object]", value))) if isinstance(value, list | tuple) else str(value)

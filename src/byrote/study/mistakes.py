@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -70,16 +71,18 @@ def explain(error: ErrorDetails, where: str) -> str:
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if kind.startswith("union_tag"):
         choices, tag = list(variants_of(name)), _TAGS[name]
-        got = value.get(tag) if isinstance(value, dict) else value
-        if isinstance(value, dict) and tag not in value:
+        mapping = cast("dict[str, Any]", value) if isinstance(value, dict) else {tag: value}
+        choice = mapping.get(tag)
+        if tag not in mapping:
             return f"{where}: {name}.{tag} is required; it is one of {', '.join(choices)}"
-        return f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {got!r}{nearest(str(got), choices)}"
+        near = nearest(str(choice), choices)
+        return f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {choice!r}{near}"
     if kind in _NO_MAPPING:
         return f"{where}: {name} must be a mapping of names to values, got {value!r}"
-    got = "" if kind == "value_error" else f", got {value!r}"
+    given = "" if kind == "value_error" else f", got {value!r}"
     near = (
         nearest(value, error.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", "))
         if (kind == "literal_error" and isinstance(value, str))
         else ""
     )
-    return f"{where}: {name}: {message[:1].lower() + message[1:]}{got}{near}"
+    return f"{where}: {name}: {message[:1].lower() + message[1:]}{given}{near}"

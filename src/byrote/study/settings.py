@@ -1,11 +1,13 @@
+# pyright: reportIncompatibleVariableOverride=false
 """A study and its parts: small, frozen, strict models. Every field can be set in YAML and on the command line."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, field_validator, model_validator
 
 SMOLLM2 = "smollm2-135m"
+FROM_ADAPTER, NO_BASE = "adapter", "none"  # values of model.source where subjects are given
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear")
 Matrix = Literal["q", "k", "v", "o", "gate", "up", "down", "qkv", "gate_up", "all-linear"]
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -13,8 +15,8 @@ AXIS_SHORT = {"matrices": "lora.matrices", "rank": "lora.rank", "copies": "canar
 AXIS_ROOMS = ("lora", "training", "canaries")
 
 
-_SOURCE = "where the records come from: phee, files, hub, or adverse_events (invented ones)"
-_DESIGN = "none; single: one record overwrites others; many: planted or left out by a coin"
+_SOURCE = "where the records come from: phee, files, hub, or adverse_events (synthetic)"
+_DESIGN = "none; single (one record overwrites others); many (planted or left out by a coin)"
 _PUBLISHED = Literal["table-3.1", "figure-3.6"]
 
 
@@ -27,13 +29,42 @@ class Part(BaseModel):
 class Model(Part):
     """The base model."""
 
-    source: str = Field(default=SMOLLM2, description="smollm2-135m, a hub id, a local directory or a .gguf file")
+    source: str = Field(
+        default=SMOLLM2,
+        description="smollm2-135m, a hub id, a local directory or a .gguf file; where subjects are given also adapter "
+        "(the base that the adapter's configuration names) or none",
+    )
     revision: str | None = Field(default=None, description="branch, tag or commit of a hub id")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
-        description="auto is bf16 where its products are fast, else fp32; a run keeps its own",
+        description="auto is bf16 where it multiplies fast, else fp32; a run keeps its format",
     )
-    quantization: Literal["none", "int8", "nf4"] = Field(default="none", description="frozen base by bitsandbytes")
+    quantization: Literal["none", "int8", "nf4"] = Field(
+        default="none", description="of the frozen base, by bitsandbytes"
+    )
+
+
+class Subject(Part):
+    """A fine-tuned model that exists already and is measured as it is: an adapter on the base model, or a whole
+    model."""
+
+    adapter: str | None = Field(default=None, description="a PEFT adapter: a folder or a hub id")
+    model: str | None = Field(default=None, description="a whole model: a folder, a hub id or a .gguf file")
+    revision: str | None = Field(default=None, description="branch, tag or commit of a hub id")
+    name: str | None = Field(default=None, min_length=1, description="what tables call it; null for its folder's name")
+
+    @model_validator(mode="after")
+    def _adapter_or_model(self) -> "Subject":
+        if (self.adapter is None) == (self.model is None):
+            raise ValueError("a subject is either an adapter or a model; set one of the two")
+        return self
+
+    @property
+    def source(self) -> str:
+        """The folder, hub id or file."""
+        source = self.adapter or self.model
+        assert source
+        return source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +99,9 @@ class CorpusPart(Part):
     members: str = Field(default="train", description="split to fine-tune on")
     nonmembers: str = Field(default="test", description="split held out and evaluated")
     calibration: str | None = Field(default="dev", description="split held out to fix thresholds; null for none")
-    limit: int | None = Field(default=None, ge=1, description="records a split, the first ones; null for all")
+    limit: int | None = Field(default=None, ge=1, description="first records of each split to take; null for all")
     shared_groups: Literal["refuse", "allow"] = Field(
-        default="refuse", description="a document in members and non-members"
+        default="refuse", description="a document with both members and non-members"
     )
     append_eos: bool | None = Field(
         default=None,
@@ -111,14 +142,17 @@ class RowsCorpus(CorpusPart):
         description="where the loss was: all; completion, or the last assistant message; every assistant message; null "
         "is completion for prompt and completion, assistant for messages",
     )
-    id: str | None = Field(default=None, description="column with a unique id; null for file and row")
-    group: str | None = Field(default=None, description="column with the document; null for one group a record")
+    id: str | None = Field(default=None, description="column with a unique id; null to use file and row")
+    group: str | None = Field(default=None, description="column with the document; null for one group per record")
 
     @model_validator(mode="before")
     @classmethod
     def _no_text_beside_others(cls, raw: Any) -> Any:
-        others = isinstance(raw, dict) and any(raw.get(name) for name in ("prompt", "completion", "messages"))
-        return {"text": None, **raw} if others else raw
+        if not isinstance(raw, dict):
+            return raw
+        settings = cast(dict[str, Any], raw)
+        others = any(settings.get(name) for name in ("prompt", "completion", "messages"))
+        return {"text": None, **settings} if others else settings
 
     @model_validator(mode="after")
     def _one_kind(self) -> "RowsCorpus":
@@ -162,13 +196,13 @@ class FilesCorpus(RowsCorpus):
     column `split` of one `file`."""
 
     source: Literal["files"] = Field(description=_SOURCE)
-    path: str | None = Field(default=None, description="folder that the file names start from; else the study file's")
+    path: str | None = Field(default=None, description="folder that file names are relative to; else the study file's")
     members: str = Field(description="file to fine-tune on")
     nonmembers: str = Field(description="file held out and evaluated")
     calibration: str | None = Field(default=None, description="file held out to fix thresholds")
     file: str | None = Field(default=None, description="one file that holds every split; needs corpus.split")
     split: str | None = Field(
-        default=None, description="its column that names the split; members, nonmembers, calibration are its values"
+        default=None, description="column of that file whose values are members, nonmembers and calibration"
     )
 
     @model_validator(mode="after")
@@ -187,7 +221,7 @@ class HubCorpus(RowsCorpus):
     path: str = Field(description="id of the data set, such as sarus-tech/phee")
     subset: str | None = Field(default=None, description="configuration of the data set")
     revision: str | None = Field(default=None, description="branch, tag or commit")
-    id: str | None = Field(default=None, description="column with a unique id; null for split and row")
+    id: str | None = Field(default=None, description="column with a unique id; null to use split and row")
 
 
 class AdverseEventsCorpus(CorpusPart):
@@ -198,7 +232,7 @@ class AdverseEventsCorpus(CorpusPart):
     members: Literal["train"] = Field(default="train", description="always train")
     nonmembers: Literal["test"] = Field(default="test", description="always test")
     calibration: Literal["dev"] | None = Field(default="dev", description="dev; null for none")
-    size: int = Field(default=300, ge=2, description="number of members; as many non-members and calibration records")
+    size: int = Field(default=300, ge=2, description="number of members, of non-members and of calibration records")
     seed: int = Field(default=0, ge=0, description="of the generator")
 
 
@@ -215,7 +249,7 @@ class SingleCanary(Part):
     """The reference study's design: one record overwrites `copies` − 1 others."""
 
     design: Literal["single"] = Field(description=_DESIGN)
-    copies: int = Field(default=1, ge=1, description="how often the canary stands in the training records")
+    copies: int = Field(default=1, ge=1, description="how often the canary occurs in the training records")
     seed: int | None = Field(default=None, ge=0, description="of Python's random; null for the study's seed")
 
 
@@ -228,13 +262,13 @@ class ManyCanaries(Part):
     copies: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(1, 2, 4, 8, 16, 32, 64, 128),
         min_length=1,
-        description="how often a planted canary is repeated, dealt to the canaries in turn; a list",
+        description="numbers of copies, assigned to the canaries in turn; a list",
     )
     inclusion: float = Field(default=0.5, gt=0, le=1, description="chance that a canary is planted")
     references: int = Field(default=100, ge=0, description="records of the reserve that are never planted")
     texts: Literal["reserve", "synthetic", "reformulated"] = Field(
         default="reserve",
-        description="records of the reserve; new ones in their manner by the base model; or one, with tokens redrawn",
+        description="reserved records; synthetic ones by the base model; or variants of one record",
     )
     temperature: float = Field(default=1.2, gt=0, description="at which the base model writes them")
     changed: float = Field(default=0.3, gt=0, le=1, description="share of the tokens that a reformulation redraws")
@@ -274,7 +308,7 @@ class Lora(Part):
     @classmethod
     def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) != len(value):
-            raise ValueError(f"each matrix may stand once, got {', '.join(value)}")
+            raise ValueError(f"each matrix may be listed once, got {', '.join(value)}")
         return value
 
 
@@ -290,7 +324,7 @@ class Training(Part):
     weight_decay: float = Field(default=0.0, ge=0, description="of AdamW, on all weights of the adapter")
     max_grad_norm: float = Field(default=1.0, gt=0, description="a longer gradient is scaled down to this norm")
     steps: int | None = Field(
-        default=None, ge=1, description="stop after so many optimizer steps of the epochs; null for all of them"
+        default=None, ge=1, description="stop after this many optimizer steps; null for all steps of the epochs"
     )
     seed: int | None = Field(
         default=None, ge=0, description="of initialisation, order and dropout; null for the study's seed"
@@ -313,8 +347,8 @@ class Membership(Part):
     """Membership inference."""
 
     attacks: tuple[str, ...] = Field(default=("all",), min_length=1, description="names, or all; docs/attacks.md")
-    false_positive_rates: tuple[Rate, ...] = Field(default=(0.1, 0.01), min_length=1, description="each met as at most")
-    primary: str = Field(default="ratio", description="the attack that claims are made with")
+    false_positive_rates: tuple[Rate, ...] = Field(default=(0.1, 0.01), min_length=1, description="upper limits of FPR")
+    primary: str = Field(default="ratio", description="the attack on which claims rest")
 
 
 class Prompts(Part):
@@ -331,11 +365,11 @@ class Untargeted(Part):
     """Completions of an empty prompt, ranked by attacks and looked up among the records (Carlini et al. 2021)."""
 
     completions: int = Field(default=100, ge=0, description="texts written from an empty prompt; 0 for none")
-    tokens: int = Field(default=64, ge=1, description="most tokens of each")
+    tokens: int = Field(default=64, ge=1, description="most tokens of each text")
     temperature: float = Field(default=1.0, gt=0, description="of their sampling")
-    least: int = Field(default=10, ge=1, description="tokens a run shared with a record must have to be a match")
+    least: int = Field(default=10, ge=1, description="tokens in a shared run that count as a match")
     attacks: tuple[str, ...] = Field(
-        default=("loss", "ratio", "zlib", "min_k"), min_length=1, description="that rank them: names, or all"
+        default=("loss", "ratio", "zlib", "min_k"), min_length=1, description="that rank the texts: names, or all"
     )
 
 
@@ -360,10 +394,10 @@ class Extraction(Part):
         default=(0.5, 1.0), description="a metric at or above this counts as extracted"
     )
     draws: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(1, 100, 10_000), description="within how many draws a suffix must come to count"
+        default=(1, 100, 10_000), description="numbers of draws within which a suffix must appear to count"
     )
     chances: tuple[Rate, ...] = Field(
-        default=(0.5,), description="with which chance a suffix must come within the draws; each is tabulated"
+        default=(0.5,), description="chances with which a suffix must appear within the draws; each is tabulated"
     )
 
     @field_validator("prefix", mode="before")
@@ -394,7 +428,7 @@ class Claims(Part):
     stratum: str = Field(
         default="records", description="records, prompts (what was masked), or canaries@C for C copies"
     )
-    margin: float = Field(default=0.02, gt=0, description="smallest difference in AUC that is called one")
+    margin: float = Field(default=0.02, gt=0, description="smallest difference in AUC that counts as one")
 
 
 class Controls(Part):
@@ -426,7 +460,7 @@ class Report(Part):
 
     include_text: bool = Field(default=False, description="show the text of records")
     compare_to: _PUBLISHED | None = Field(
-        default=None, description="published figures to set beside: table-3.1 or figure-3.6"
+        default=None, description="published figures to compare with: table-3.1 or figure-3.6"
     )
 
 
@@ -436,16 +470,16 @@ class Machine(Part):
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     threads: int | None = Field(default=None, ge=1, description="processor threads in all; null for all cores")
     workers: int | None = Field(
-        default=None, ge=1, description="trials side by side, the threads shared; null for one a core, one on a GPU"
+        default=None, ge=1, description="trials side by side, sharing the threads; null: one per core, one on a GPU"
     )
-    stack: int = Field(default=1, ge=1, description="trials of like training whose adapters are trained in one pass")
+    stack: int = Field(default=1, ge=1, description="trials trained alike whose adapters are trained in one pass")
     micro_batch_tokens: int | None = Field(
         default=None, ge=1, description="most tokens in one forward pass of training; null for what is fast and fits"
     )
     scoring_batch_tokens: int = Field(default=512, ge=1, description="most tokens in one forward pass of scoring")
     generation_batch: int = Field(default=200, ge=1, description="completions written side by side")
     checkpoint_minutes: float | None = Field(
-        default=2, gt=0, description="between checkpoints, from which a killed training goes on; null for none"
+        default=2, gt=0, description="between checkpoints, from which a killed training continues; null for none"
     )
 
 
@@ -455,6 +489,10 @@ class Study(Part):
     name: str = Field(default="study", pattern=r"^[\w.\-]+$", description="letters, digits, dot, dash")
     seed: int = Field(default=13, ge=0, description="training.seed and canaries.seed where these are null")
     model: Model = Model()
+    subjects: tuple[Subject, ...] = Field(
+        default=(),
+        description="fine-tuned models to measure, where none is to be trained: a list, each with adapter or model",
+    )
     corpus: Corpus
     canaries: Canaries = NoCanaries(design="none")
     grid: dict[str, list[Any]] = Field(
@@ -473,6 +511,19 @@ class Study(Part):
     machine: Machine = Machine()
     provenance: dict[str, Any] | None = Field(default=None, description="written into a run's copy; not read")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _base_of_the_adapters(cls, raw: Any) -> Any:
+        """Where subjects are given, the base model is the one that the adapters name, unless the study names one."""
+        if not isinstance(raw, dict):
+            return raw
+        study: dict[str, Any] = {**cast(dict[str, Any], raw)}
+        model: Any = study.get("model")
+        model = {} if model is None else model
+        if study.get("subjects") and isinstance(model, dict) and "source" not in model:
+            study["model"] = {**cast(dict[str, Any], model), "source": FROM_ADAPTER}
+        return study
+
     @field_validator("grid")
     @classmethod
     def _axes(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -480,7 +531,7 @@ class Study(Part):
         for name, values in grid.items():
             axis = AXIS_SHORT.get(name, name)
             if axis in axes:
-                raise ValueError(f"axis {axis!r} stands twice (once as {name!r})")
+                raise ValueError(f"axis {axis!r} is given twice (once as {name!r})")
             if axis != "seed" and axis.split(".")[0] not in AXIS_ROOMS:
                 raise ValueError(
                     f"axis {name!r} cannot vary within a study; axes are seed and dotted names under "

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """YAML with 1.2's numbers and booleans, and no key given twice."""
 
 from typing import Any
@@ -15,7 +16,7 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} occurs twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 

@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """Tables of a run, a pure function of what is stored: no torch, no model.
 
 Columns and types: columns.py. A number that cannot be computed is missing, and `left_out` counts the records.
@@ -15,6 +17,7 @@ from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, Assignment, Record,
 from byrote.statistics.blind import BlindTest
 from byrote.store import Run
 from byrote.study import Extraction, Statistics, Study
+from byrote.study.settings import NO_BASE
 from byrote.tables.blind import blind_columns, blind_of
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows
 from byrote.tables.columns import COLUMNS
@@ -29,6 +32,7 @@ from byrote.tables.compared import (
     population_of,
     score_with,
     strata_of,
+    unknown_like,
 )
 from byrote.tables.comparisons import attack_comparisons, trial_comparisons
 from byrote.tables.completions import (
@@ -98,7 +102,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     """All tables as Arrow, by name, with the types of COLUMNS. keep: store what takes long and need not be redone."""
     plan, study = run.plan(), run.study()
     records = {r.record: r for r in run.records()}
-    attacks, settings = find_attacks(study.membership.attacks), _settings(study)
+    attacks, settings = attacks_of(study), _settings(study)
     whole_base, parts = _scores(run, plan["base"]["scores"]), Parts(records)
     base_scores = parts.answers(whole_base)
     null_trials = NullTrials.of(run, plan["nulls"])
@@ -113,7 +117,9 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     family = _bounds(run, plan)
     for planned in plan["trials"]:
         whole_tuned = _scores(run, planned["scores"])
-        trial = Measured(planned, _roles(run, planned["roles"]), parts.answers(whole_tuned), base_scores)
+        whole = whole_base if study.model.source != NO_BASE else whole_tuned and unknown_like(whole_tuned)
+        base = base_scores if whole is whole_base else parts.answers(whole)
+        trial = Measured(planned, _roles(run, planned["roles"]), parts.answers(whole_tuned), base)
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
         null = null_trials.beside(planned)
@@ -124,10 +130,10 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         rows["timings"] += timing_rows(run, planned["trial"], planned)
         if not trial.roles:
             continue
-        if trial.tuned is not None and base_scores is not None:
-            wholes = (whole_tuned, whole_base, whole_null) if parts.masked else ()
+        if trial.tuned is not None and trial.base is not None:
+            wholes = (whole_tuned, whole, whole_null) if parts.masked else ()
             of_prompts = [None if scores is None else parts.prompts(scores) for scores in wholes]
-            of_answers = [trial.tuned, base_scores, null and null.scores]
+            of_answers = [trial.tuned, trial.base, null and null.scores]
             for stratum in strata_of(trial.roles, prompts=parts.masked):
                 tuned, base, under_null = of_prompts if stratum.name == PROMPTS_STRATUM else of_answers
                 assert tuned is not None
@@ -135,10 +141,10 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
                 compared = compare_stratum(stratum, trial.roles, records, tuned, base, under_null)
                 if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
                     blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
-                alone = blind_columns(compared, blind.get(planned["roles"]))
-                scores = _membership(trial, compared, attacks, settings, alone, beside, rows)
+                controls = Controls(blind_columns(compared, blind.get(planned["roles"])), beside)
+                scores = _membership(trial, compared, attacks, settings, controls, rows)
                 scored_strata.append(ScoredStratum(planned, compared, scores))
-            rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, base_scores))
+            rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, trial.base))
             rows["audits"] += ({**head, **row} for row in _audits(trial, records, study, family))
         tuned_completions = completions_of(run, planned.get("completions"))
         models = {"perplexity_base": trial.base, "perplexity_tuned": trial.tuned}
@@ -190,6 +196,13 @@ def _over_completions(rows: dict[str, list[dict[str, Any]]], extraction: Extract
         row["ngram_share"] = best.get((row["trial"], row["record"]))
 
 
+def attacks_of(study: Study) -> dict[str, Attack]:
+    """The attacks of a study; where it has no base model, those that need none."""
+    has_base = study.model.source != NO_BASE
+    attacks = find_attacks(study.membership.attacks)
+    return {name: attack for name, attack in attacks.items() if has_base or not attack.needs_base}
+
+
 def _settings(study: Study) -> Settings:
     statistics, membership = study.statistics, study.membership
     return Settings(
@@ -209,13 +222,20 @@ def _audited(canaries: Mapping[str, Any]) -> bool:
 
 
 def _audits(trial: Measured, records: Mapping[str, Record], study: Study, family: int) -> Iterator[dict[str, Any]]:
-    plan, asked = trial.row["settings"]["canaries"], study.audit
+    plan, audit = trial.row["settings"]["canaries"], study.audit
     if not _audited(plan) or trial.tuned is None or trial.base is None:
         return
-    name, seed = asked.attack or study.membership.primary, study.statistics.seed
-    settings = AuditSettings(asked.guesses, asked.delta, asked.level, name, seed, max(family, 1))
-    attack = find_attacks([name])[name]
-    yield from audit_rows(trial.roles, records, trial.tuned, trial.base, attack, settings, plan["inclusion"])
+    name = audit.attack or study.membership.primary
+    settings = AuditSettings(
+        guesses=audit.guesses,
+        delta=audit.delta,
+        level=audit.level,
+        attack=name,
+        seed=study.statistics.seed,
+        family=max(family, 1),
+        inclusion=plan["inclusion"],
+    )
+    yield from audit_rows(trial.roles, records, trial.tuned, trial.base, find_attacks([name])[name], settings)
 
 
 def _untargeted(
@@ -238,13 +258,20 @@ def _scores(run: Run, stage: str | None) -> TokenScores | None:
 # --- membership -------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Controls:
+    """What stands beside every attack on a stratum: the blind classifier's columns and the trial's null trial."""
+
+    blind: Mapping[str, Any]
+    null_trial: dict[str, Any] | None
+
+
 def _membership(
     trial: Measured,
     compared: Compared,
     attacks: Mapping[str, Attack],
     settings: Settings,
-    blind: Mapping[str, Any],
-    beside: dict[str, Any] | None,
+    controls: Controls,
     rows: dict[str, list[dict[str, Any]]],
 ) -> dict[str, Scored]:
     """Append all rows of one stratum of a trial; returns the scores by attack."""
@@ -258,7 +285,7 @@ def _membership(
     resampled = resample(compared, scores, settings.resamples, settings.seed, settings.level)
     for name, scored in with_auditor.items():
         row = membership_row(compared, scored, wanted.get(name), settings, resampled)
-        rows["membership"].append({**trial.head, **with_null_trial(row, beside), **blind})
+        rows["membership"].append({**trial.head, **with_null_trial(row, controls.null_trial), **controls.blind})
         rows["roc"] += ({**head, **point} for point in roc_rows(compared, scored))
         rows["operating_points"] += ({**head, **point} for point in operating_rows(compared, scored, settings))
     same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}

@@ -19,7 +19,8 @@ FAIR = 0.5  # the coin that the audit needs
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """What the study fixes before the run: guesses (None for all, made even), delta, level, attack.
+    """What the study fixes before the run: guesses (None for all, made even), delta, level, attack, inclusion (the
+    chance that a canary was planted).
 
     level: the chance that any bound of the family lies above the true epsilon · family: how many bounds a run gives
     (`bounds_of`, summed over its trials); each has level/family.
@@ -31,6 +32,7 @@ class AuditSettings:
     attack: str
     seed: int
     family: int = 1
+    inclusion: float = FAIR
 
     @property
     def level_of_each(self) -> float:
@@ -43,14 +45,14 @@ def canary_rows(roles: Sequence[Assignment], tuned: TokenScores, base: TokenScor
 
     The canaries that were left out are the control: their exposure is that of records never seen.
     """
-    asked = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
-    if not asked:
+    canaries = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
+    if not canaries:
         return
     references = perplexity_of_each(tuned, [a.record for a in roles if a.role is Role.REFERENCE])
-    by_model = [perplexity_of_each(scores, [a.record for a in asked]) for scores in (base, tuned)]
+    by_model = [perplexity_of_each(scores, [a.record for a in canaries]) for scores in (base, tuned)]
     known = references[~np.isnan(references)]
     rank, fit = exposure_by_rank(by_model[1], known), exposure_extrapolated(by_model[1], known)
-    for i, a in enumerate(asked):
+    for i, a in enumerate(canaries):
         yield {
             "record": a.record,
             "role": a.role.value,
@@ -79,7 +81,6 @@ def audit_rows(
     base: TokenScores,
     attack: Attack,
     settings: AuditSettings,
-    inclusion: float,
 ) -> Iterator[dict[str, Any]]:
     """The lower bound on epsilon for canaries of each number of copies (Steinke et al. 2023), with a null control.
 
@@ -94,21 +95,21 @@ def audit_rows(
 
     references = [a.record for a in roles if a.role is Role.REFERENCE]
     for copies in _numbers_of_copies(roles):
-        asked = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT) and a.copies == copies]
+        canaries = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT) and a.copies == copies]
         head = {
             "attack": settings.attack,
             "copies": copies,
-            "canaries": len(asked),
+            "canaries": len(canaries),
             "unit": "record" if copies == 1 else f"group of {copies}",
             "delta": settings.delta,
             "level": settings.level,
             "family": f"{settings.family} bound{'' if settings.family == 1 else 's'}",
         }
-        if inclusion != FAIR:
-            yield {**head, "note": f"no bound: canaries.inclusion is {inclusion:g}, not 0.5"}
+        if settings.inclusion != FAIR:
+            yield {**head, "note": f"no bound: canaries.inclusion is {settings.inclusion:g}, not 0.5"}
             continue
-        is_in = np.array([a.role is Role.CANARY_IN for a in asked])
-        yield {**head, **_bound(scores([a.record for a in asked]), is_in, settings, scores(references))}
+        is_in = np.array([a.role is Role.CANARY_IN for a in canaries])
+        yield {**head, **_bound(scores([a.record for a in canaries]), is_in, settings, scores(references))}
 
 
 def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, twins: np.ndarray) -> dict[str, Any]:

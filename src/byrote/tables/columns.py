@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """The columns of every table: name, type, unit, meaning. One entry a column; the schemas, the test data and
 docs/tables.md come from here. A number that cannot be computed is missing, with its reason beside it.
 """
@@ -53,8 +55,8 @@ PREFIX = real(
 )
 TEMPERATURE = real("temperature", "of decoding; 0 is greedy")
 SUFFIX_TOKENS = whole("suffix_tokens", "length of the true suffix", "tokens")
-REASON = text("reason", "why a number is missing or to be read with care; empty where none is")
-NOTE = text("note", "why a number is missing or to be read with care; empty where none is")
+REASON = text("reason", "why a number is missing or to be read with care; otherwise empty")
+NOTE = text("note", "why a number is missing or to be read with care; otherwise empty")
 PERPLEXITY_BASE = real("perplexity_base", "of the record, or of its answer where it has one, under the base model")
 PERPLEXITY_TUNED = real("perplexity_tuned", "of the record, or of its answer where it has one, under the tuned model")
 OUTPUT_PERPLEXITY = real("output_perplexity", "of what was written, under the model that wrote it, before temperature")
@@ -71,8 +73,18 @@ TRIAL_COLUMNS = (
     whole("rank", "LoRA rank"),
     whole("seed", "of initialisation, order and dropout"),
 )
-
 TRIAL = tuple(column.name for column in TRIAL_COLUMNS)
+
+# What rows of several tables start with: one attack on a stratum, one record of a trial, one prompted record.
+ATTACK_COLUMNS = (TRIAL_KEY, STRATUM, ATTACK)
+RECORD_COLUMNS = (TRIAL_KEY, RECORD, ROLE, COPIES)
+PROMPTED = (TRIAL_KEY, MODEL, RECORD, ROLE, COPIES, PREFIX, TEMPERATURE)
+# Columns that several tables share further on.
+ATTACK_PAIR = (text("attack_a", "first attack"), text("attack_b", "second attack"))
+SIDES = (
+    whole("n_members", "members, or planted canaries, with a score"),
+    whole("n_nonmembers", "non-members, or canaries left out, with a score"),
+)
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "trials": (
@@ -98,22 +110,21 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text("scaling", "fixed (alpha/rank), proportional (alpha) or rslora (alpha/√rank)"),
         whole("epochs", "passes over the training records"),
         real("learning_rate", "the highest, after warm-up"),
-        text("copies", "numbers of copies that canaries were dealt, joined by commas"),
+        text("copies", "numbers of copies that canaries were assigned, joined by commas"),
     ),
     "membership": (
         *TRIAL_COLUMNS,
         STRATUM,
         COPIES,
         ATTACK,
-        whole("n_members", "members, or planted canaries, with a score"),
-        whole("n_nonmembers", "non-members, or canaries left out, with a score"),
+        *SIDES,
         whole("left_out", "records of either side on which the attack has no value"),
-        real("auc", "chance that a member scores higher than a non-member, ties half"),
+        real("auc", "chance that a member scores higher than a non-member, ties counted half"),
         *interval("auc", "auc_"),
         text("interval", "how the interval was made, or why there is none"),
         *interval("auc that holds for all attacks of the trial together", "simultaneous_"),
         whole("resamples", "resamples of documents that the bootstrap and the simultaneous intervals rest on"),
-        real("auc_control", "AUC of the same attack where nothing was learned of these records"),
+        real("auc_control", "AUC of the same attack where nothing was learned about these records"),
         *interval("auc_control, by document", "auc_control_"),
         real("auc_control_se", "standard error of auc_control, by document"),
         real("auc_blind", "cross-validated AUC of a classifier on words that never saw a model"),
@@ -122,8 +133,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text("blind_note", "why a blind figure is missing; empty where none is"),
         text("control", "what the control is: the base model, a null trial, or why there is none"),
         flag("control_matched", "whether the null trial's held-out perplexity is within 10% of the trial's"),
-        text("control_note", "what to mind about the control; empty where nothing is"),
-        real("above_control", "auc less auc_control, on the same records"),
+        text("control_note", "what to keep in mind about the control; otherwise empty"),
+        real("above_control", "auc minus auc_control, on the same records"),
         *interval("that difference, by document", "above_control_"),
         real("above_control_p", "two-sided p-value of no difference, each test alone"),
         text("knowledge", "outsider, or auditor: who knows which records are members"),
@@ -153,9 +164,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         STRATUM,
         text("trial_a", "key of the first trial"),
         text("trial_b", "key of the second trial"),
-        text("attack_a", "first attack"),
-        text("attack_b", "second attack"),
-        real("difference", "AUC of the first less that of the second, on the records that both score"),
+        *ATTACK_PAIR,
+        real("difference", "AUC of the first minus that of the second, on the records that both score"),
         *interval("the difference, by document"),
         real("p_value", "two-sided, of no difference"),
         real("p_holm", "Holm's, over the family; between trials"),
@@ -167,23 +177,22 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text("matrices", "adapted matrices, joined by commas"),
         whole("rank", "LoRA rank"),
         text("label", "what the report calls the configuration"),
-        whole("seeds", "trials that enter, one a seed"),
+        whole("seeds", "trials that are included, one per seed"),
         real("mean", "mean AUC over the seeds"),
         *interval("the mean, over seeds and records"),
-        real("seed_sd", "standard deviation of the AUC between seeds, sampling error taken off"),
+        real("seed_sd", "standard deviation of the AUC between seeds, with the sampling error removed"),
         real("sampling_se", "standard error of the mean that comes from the sample of records"),
         text("against", "the configuration compared with; empty in rows of one configuration"),
-        real("difference", "mean AUC less that of `against`, paired by seed"),
+        real("difference", "mean AUC minus that of `against`, paired by seed"),
         *interval("the difference", "difference_"),
         text("verdict", "more, less, equivalent or undecided, by the margin of the study"),
-        text("family", "the claims that the interval's level is shared over"),
+        text("family", "the claims that share the interval's level"),
         REASON,
     ),
     "detectable": (
         TRIAL_KEY,
         STRATUM,
-        whole("n_members", "members, or planted canaries, with a score"),
-        whole("n_nonmembers", "non-members, or canaries left out, with a score"),
+        *SIDES,
         real("smallest_auc", "smallest AUC told from 0.5 at level 5% with power 80%, records independent"),
         real("smallest_auc_clustered", "the same with the correlation within documents that was measured"),
         real("smallest_difference", "smallest difference in AUC between two trials on these records"),
@@ -192,10 +201,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         REASON,
     ),
     "operating_points": (
-        TRIAL_KEY,
-        STRATUM,
-        ATTACK,
-        real("target_fpr", "false-positive rate, met as at most"),
+        *ATTACK_COLUMNS,
+        real("target_fpr", "upper limit of the false-positive rate"),
         text(
             "threshold_source",
             "calibration: fixed on records held out for it; published: read off the ROC curve, as papers do",
@@ -209,13 +216,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text("refused_because", "why there is no operating point; empty where there is one"),
     ),
     "extraction": (
-        TRIAL_KEY,
-        MODEL,
-        RECORD,
-        ROLE,
-        COPIES,
-        PREFIX,
-        TEMPERATURE,
+        *PROMPTED,
         whole("sample", "number of the completion among those of the same prompt and temperature"),
         whole("prefix_tokens", "length of the prompt", "tokens"),
         SUFFIX_TOKENS,
@@ -226,35 +227,24 @@ TABLES: dict[str, tuple[Column, ...]] = {
         PERPLEXITY_TUNED,
         OUTPUT_PERPLEXITY,
         real("common_substring", "longest common run of characters over the suffix's length"),
-        real("edit_similarity", "1 less the edit distance over the longer length, in characters"),
+        real("edit_similarity", "1 minus the edit distance over the longer length, in characters"),
         real("bleu", "BLEU of the completion against the suffix"),
         real("rouge_l", "ROUGE-L F-measure"),
         real("keyword_recall", "share of the suffix's annotated terms that the completion holds"),
         real("tfidf_cosine", "cosine of word vectors weighted by rarity among non-members"),
     ),
     "draws": (
-        TRIAL_KEY,
-        MODEL,
-        RECORD,
-        ROLE,
-        COPIES,
-        PREFIX,
-        TEMPERATURE,
+        *PROMPTED,
         SUFFIX_TOKENS,
         real("log_probability", "that exactly the true suffix is drawn", "nats"),
-        real("chance", "with which the suffix is to come at least once"),
+        real("chance", "with which the suffix should appear at least once"),
         real("draws_for_chance", "independent draws that this takes"),
     ),
     "extraction_rates": (
-        TRIAL_KEY,
-        MODEL,
-        ROLE,
-        COPIES,
-        PREFIX,
-        TEMPERATURE,
+        *(column for column in PROMPTED if column is not RECORD),
         text("metric", "a metric of the table extraction, or draws<=N"),
         real("threshold", "at or above which a record counts; N for draws<=N"),
-        real("chance", "with which a suffix is to come within so many draws; of draws<=N alone"),
+        real("chance", "with which a suffix should appear within so many draws; only for draws<=N"),
         whole("hits", "records that count"),
         whole("of", "records with a value"),
         real("rate", "hits over of"),
@@ -268,7 +258,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         OUTPUT_PERPLEXITY,
         text("matched", "id of the training record with the longest shared run; missing where none is long enough"),
         whole("matched_tokens", "length of that run", "tokens"),
-        text("nonmember", "the same among non-members, as control"),
+        text("nonmember", "the same among non-members, as a control"),
         whole("nonmember_tokens", "length of that run", "tokens"),
     ),
     "untargeted_rates": (
@@ -276,20 +266,17 @@ TABLES: dict[str, tuple[Column, ...]] = {
         MODEL,
         text("attack", "the attack that ranked the texts"),
         whole("first", "how many texts, highest score first"),
-        real("matches", "of these with a training record; a mean over orders where scores tie"),
+        real("matches", "how many of these match a training record; where scores tie, a mean over orders"),
         real("precision", "matches over first"),
         *interval("the precision"),
-        real("nonmember_matches", "of these with a non-member, as control"),
+        real("nonmember_matches", "how many of these match a non-member, as a control"),
         real("nonmember_precision", "nonmember_matches over first"),
         *interval("that", "nonmember_"),
         whole("left_out", "texts on which the attack has no value"),
         REASON,
     ),
     "canaries": (
-        TRIAL_KEY,
-        RECORD,
-        ROLE,
-        COPIES,
+        *RECORD_COLUMNS,
         real("exposure_rank", "Carlini et al. 2019, by rank among the references", "bits"),
         real("exposure_extrapolated", "the same from the tail of a skew-normal fit", "bits"),
         whole("references", "canaries never planted that it was ranked among"),
@@ -310,16 +297,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
         real("level", "chance that any bound of the family lies above its truth"),
         real("epsilon_low", "lower bound on epsilon (Steinke et al. 2023)"),
         real("largest", "largest bound that so many guesses can show"),
-        text("family", "the bounds that the level is shared over"),
+        text("family", "the bounds that share the level"),
         text("unit", "what epsilon protects: record, or group of C"),
-        real("null_epsilon", "the same audit of references never planted, as control"),
+        real("null_epsilon", "the same audit of references never planted, as a control"),
         NOTE,
     ),
     "records": (
-        TRIAL_KEY,
-        RECORD,
-        ROLE,
-        COPIES,
+        *RECORD_COLUMNS,
         whole("exposed_rank", "1 for the most exposed record of the trial"),
         real("percentile", "mean over attacks of the share of non-members below the record"),
         whole("attacks_above", "attacks that put it at or above their threshold for 1% of false positives"),
@@ -329,8 +313,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "agreement": (
         TRIAL_KEY,
-        text("attack_a", "first attack"),
-        text("attack_b", "second attack"),
+        *ATTACK_PAIR,
         real("spearman", "rank correlation of the two over the members"),
         real("jaccard_top", "overlap of the fifty members that each ranks highest"),
         NOTE,
@@ -339,7 +322,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         RECORD,
         whole("n_in", "trials trained on the record"),
         whole("n_out", "trials that were not"),
-        real("memorization", "mean log-probability a token with the record less that without", "nats a token"),
+        real("memorization", "mean log-probability a token with the record minus that without", "nats a token"),
         real("lira_online", "mean score under online LiRA over the trials trained on it"),
         real("lira_offline", "mean score under offline LiRA over the trials trained on it"),
         REASON,
@@ -357,9 +340,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text("finished", "when it was finished, in ISO 8601"),
     ),
     "roc": (
-        TRIAL_KEY,
-        STRATUM,
-        ATTACK,
+        *ATTACK_COLUMNS,
         real("fpr", "share of non-members at or above a threshold"),
         real("tpr", "share of members at or above it"),
     ),

@@ -5,7 +5,7 @@ Axes: N records of one side, K attacks.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -92,6 +92,11 @@ class Compared:
     null: tuple[Evidence, Evidence] | None
     calibration_groups: tuple[str, ...] = ()
 
+    @property
+    def has_base(self) -> bool:
+        """Whether there is a base model to compare with (`unknown_like`)."""
+        return not bool(np.isnan(self.sides[0].base.logprob).all())
+
     @cached_property
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
         """Scored tokens of members and non-members."""
@@ -103,6 +108,13 @@ class Compared:
         """Mean NLL of members and non-members under the base model; NaN without scored tokens."""
         members, nonmembers, _ = self.sides
         return _nll(members.base), _nll(nonmembers.base)
+
+
+def unknown_like(scores: TokenScores) -> TokenScores:
+    """Scores of the same tokens under a base model that there is not: NaN, so that nothing computed from them looks
+    like a number."""
+    unknown = np.full(len(scores.logprob), np.nan, np.float32)
+    return replace(scores, logprob=unknown, top1=np.zeros(len(unknown), bool), mean=unknown, std=unknown)
 
 
 def population_of(roles: Sequence[Assignment], tuned: TokenScores | None, base: TokenScores | None) -> Population:
@@ -197,7 +209,7 @@ def known_scores(compared: Compared, scored: Scored) -> tuple[np.ndarray, np.nda
 
 
 def strongest(areas: Mapping[str, float]) -> str:
-    """The name of the highest number, the first where several are; NaN takes no part. ValueError where all are NaN."""
+    """The name of the highest number, the first where several are; NaN is left out. ValueError where all are NaN."""
     known = {name: area for name, area in areas.items() if not math.isnan(area)}
     return max(known, key=lambda name: known[name])
 

@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 """Paired tests: of two attacks on one trial, and of two trials under one attack. Rows of tables."""
 
 import math
@@ -43,8 +44,8 @@ def paired(compared: Compared, a: Scored, b: Scored, level: float) -> dict[str, 
         [group for group, kept in zip(groups, kept_of_side, strict=True) if kept]
         for groups, kept_of_side in zip(compared.groups, keep, strict=True)
     )
-    (x_in, x_out), (y_in, y_out) = ((s.members[keep[0]], s.nonmembers[keep[1]]) for s in (a, b))
-    test = compare(x_in, x_out, y_in, y_out, member_groups, nonmember_groups, level)
+    sides_a, sides_b = ((s.members[keep[0]], s.nonmembers[keep[1]]) for s in (a, b))
+    test = compare(sides_a, sides_b, (member_groups, nonmember_groups), level)
     return {
         **present(difference=test.difference, low=test.low, high=test.high, p_value=test.p_value),
         "reason": test.reason or "",

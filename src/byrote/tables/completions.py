@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Rows about what models wrote: completions beside the true suffixes, draws to a suffix, and the rates of both."""
 
 import math
@@ -35,7 +36,7 @@ class Judged:
     """Metrics of completions, each measured once: the base model's stand beside every trial, and trials write alike."""
 
     records: Mapping[str, Record]
-    measured: dict[Key, Row] = field(default_factory=dict)
+    measured: dict[Key, Row] = field(default_factory=dict[Key, Row])
 
     def metrics(self, completions: Sequence[Completion], background: Sequence[str]) -> list[Row]:
         """Every metric of every completion, NaN as None. background: non-members' texts, which tell rare words; without
@@ -78,10 +79,10 @@ def extraction_rows(
     background = [judged.records[a.record].text for a in roles if a.role is Role.NONMEMBER]
     for model, completions in (("base", [c for c in base if c.record in prompted]), ("tuned", tuned)):
         for c, metrics in zip(completions, judged.metrics(completions, background), strict=True):
-            told = ("record", "prefix", "temperature", "sample", "prefix_tokens", "suffix_tokens")
+            columns = ("record", "prefix", "temperature", "sample", "prefix_tokens", "suffix_tokens")
             yield {
                 **{"model": model, "role": of[c.record].role.value, "copies": of[c.record].copies},
-                **{name: getattr(c, name) for name in told},
+                **{name: getattr(c, name) for name in columns},
                 **metrics,
                 **{name: values.get(c.record) for name, values in known.items()},
                 **present(output_perplexity=perplexity(c.logprob)),
@@ -111,10 +112,10 @@ def draw_rows(
         log_p = np.array([row["log_probability"] for row in kept], dtype=float)
         for chance in chances:
             for row, draws in zip(kept, draws_needed(log_p, chance).tolist(), strict=True):
-                told = ("record", "prefix", "temperature", "suffix_tokens", "log_probability")
+                columns = ("record", "prefix", "temperature", "suffix_tokens", "log_probability")
                 yield {
                     **{"model": model, "role": of[row["record"]].role.value, "copies": of[row["record"]].copies},
-                    **{name: row[name] for name in told},
+                    **{name: row[name] for name in columns},
                     **{"chance": chance, "draws_for_chance": draws},
                 }
 

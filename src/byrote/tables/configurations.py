@@ -86,7 +86,7 @@ def configuration_rows(
 ) -> Iterator[Row]:
     """One row a configuration, its mean area over seeds, then one a pair of them, the claim about their difference.
 
-    strata: the trials on the one stratum that claims are about. A pair's difference is `label` less `against`. Claims
+    strata: the trials on the one stratum that claims are about. A pair's difference is `label` minus `against`. Claims
     are a family: all pairs with enough seeds, whose intervals hold together at `level`; so do the verdicts, which are
     read from these intervals. collapsed: trials, by key, that fine-tuning left worse than the base model on every
     record: no claim rests on them.
@@ -103,13 +103,19 @@ def configuration_rows(
         yield {**configuration.head, "against": other.label, **verdict, **family}
 
 
+def _seed_of(canaries: Mapping[str, Any] | None) -> Any:
+    return canaries.get("seed") if canaries else None
+
+
 def _configuration(group: Sequence[ScoredStratum], attack: str, collapsed: Collection[str]) -> _Configuration:
-    seeds, curves = [], []
+    seeds: list[tuple[Any, Any]] = []
+    curves: list[Curve] = []
     for scored_stratum in group:
-        curve, settings = curve_of(scored_stratum, attack), scored_stratum.planned["settings"]
+        curve = curve_of(scored_stratum, attack)
+        settings: Mapping[str, Any] = scored_stratum.planned["settings"]
         if not math.isnan(curve.area):
             curves.append(curve)
-            seeds.append((settings["training"].get("seed"), (settings.get("canaries") or {}).get("seed")))
+            seeds.append((settings["training"].get("seed"), _seed_of(settings.get("canaries"))))
     first, broken = group[0].planned, sum(scored_stratum.trial in collapsed for scored_stratum in group)
     return _Configuration(label_of(first), first, tuple(seeds), tuple(curves), len(group) - len(curves), broken)
 
@@ -157,7 +163,7 @@ def _claim(
 
 
 def _of_differences(a: Sequence[Curve], b: Sequence[Curve]) -> tuple[np.ndarray, str]:
-    """Sampling covariance (S, S) of the areas of a less those of b, or variances (S,) with a word of why."""
+    """Sampling covariance (S, S) of the areas of a minus those of b, or variances (S,) with the reason."""
     joint, apart = covariance_of([*a, *b])
     seeds = len(a)
     if joint.ndim == 1:
@@ -167,7 +173,7 @@ def _of_differences(a: Sequence[Curve], b: Sequence[Curve]) -> tuple[np.ndarray,
 
 
 def covariance_of(curves: Sequence[Curve]) -> tuple[np.ndarray, str]:
-    """Sampling covariance (K, K) of areas on the same records, or their variances (K,) with a word of why.
+    """Sampling covariance (K, K) of areas on the same records, or their variances (K,) with the reason.
 
     Canaries planted by seed leave curves that share most records, or few: where all share at least ALIKE of either
     side, the covariance is that on the shared ones; else only each curve's own variance is known.

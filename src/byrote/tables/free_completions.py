@@ -89,7 +89,7 @@ def look_up(
         match(ids, [(a.record, records[a.record].token_ids) for a in roles if a.role in side], least)
         for side in (TRAINED_ON, (Role.NONMEMBER,))
     ]
-    looked, end = {}, 0
+    looked, end = dict[str, LookedUp](), 0
     for model, free in models.items():
         start, end = end, end + len(free.completions)
         looked[model] = LookedUp(free, *(side[start:end] for side in sides))

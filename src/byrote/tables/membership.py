@@ -21,6 +21,8 @@ from byrote.tables.compared import Compared, Scored, known_scores, present
 from byrote.tables.comparisons import paired
 from byrote.tables.resampled import Resampled
 
+NO_BASE_MODEL = "none: there is no base model"  # values of the column `control`
+AUDITORS_CONTROL = "none: the auditor's folds are its control"
 NO_INTERVAL = {
     "interval": "none: its folds are refitted on each sample, and intervals for a fixed score are too narrow"
 }
@@ -108,7 +110,9 @@ def _control(compared: Compared, scored: Scored, attack: Attack | None, level: f
 def _control_sides(compared: Compared, attack: Attack | None) -> tuple[Sequence[Evidence] | None, str]:
     """Members and non-members under the base model, or under the null trial; or why there is no control."""
     if attack is None:
-        return None, "none: the auditor's folds are its control"
+        return None, AUDITORS_CONTROL
+    if not compared.has_base:
+        return None, NO_BASE_MODEL
     if not attack.needs_base:
         return [side.control() for side in compared.sides[:2]], "base model"
     if "calibration" in attack.needs:
@@ -151,7 +155,7 @@ def _intervals(
 
 def _matched(compared: Compared, scored: Scored) -> dict[str, float | None]:
     """AUC among records of like length, and among records of like perplexity under the base model."""
-    areas = {}
+    areas: dict[str, float] = {}
     for name, covariate in (("length", compared.lengths), ("perplexity", compared.base_nll)):
         member_covariate, nonmember_covariate = (c[k] for c, k in zip(covariate, scored.known, strict=True))
         members, nonmembers, _ = known_scores(compared, scored)

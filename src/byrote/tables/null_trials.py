@@ -1,4 +1,4 @@
-"""What stands beside a trial as its null trial, and whether the two are alike enough to be set against each other."""
+"""What stands beside a trial as its null trial, and whether the two are alike enough to be compared."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class NullTrials:
 
     run: Run
     rows: Mapping[str, Mapping[str, Any]]
-    read: dict[str, TokenScores | None] = field(default_factory=dict)
+    read: dict[str, TokenScores | None] = field(default_factory=dict[str, TokenScores | None])
 
     @classmethod
     def of(cls, run: Run, rows: Sequence[Mapping[str, Any]]) -> "NullTrials":
@@ -73,7 +73,7 @@ def null_trial_row(run: Run, trial: Measured, null: NullTrial, failed: set[str])
 
 
 def why_unmatched(perplexity: float, null_perplexity: float) -> str:
-    """Why a null trial is no likeness of its trial, by their perplexities on the same records; '' where it is one."""
+    """Why a null trial does not resemble its trial, by their perplexities on the same records; '' where it does."""
     if math.isnan(perplexity) or math.isnan(null_perplexity):
         return "unmatched: no held-out perplexity to compare"
     if abs(null_perplexity - perplexity) <= MOST_APART * perplexity:
@@ -87,9 +87,9 @@ def _note(another: bool, unmatched: str, steps: int | None, null_steps: int | No
     return "; ".join(filter(None, ("of another configuration" if another else "", unmatched, capped)))
 
 
-def with_null_trial(row: Row, told: Row | None) -> Row:
-    """A row of `membership` whose control is the null trial, with what is to be known of that one."""
-    if row["control"] != "null trial" or told is None:
+def with_null_trial(row: Row, null: Row | None) -> Row:
+    """A row of `membership` whose control is the null trial, with what to know about that trial."""
+    if row["control"] != "null trial" or null is None:
         return row
-    note = "; ".join(filter(None, (told["note"], row["control_note"])))
-    return {**row, "control_matched": told["matched"], "control_note": note}
+    note = "; ".join(filter(None, (null["note"], row["control_note"])))
+    return {**row, "control_matched": null["matched"], "control_note": note}

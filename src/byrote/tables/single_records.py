@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 """Single records: the most exposed of a trial, whether attacks agree on them, and counterfactual memorization.
 
 Rows of tables. Axes: T trials, N records, Q non-members.
@@ -63,7 +64,7 @@ def record_rows(
 
 def _below(scores: Mapping[str, np.ndarray], nonmembers: Mapping[str, np.ndarray], top: np.ndarray) -> np.ndarray:
     """Share of non-members that score lower, by attack and record (A, n); NaN without a score."""
-    rows = []
+    rows: list[np.ndarray] = []
     for name, values in scores.items():
         p = empirical_p(values[top], nonmembers[name])
         known = int((~np.isnan(nonmembers[name])).sum())
@@ -123,7 +124,7 @@ def agreement_rows(scored_stratum: ScoredStratum) -> Iterator[Row]:
 def counterfactual_rows(strata: Sequence[ScoredStratum]) -> Iterator[Row]:
     """Memorization of canaries that a coin put in or out, over LEAST_TRIALS trials or more of one configuration.
 
-    memorization: mean log-probability a token over the trials with the record less that over those without, in nats
+    memorization: mean log-probability a token over the trials with the record minus that over those without, in nats
     (Zhang et al. 2023) · lira_online, lira_offline: mean over the trials that were trained on it of its score under
     LiRA (Carlini et al. 2022), each with the other trials for the fits. strata: every stratum of every trial.
     """

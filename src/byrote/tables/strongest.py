@@ -8,7 +8,7 @@ from byrote.tables.compared import AUDITOR
 
 
 def outsiders(membership: pd.DataFrame) -> pd.DataFrame:
-    """The rows with an AUC of attacks that an outsider can run; the auditor, who knows members, takes no part."""
+    """The rows with an AUC of attacks that an outsider can run; the auditor, who knows the members, is left out."""
     return membership[membership["auc"].notna() & (membership["attack"] != AUDITOR)]
 
 

@@ -36,17 +36,16 @@ def trial_row(run: Run, trial: Measured, failed: set[str]) -> dict[str, Any]:
     lora, training = planned["settings"]["lora"], planned["settings"]["training"]
     return {
         **trial.head,
-        **{name: done.get(name) for name in ("trainable_parameters", "total_parameters", "steps", "loss")},
+        **{name: done.get(name) for name in ("trainable_parameters", "total_parameters", "loss")},
+        "steps": done.get("steps", training.get("steps")) if done else None,
         "trainable_share": done["trainable_parameters"] / done["total_parameters"] if done else None,
         "members": members if trial.roles else None,
         **_perplexities(trial),
         "state": state_of(run, planned, failed),
         "label": planned["label"],
         "varied": varied_to_text(planned["label_parts"]),
-        "alpha": lora["alpha"],
-        "scaling": lora["scaling"],
-        "epochs": training["epochs"],
-        "learning_rate": training["learning_rate"],
+        **{name: lora.get(name) for name in ("alpha", "scaling")},
+        **{name: training.get(name) for name in ("epochs", "learning_rate")},
         "copies": ",".join(map(str, planted)),
     }
 
@@ -97,8 +96,8 @@ def stage_state(run: Run, stage: str | None, failures: Mapping[str, str]) -> str
 def timing_rows(run: Run, trial: str, planned: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A row for each finished stage. trial: its key; base for the base model, null for the null trial."""
     for name in STAGES:
-        if planned.get(name) and run.has(planned[name]):
-            done = run.manifest(planned[name])
+        done = run.manifest(planned[name]) if planned.get(name) and run.has(planned[name]) else {}
+        if "seconds" in done:  # a subject that is given took none
             yield {
                 "trial": trial,
                 "stage": name,

@@ -1,0 +1,105 @@
+"""Trials whose subject exists already: the fine-tuned models that a study gives, with what is known of each."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from byrote.study.labels import SUBJECT, label_of_parts, label_without_seeds
+from byrote.study.settings import Canaries, Study, Subject
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the files of a subject say of it, without its weights being loaded.
+
+    kind: LORA, IA3 and so on by PEFT's word, or model · content: digest of its files · matrices: what it changes, in
+    words · rank: LoRA's r, None of others · steps: optimizer steps that it was trained for, None where nobody wrote
+    them down · changes: what it changes beside its update
+    """
+
+    kind: str
+    content: str
+    matrices: str
+    rank: int | None = None
+    steps: int | None = None
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GivenTrial:
+    """A trial that trains nothing. `known` is None until the subject's files are read."""
+
+    subject: Subject
+    name: str
+    canaries: Canaries
+    known: Known | None = None
+
+    @property
+    def of_files(self) -> Known:
+        """What the subject's files say. ValueError where they were not read."""
+        if self.known is None:
+            raise ValueError(f"the files of {self.name} are not read yet")
+        return self.known
+
+    @property
+    def matrices(self) -> str:
+        """What the subject changes, in words."""
+        return self.of_files.matrices
+
+    @property
+    def rank(self) -> int | None:
+        """LoRA's rank; None of subjects that are no LoRA adapter."""
+        return self.of_files.rank
+
+    @property
+    def seed(self) -> None:
+        """Nobody told it to byrote."""
+        return None
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """What is known of how the subject was made, as plain values; two subjects are never one configuration."""
+        known = self.of_files
+        return {
+            "subject": {"name": self.name, "kind": known.kind, "content": known.content, "changes": [*known.changes]},
+            "lora": {"rank": known.rank},
+            "training": {"steps": known.steps},
+            "canaries": self.canaries.model_dump(mode="json"),
+        }
+
+    @property
+    def label_parts(self) -> list[tuple[str, str]]:
+        """The parts of the label: the subject's name alone."""
+        return [(SUBJECT, self.name)]
+
+    @property
+    def label(self) -> str:
+        """What a reader calls this trial."""
+        return label_of_parts(self.label_parts)
+
+    @property
+    def configuration_label(self) -> str:
+        """The same: a subject is a configuration of its own."""
+        return label_without_seeds(self.label_parts)
+
+
+def given_trials(study: Study) -> tuple[GivenTrial, ...]:
+    """A trial for each subject of the study, in order."""
+    names = subject_names(study.subjects)
+    return tuple(GivenTrial(subject, name, study.canaries) for subject, name in zip(study.subjects, names, strict=True))
+
+
+def subject_names(subjects: Sequence[Subject]) -> list[str]:
+    """What each is called: its own name, else the last part of its path, and as many parts before it as tell subjects
+    apart."""
+    parts = [tuple(part for part in PurePath(s.source).parts if part not in ("/", ".", "..", "~")) for s in subjects]
+    longest = max(map(len, parts), default=1)
+    names: list[str] = []
+    for subject, own in zip(subjects, parts, strict=True):
+        tails = ("/".join(own[-length:]) for length in range(1, longest + 1))
+        counts = [Counter("/".join(other[-length:]) for other in parts) for length in range(1, longest + 1)]
+        told = next((t for t, c in zip(tails, counts, strict=True) if c[t] == 1), subject.source)
+        names.append(subject.name or told)
+    return names
