@@ -82,7 +82,7 @@ def build(
 
 def _record(split: str, draft: _Draft, clash: bool) -> Record:
     name = f"{split}:{draft.record}" if clash else draft.record
-    return Record(name, split, name if draft.group is None else draft.group, draft.text, draft.spans, (), draft.turns)
+    return Record(name, split, name if draft.group is None else draft.group, draft.text, draft.spans, turns=draft.turns)
 
 
 def _drafts(
