@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -40,7 +41,7 @@ err_console = Console(stderr=True, soft_wrap=True)
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
     """Entry point; `tokens` are the words after `byrote`, else those of the command line.
 
-    Exit status: 0 done, 1 some trials failed, 2 something to correct, 130 interrupted.
+    Exit status: 0 done, 1 some trials failed, 2 something to correct or an error that nobody foresaw, 130 interrupted.
     """
     try:
         sys.exit(app(tokens, exit_on_error=False, result_action="return_value") or 0)
@@ -55,6 +56,9 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         err_console.print("interrupted; the same command continues from the last finished stage or checkpoint")
         sys.exit(130)
+    except Exception:  # noqa: BLE001 (Python's own status for it is 1, which a verdict would be taken for)
+        traceback.print_exc()
+        sys.exit(2)
 
 
 Options = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
@@ -351,14 +355,19 @@ def _plain(value: Any) -> Any:
 
 def _print_results(run_folder: Path, report: Path, as_json: bool, failures: Sequence[Mapping[str, Any]]) -> None:
     from byrote.store import Run
+    from byrote.verdict import audit_of, verdict_lines
 
-    study = Run.open(run_folder).study()
+    store = Run.open(run_folder)
+    study, audit = store.study(), audit_of(store)
     rows = auc_rows(run_folder, study.membership.primary)
     if as_json:
         failed = [{name: failure[name] for name in ("stage", "trial", "error")} for failure in failures]
-        _print_json({"run": str(run_folder), "report": str(report), "auc": rows, "failures": failed})
+        decided = {name: audit[name] for name in ("verdict", "rules")}
+        _print_json({"run": str(run_folder), "report": str(report), "auc": rows, **decided, "failures": failed})
         return
     print_auc(out_console, rows, study.statistics.level)
+    for line in verdict_lines(audit):
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
     out_console.print(f"report: {report}", markup=False)
 
 

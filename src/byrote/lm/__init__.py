@@ -56,6 +56,7 @@ from byrote.lm.sources import BaseFiles, resolve_base
 from byrote.lm.threads import in_threads, side_by_side
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
 from byrote.lm.trainer_state import steps_in
+from byrote.lm.undisturbed import has_adapter, undisturbed, why_not_its_base, why_not_whole, without_adapter
 
 __all__ = [
     "DEFAULT_SHAPES",
@@ -91,6 +92,7 @@ __all__ = [
     "detach",
     "device_name",
     "generator_states",
+    "has_adapter",
     "head_logits",
     "head_nll",
     "in_threads",
@@ -128,6 +130,10 @@ __all__ = [
     "tokenise",
     "tokens_added",
     "trainable_parameters",
+    "undisturbed",
     "weight_bytes",
+    "why_not_its_base",
+    "why_not_whole",
+    "without_adapter",
     "workers_that_fit",
 ]

@@ -18,6 +18,7 @@ from byrote.report import (
     setting,
     single_records,
     tabulate,
+    verdict,
 )
 from byrote.report.findings import (
     machine_sentences,
@@ -56,6 +57,7 @@ def sections_of(
     settings, utility = setting.setting_grid(study), joined(utility_sentences(tables))
     summary = summary_sentences(tables, primary, many)
     return [
+        verdict.verdict_section(tables),
         Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables, remarks.findings)]),
         Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
         _membership(study, tables, drawn),

@@ -66,7 +66,7 @@ def setting_grid(study: Study) -> Grid:
     rooms = ("model", "corpus", "canaries", "lora", "training", "membership", "extraction")
     if study.subjects:  # nothing is trained
         rooms = tuple(room for room in rooms if room not in ("lora", "training"))
-    rooms += ("statistics", "claims", "controls", "audit")
+    rooms += ("statistics", "claims", "controls", "audit", "decide")
     rows = [[name, text] for room in rooms for name, text in _flat(room, getattr(study, room).model_dump())]
     rows += [[f"grid.{name}", listing([_value(v) for v in values])] for name, values in study.grid.items()]
     note = "An axis of the grid overrides the setting of the same name in each trial."

@@ -23,7 +23,7 @@ from byrote.records import Assignment, Record, masks_of
 from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
 from byrote.running.prompts import all_prompts, prompts_of, unprompted
-from byrote.running.subject import Given, Trained, base_files, check_fit, given_files, known_of
+from byrote.running.subject import Given, Trained, base_files, check_fit, given_files, known_of, virtual_tokens
 from byrote.study import Study
 from byrote.study.given import GivenTrial
 from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of
@@ -207,8 +207,8 @@ def prepare(
     tokenizer = lm.load_tokenizer(files)
     lm.check_matrices(files, [trial.lora.matrices for trial in trials if isinstance(trial, Trial)])
     for subject in subjects:
-        check_fit(subject, None if study.model.source == NO_BASE else files)
-    context = lm.context_length(files)
+        check_fit(subject, None if subject is files else files)
+    context = lm.context_length(files) - max((virtual_tokens(subject) for subject in subjects), default=0)
     listener.say(f"tokenizing {len(corpus.records)} records and planning {len(trials)} trials")
     records, findings = _tokenise(study, corpus.records, tokenizer, context)
     start_id, no_start = _start(study, tokenizer, context)
@@ -281,6 +281,8 @@ def _of_subjects(
         )
         yield Finding("no_base", 1, message)
     for subject in subjects:
+        if subject is not files and (added := lm.tokens_added(subject, files)):
+            yield Finding("tokens_added", 1, added)
         if isinstance(subject, lm.AdapterFiles):
             if source != FROM_ADAPTER and (differs := lm.base_differs(files, subject)):
                 yield Finding("other_base", 1, differs)

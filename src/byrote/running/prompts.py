@@ -22,20 +22,24 @@ def prompts_of(study: Study, records: Sequence[Record], roles: Sequence[Assignme
     wanted, seed = study.extraction.prompts, study.extraction.seed
     by_record = {r.record: r for r in records}
     role_of = {a.record: a.role for a in roles}
-    canaries = [a.record for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)]
     groups = (
-        (canaries, len(canaries) if wanted.canaries == "all" else wanted.canaries),
+        ([a.record for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)], wanted.canaries),
         ([r for r, role in role_of.items() if role is Role.MEMBER], wanted.members),
         ([r for r, role in role_of.items() if role is Role.NONMEMBER], wanted.nonmembers),
     )
     chosen = {
         record
         for ids, count in groups
-        for record in sorted(ids, key=lambda r: sha256(f"{seed}|{r}".encode()).digest())[:count]
+        for record in sorted(ids, key=lambda r: sha256(f"{seed}|{r}".encode()).digest())[: _number(count)]
     }
     chosen_records = [r for r in by_record.values() if r.record in chosen]
     prompts = (prompt for r in chosen_records for prompt in _prompts(r, study.extraction.prefix))
     return tuple(p for p in prompts if p.prefix_tokens and p.suffix)
+
+
+def _number(wanted: int | str) -> int | None:
+    """Where to cut a list of which so many are wanted; nowhere for `all`."""
+    return wanted if isinstance(wanted, int) else None
 
 
 def _prompts(record: Record, prefixes: Sequence[float]) -> Iterator[Prompt]:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from byrote.attacks import ATTACKS
 from byrote.errors import ModelError, StudyError
@@ -33,12 +33,13 @@ def check_names(study: Study) -> tuple[Trial, ...] | tuple[GivenTrial, ...]:
     Raises StudyError with every mistake, one a line, each with the setting, the value and the way out; ModelError where
     `model.source` is a path at which there is nothing.
     """
-    mistakes = [*_attacks(study), *_repeats(study), *_device(study), *_guesses(study)]
+    mistakes = [*_attacks(study), *_repeats(study), *_device(study), *_guesses(study), *_decide(study)]
     try:
         trials = given_trials(study) if study.subjects else trials_of(study)
     except StudyError as error:
         raise StudyError("\n".join([*mistakes, str(error)])) from None
-    mistakes += [*_stratum(study, trials), *_subjects(study), *_written_canaries(study, trials)]
+    mistakes += [*_stratum(study, "claims", trials), *_subjects(study), *_written_canaries(study, trials)]
+    mistakes += [*_stratum(study, "decide", trials)] if study.decide.asks else []
     if mistakes:
         raise StudyError("\n".join(mistakes))
     if study.model.source not in (FROM_ADAPTER, NO_BASE):
@@ -175,8 +176,20 @@ def _guesses(study: Study) -> Iterator[str]:
         )
 
 
-def _stratum(study: Study, trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
-    stratum, there = study.claims.stratum, strata_planned(trials)
+def _decide(study: Study) -> Iterator[str]:
+    attack, measured = study.decide.attack, study.membership.attacks
+    if attack is None:
+        return
+    yield from _unknown("decide.attack", attack, list(ATTACKS))
+    if attack in ATTACKS and not {attack, "all"} & {*measured, study.membership.primary}:
+        yield (
+            f"decide.attack is {attack!r}, not one of membership.attacks ({', '.join(measured)}); add it there, or "
+            "name one of them"
+        )
+
+
+def _stratum(study: Study, part: Literal["claims", "decide"], trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
+    stratum, there = getattr(study, part).stratum, strata_planned(trials)
     if study.corpus.masks_prompts:
         there.insert(1, PROMPTS_STRATUM)
     if stratum in there:
@@ -184,7 +197,7 @@ def _stratum(study: Study, trials: Sequence[Trial | GivenTrial]) -> Iterator[str
     known = stratum in (RECORDS_STRATUM, PROMPTS_STRATUM) or copies_in(stratum) is not None
     what = "is not in this study" if known else "is no stratum"
     yield (
-        f"claims.stratum {stratum!r} {what}; strata are written records, prompts or canaries@COPIES, and this "
+        f"{part}.stratum {stratum!r} {what}; strata are written records, prompts or canaries@COPIES, and this "
         f"study has {', '.join(there)}{'' if known else nearest(stratum, there)}"
     )
 

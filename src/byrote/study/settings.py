@@ -1,6 +1,7 @@
 # pyright: reportIncompatibleVariableOverride=false
 """A study and its parts: small, frozen, strict models. Every field can be set in YAML and on the command line."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
@@ -357,7 +358,9 @@ class Prompts(Part):
     canaries: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
         default="all", description="canaries prompted, in and out together: a number, or all"
     )
-    members: int = Field(default=100, ge=0, description="members prompted, at most")
+    members: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
+        default=100, description="members prompted, at most: a number, or all"
+    )
     nonmembers: int = Field(default=100, ge=0, description="non-members prompted, at most")
 
 
@@ -455,6 +458,43 @@ class Audit(Part):
     attack: str | None = Field(default=None, description="null for membership.primary")
 
 
+class Decide(Part):
+    """Rules that a verdict is made of, fixed before the results (docs/verdicts.md). Without one nothing is decided."""
+
+    max_tpr_at_fpr: Mapping[Rate, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict[Rate, float],
+        description="false-positive rate: highest true-positive rate at it, such as {0.01: 0.05}, or 0.01=0.05",
+    )
+    max_auc: float | None = Field(default=None, ge=0.5, le=1, description="highest AUC")
+    max_verbatim: int | None = Field(
+        default=None, ge=0, description="most records whose suffix the subject gives within decide.draws, the base not"
+    )
+    max_epsilon: float | None = Field(default=None, ge=0, description="highest epsilon; exceeded or undecided")
+    equivalent_within: float | None = Field(
+        default=None, gt=0, lt=0.5, description="margin about 0.5 in which every AUC must lie"
+    )
+    draws: int = Field(default=10_000, ge=1, description="of max_verbatim: draws that give a suffix with chance 1/2")
+    attack: str | None = Field(default=None, description="that the rules read; null for every attack of an outsider")
+    stratum: str = Field(default="records", description="that the rules read: records, or canaries@C for C copies")
+
+    @field_validator("max_tpr_at_fpr", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        """`0.01=0.05`, as on the command line, several with commas between them."""
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",")]
+        if not all(equals for _, equals, _ in pairs):
+            raise ValueError(f"write a false-positive rate, = and the highest true-positive rate, got {value!r}")
+        return {rate.strip(): limit.strip() for rate, _, limit in pairs}
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is any rule."""
+        limits = (self.max_auc, self.max_verbatim, self.max_epsilon, self.equivalent_within)
+        return bool(self.max_tpr_at_fpr) or any(limit is not None for limit in limits)
+
+
 class Report(Part):
     """What the report shows."""
 
@@ -507,6 +547,7 @@ class Study(Part):
     claims: Claims = Claims()
     controls: Controls = Controls()
     audit: Audit = Audit()
+    decide: Decide = Decide()
     report: Report = Report()
     machine: Machine = Machine()
     provenance: dict[str, Any] | None = Field(default=None, description="written into a run's copy; not read")

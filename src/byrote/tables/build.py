@@ -16,7 +16,9 @@ from byrote.attacks import Attack, find_attacks
 from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, Assignment, Record, TokenScores
 from byrote.statistics.blind import BlindTest
 from byrote.store import Run
+from byrote.store.rules import RESULTS, look_at, standing_of
 from byrote.study import Extraction, Statistics, Study
+from byrote.study.rules import attacks_of, rules_of
 from byrote.study.settings import NO_BASE
 from byrote.tables.blind import blind_columns, blind_of
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows
@@ -48,6 +50,7 @@ from byrote.tables.free_completions import untargeted_tables
 from byrote.tables.membership import Settings, membership_row, operating_rows, roc_rows
 from byrote.tables.null_trials import NullTrials, null_trial_row, with_null_trial
 from byrote.tables.resampled import resample
+from byrote.tables.rules import dropped_rows, subjects_of, verdict_rows
 from byrote.tables.single_records import agreement_rows, counterfactual_rows, record_rows
 from byrote.tables.trials import Measured, timing_rows, trial_row
 
@@ -57,6 +60,7 @@ class Tables:
     """The tables of a run (columns: COLUMNS). `roc` holds the points of the curves; `records` the fifty most exposed
     of each trial; `configurations` a mean over seeds each, then a claim each pair."""
 
+    rules: pd.DataFrame
     trials: pd.DataFrame
     membership: pd.DataFrame
     null_trials: pd.DataFrame
@@ -113,6 +117,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         rows["timings"] += timing_rows(run, null["trial"], null)
     blind: dict[str, BlindTest] = {}
     scored_strata: list[ScoredStratum] = []
+    subjects: list[Measured] = []
     failed = {failure["stage"] for failure in run.failures()}
     family = _bounds(run, plan)
     for planned in plan["trials"]:
@@ -120,6 +125,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         whole = whole_base if study.model.source != NO_BASE else whole_tuned and unknown_like(whole_tuned)
         base = base_scores if whole is whole_base else parts.answers(whole)
         trial = Measured(planned, _roles(run, planned["roles"]), parts.answers(whole_tuned), base)
+        subjects.append(trial)
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
         null = null_trials.beside(planned)
@@ -156,6 +162,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
             rows[name] += ({**head, **row} for row in more)
     _over_trials(rows, scored_strata, settings, study)
     _over_completions(rows, study.extraction, settings.level)
+    rows["rules"] += _rules(run, study, subjects, records, scored_strata, rows, keep=keep)
     return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
 
 
@@ -196,11 +203,27 @@ def _over_completions(rows: dict[str, list[dict[str, Any]]], extraction: Extract
         row["ngram_share"] = best.get((row["trial"], row["record"]))
 
 
-def attacks_of(study: Study) -> dict[str, Attack]:
-    """The attacks of a study; where it has no base model, those that need none."""
-    has_base = study.model.source != NO_BASE
-    attacks = find_attacks(study.membership.attacks)
-    return {name: attack for name, attack in attacks.items() if has_base or not attack.needs_base}
+def _rules(
+    run: Run,
+    study: Study,
+    trials: list[Measured],
+    records: Mapping[str, Record],
+    scored_strata: list[ScoredStratum],
+    rows: Mapping[str, list[dict[str, Any]]],
+    *,
+    keep: bool,
+) -> list[dict[str, Any]]:
+    """The verdict on every rule for every trial, from what the other tables hold; keep: a new look is written down."""
+    rules = rules_of(study)
+    standing = standing_of(run, rules)
+    if not rules and not standing.dropped:
+        return []
+    plan = run.plan()
+    stages = [row.get(name) for row in (plan["base"], *plan["trials"], *plan["nulls"]) for name in RESULTS]
+    look = look_at(run, [stage for stage in stages if stage], keep=keep)
+    subjects = subjects_of(trials, scored_strata, rows, has_base=run.has(plan["base"].get("completions") or "-"))
+    judged = verdict_rows(rules, subjects, records, study, look, standing.before)
+    return [*judged, *dropped_rows(standing.dropped, look)]
 
 
 def _settings(study: Study) -> Settings:

@@ -87,6 +87,24 @@ SIDES = (
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
+    "rules": (
+        text("subject", "key of the trial; missing for a rule that was dropped after results"),
+        text("rule", "its setting under decide, with the false-positive rate where there is one"),
+        text("words", "what the rule says"),
+        STRATUM,
+        text("attack", "the attack that the verdict rests on; empty where none is read"),
+        real("limit", "what the rule sets"),
+        real("value", "what was measured: an AUC, a rate, a number of records, or the bound on epsilon"),
+        real("low", "lower bound; of attacks it holds with those of all attacks and rules of the subject together"),
+        real("high", "upper bound, which holds by itself"),
+        text("control", "which controls that the rule reads are off, how many are not, which are missing"),
+        text("verdict", "exceeded, held or undecided"),
+        text("reason", "what the verdict rests on, in words"),
+        text("would_decide", "what would decide an undecided rule; empty where it is decided"),
+        text("set", "before results, or after results: a rule that was set or changed after scores existed"),
+        whole("look", "how many times verdicts were made on new results so far, this one included"),
+        real("error", "one-sided error of the bounds: (1 - level)/2^look, shared over subjects and families of bounds"),
+    ),
     "trials": (
         *TRIAL_COLUMNS,
         whole("trainable_parameters", "numbers in the adapter"),

@@ -75,7 +75,10 @@ def operating_rows(compared: Compared, scored: Scored, settings: Settings) -> It
     """TPR and realised FPR at each target rate: threshold from calibration, and the convention of published figures."""
     head = {"stratum": compared.stratum.name, "attack": scored.attack}
     for rate in settings.rates:
-        calibrated, published = _calibrated(compared, scored, rate, settings), _published(compared, scored, rate)
+        calibrated, published = (
+            calibrated_point(compared, scored, rate, settings.level),
+            _published(compared, scored, rate),
+        )
         yield {**head, "target_fpr": rate, "threshold_source": "calibration", **calibrated}
         yield {**head, "target_fpr": rate, "threshold_source": "published", **published}
 
@@ -163,8 +166,9 @@ def _matched(compared: Compared, scored: Scored) -> dict[str, float | None]:
     return present(**areas)
 
 
-def _calibrated(compared: Compared, scored: Scored, rate: float, settings: Settings) -> dict[str, Any]:
-    """The point whose threshold calibration records set, with its intervals by document."""
+def calibrated_point(compared: Compared, scored: Scored, rate: float, level: float) -> dict[str, Any]:
+    """The point whose threshold calibration records set, with its intervals by document: columns of operating_points.
+    Without a point they are `refused_because` alone."""
     members, nonmembers, groups = known_scores(compared, scored)
     known = ~np.isnan(scored.calibration)
     calibration = scored.calibration[known]
@@ -176,8 +180,8 @@ def _calibrated(compared: Compared, scored: Scored, rate: float, settings: Setti
         return {"refused_because": str(error)}
     calibration_groups = [g for g, k in zip(compared.calibration_groups, known, strict=True) if k]
     called, wrong = members >= threshold, nonmembers >= threshold
-    low, high = tpr_interval(members, calibration, groups[0], calibration_groups, rate, settings.level)
-    wrong_low, wrong_high = share_interval(wrong, groups[1], settings.level)
+    low, high = tpr_interval(members, calibration, groups[0], calibration_groups, rate, level)
+    wrong_low, wrong_high = share_interval(wrong, groups[1], level)
     why = why_no_tpr_interval(groups[0], calibration_groups, rate)
     return {
         "threshold": threshold,
