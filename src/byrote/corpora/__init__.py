@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -13,6 +13,7 @@ from byrote.corpora.rows import Row, Table, build, columns_of
 from byrote.errors import CorpusError
 from byrote.records import CANARIES, Record
 from byrote.study import CorpusPart
+from byrote.study.settings import Columns, RowsCorpus
 
 __all__ = [
     "CORPORA",
@@ -74,7 +75,9 @@ def records_of_rows(corpus: CorpusPart, where: str, rows: Sequence[Row]) -> list
 
     where: names the rows in errors. Raises CorpusError where they lack the columns that the corpus reads.
     """
-    return build({CANARIES: Table(where, CANARIES, columns_of(rows), rows)}, corpus.text, None, None, None)
+    columns = corpus.columns if isinstance(corpus, RowsCorpus) else Columns(text=str(getattr(corpus, "text", "text")))
+    own_names = replace(columns, id=None, group=None)
+    return build({CANARIES: Table(where, CANARIES, columns_of(rows), rows)}, own_names, None)
 
 
 def _source_of(corpus: CorpusPart) -> str:
@@ -89,8 +92,11 @@ def reader(source: str) -> Callable[[Any], list[Record]]:
 
 
 def content_of(records: Sequence[Record]) -> str:
-    """sha256, in hexadecimal, over split, id, group and text of the records in order: one JSON list a line."""
+    """sha256, in hexadecimal, over split, id, group and text of the records in order, and the turns of those that have
+    them: one JSON list a line."""
     digest = sha256()
     for r in records:
-        digest.update(json.dumps([r.split, r.record, r.group, r.text]).encode() + b"\n")
+        digest.update(
+            json.dumps([r.split, r.record, r.group, r.text, *([r.turns] if r.turns else [])]).encode() + b"\n"
+        )
     return digest.hexdigest()
