@@ -234,7 +234,10 @@ def _attacks(rule: Rule, subject: Subject, together: Together) -> Found:
         would_decide = needed_words(scored.compared, rule)
     elif verdict == UNDECIDED:
         would_decide = sample_words(scored.compared, rule, factor_of(bounds, rule))
-    return Found(verdict, reason, of.attack, value=of.value, low=*ends, high=would_decide, would_decide=controls)
+    low, high = ends
+    return Found(
+        verdict, reason, of.attack, value=of.value, low=low, high=high, would_decide=would_decide, controls=controls
+    )
 
 
 def _attack_reason(rule: Rule, verdict: Verdict, attack: str, ends: tuple[float, float]) -> str:
@@ -378,4 +381,12 @@ def _epsilon(rule: Rule, subject: Subject, records: Mapping[str, Record], study:
     if low > rule.limit:
         return Found(EXCEEDED, f"epsilon is at least {low:.3f} ({row['unit']})", name, low, low, controls=controls)
     most = f"the audit shows at least {low:.3f} and could have shown at most {row['largest']:.3f} ({row['unit']})"
-    return Found(UNDECIDED, f"{most}; {NO_UPPER_BOUND}", name, value=low, low=low, high=math.nan, would_decide="no sample can hold it", controls=controls)
+    return Found(
+        UNDECIDED,
+        f"{most}; {NO_UPPER_BOUND}",
+        name,
+        value=low,
+        low=low,
+        would_decide="no sample can hold it",
+        controls=controls,
+    )
