@@ -1,4 +1,4 @@
-"""`byrote audit`: models tuned by plain PEFT, Trainer and transformers, measured by one command; and what is refused."""
+"""`byrote audit`: models tuned by plain PEFT, Trainer and transformers, measured by one command."""
 
 import json
 from pathlib import Path
@@ -186,24 +186,33 @@ def test_from_python_with_rows_in_memory(
     settings = dict(zip((name[2:] for name in CHEAP[::2]), (1 if v == "1" else v for v in CHEAP[1::2]), strict=True))
     settings |= {f"extraction.prompts.{side}": 2 for side in (MEMBERS, NONMEMBERS)} | {"statistics.bootstrap": 100}
     sides = {split: of(split) for split in FILES}
-    if kind not in ("texts", "path"):  # what is read is what counts here
+    words = {"out": tmp_path / "run", "settings": settings, "group": None if kind == "texts" else "patient"}
+    file = tmp_path / "run" / "given" / "members.jsonl"
+    if kind in ("texts", "frame", "dataset"):  # what is read is what counts here
         monkeypatch.setattr(pipeline, "run", _stop)
-        with pytest.raises(_Reached):
-            byrote.audit(adapter=tuned / "adapter", **sides, out=tmp_path / "run", settings=settings, group="patient")
-        file = tmp_path / "run" / "given" / "members.jsonl"
-        assert [json.loads(line) for line in file.read_text().splitlines()] == rows[MEMBERS]
+        with pytest.raises(_ReachedError):
+            byrote.audit(adapter=tuned / "adapter", **sides, **words)
+        read_back = [json.loads(line) for line in file.read_text().splitlines()]
+        assert read_back == ([{"text": row["text"]} for row in rows[MEMBERS]] if kind == "texts" else rows[MEMBERS])
+        assert file.stat().st_mode & 0o777 == 0o600
         return
-    found = byrote.audit(adapter=tuned / "adapter", **sides, out=tmp_path / "run", settings=settings, max_auc=0.6)
+    found = byrote.audit(adapter=[tuned / "adapter"], **sides, **words, max_auc=0.6)
     assert (found.verdict, found.exit_status) == ("exceeded", 1)
     assert found.rules[0]["rule"].startswith("max_auc")
     assert found.tables.membership.set_index("attack").loc["ratio", "auc"] > 0.9
-    if kind == "texts":
-        assert (tmp_path / "run" / "given" / "members.jsonl").stat().st_mode & 0o777 == 0o600
+    assert file.exists() == (kind == "dicts")
 
 
-class _Reached(Exception):
+@pytest.mark.parametrize("rows", [3, {"text": "A rash."}, [3], [{"text": "A rash.", "at": object()}]])
+def test_rows_that_are_none(rows: Any, tmp_path: Path):
+    with pytest.raises(byrote.CorpusError, match="^members"):
+        byrote.audit(adapter="gone", members=rows, nonmembers=["A rash."], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+class _ReachedError(Exception):
     pass
 
 
 def _stop(*_: Any, **__: Any) -> None:
-    raise _Reached
+    raise _ReachedError

@@ -52,6 +52,7 @@ EFFECTS: dict[str, Effect] = {
     "corpus.members": Effect("corpus", "more.jsonl"),
     "corpus.nonmembers": Effect("corpus", "more.jsonl"),
     "corpus.calibration": Effect("corpus", None),
+    "corpus.calibration_half": Effect("corpus", 1, {"corpus.calibration": None}),
     "corpus.limit": Effect("corpus", 11),
     "corpus.shared_groups": Effect("corpus", "allow", {"corpus.group": "site"}),
     "corpus.append_eos": Effect("plan", True),
@@ -141,6 +142,10 @@ ELSEWHERE = {
     "corpus.split": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "subjects": "running/test_given.py::test_an_audit_of_trained_adapters_gives_the_tables_of_their_run",
     "machine.checkpoint_minutes": "running/test_run_folder.py::test_checkpoints_are_as_far_apart_as_asked",
+    "corpus.prompt": "corpora/test_chat.py::test_columns_of_prompt_and_completion",
+    "corpus.completion": "corpora/test_chat.py::test_columns_of_prompt_and_completion",
+    "corpus.messages": "corpora/test_chat.py::test_messages_become_text_turns_and_answers",
+    "corpus.loss_on": "lm/test_chat.py::test_the_loss_is_where_the_study_says",
     "corpus.subset": "corpora/test_hub.py::test_subset_and_revision_are_asked_for",
     "corpus.revision": "corpora/test_hub.py::test_subset_and_revision_are_asked_for",
 }

@@ -195,7 +195,7 @@ def test_a_given_model_without_a_base_is_decided_by_the_attacks_that_need_none(
     assert verdicts(audit) == {"max_auc": "held", "max_verbatim": "held"}
     by_rule = {rule["rule"]: rule for rule in audit["rules"]}
     assert by_rule["max_auc"]["words"].startswith("each of 5 attacks")
-    assert "missing for 5 attacks: it has no AUC under the base model" in by_rule["max_auc"]["control"]
+    assert "missing for 5 attacks: there is no base model" in by_rule["max_auc"]["control"]
     assert "there is no base model" in by_rule["max_verbatim"]["reason"]
 
 

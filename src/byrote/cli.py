@@ -116,8 +116,20 @@ def run(
 
 
 @app.command
-def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
-    """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing."""
+def plan(
+    study: str,
+    /,
+    *options: Options,
+    show_tokens: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Json = False,
+) -> None:
+    """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing.
+
+    Parameters
+    ----------
+    show_tokens
+        Show the first record as the model sees it, and which of its tokens the loss is on, in place of the plan.
+    """
     resolved, listener = load_study(study, parse_overrides(options)), listener_of()
     listener.say("checking the study and reading its records")
     from byrote.running.checks import check_study
@@ -126,8 +138,13 @@ def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
     listener.say("loading torch")
     from byrote.running.forecast import CORRELATION, ICC, forecast
     from byrote.running.planning import prepare
+    from byrote.running.shown import print_tokens
 
-    expected = forecast(prepare(checked, listener), listener=listener)
+    prepared = prepare(checked, listener)
+    if show_tokens:
+        print_tokens(out_console, prepared.records[0], prepared.tokenizer)
+        return
+    expected = forecast(prepared, listener=listener)
     if as_json:
         print_json(asdict(expected))
         return

@@ -54,6 +54,7 @@ def audit(
     out: Path | None = None,
     replace: Annotated[bool, Parameter(negative="")] = False,
     check: Annotated[bool, Parameter(negative="")] = False,
+    show_tokens: Annotated[bool, Parameter(negative="")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
@@ -111,6 +112,8 @@ def audit(
         Reuse a run folder that was of other subjects, records or base model.
     check
         Look at the files alone and say what an audit could show; loads no weights.
+    show_tokens
+        Show the first record as the model sees it, and which of its tokens the loss was on; loads no weights.
     """
     options = AuditOptions(
         adapters=adapter or (),
@@ -143,7 +146,12 @@ def audit(
     from byrote.running import pipeline
     from byrote.running.first_look import first_look
     from byrote.running.planning import Prepared, prepare
+    from byrote.running.shown import print_tokens
 
+    if show_tokens:
+        prepared = prepare(checked, listener)
+        print_tokens(out_console, prepared.records[0], prepared.tokenizer)
+        return 0
     if check:
         look = first_look(prepare(checked, listener_of(quiet=True)))
         print_json({**asdict(look)}) if as_json else _print_look(look)

@@ -28,7 +28,10 @@ MANY = {"design": "many", "count": 12, "copies": [1, 1, 4], "references": 2}
         ),
         ({"decide": {"stratum": "canaries@4", "max_auc": 0.6}}, ["decide.stratum 'canaries@4'", "has records"]),
         ({"claims": {"stratum": "record"}}, ["claims.stratum 'record'", "canaries@COPIES", "mean 'records'"]),
-        ({"claims": {"stratum": "canaries@4"}}, ["not in this study", "records or canaries@COPIES", "has records"]),
+        (
+            {"claims": {"stratum": "canaries@4"}},
+            ["not in this study", "prompts or canaries@COPIES", "has records"],
+        ),
         (
             {"canaries": MANY, "claims": {"stratum": "canaries@2"}},
             ["not in this study", "has records, canaries@1, canaries@4"],

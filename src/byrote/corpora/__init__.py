@@ -15,6 +15,7 @@ from byrote.corpora.rows import Row, Table, build, columns_of
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, CANARIES, NONMEMBERS, Record
 from byrote.study import CorpusPart
+from byrote.study.settings import Columns, RowsCorpus
 
 __all__ = [
     "CORPORA",
@@ -88,7 +89,7 @@ def calibrate_on_half(records: Sequence[Record], seed: int) -> list[Record]:
     if len(documents) < 2:
         raise CorpusError(
             f"the non-members are of {len(documents)} document, which cannot be halved to fix thresholds; give "
-            "calibration records (corpus.calibration), or set corpus.calibration_half to null"
+            "calibration records (corpus.calibration, or --calibration of an audit), or set corpus.calibration_half to null"
         )
     order: list[int] = np.random.default_rng(seed).permutation(len(documents)).tolist()
     drawn = {documents[place] for place in order[: len(documents) // 2]}
@@ -113,7 +114,9 @@ def records_of_rows(corpus: CorpusPart, where: str, rows: Sequence[Row]) -> list
 
     where: names the rows in errors. Raises CorpusError where they lack the columns that the corpus reads.
     """
-    return build({CANARIES: Table(where, CANARIES, columns_of(rows), rows)}, corpus.text, None, None, None)
+    columns = corpus.columns if isinstance(corpus, RowsCorpus) else Columns(text=str(getattr(corpus, "text", "text")))
+    own_names = replace(columns, id=None, group=None)
+    return build({CANARIES: Table(where, CANARIES, columns_of(rows), rows)}, own_names, None)
 
 
 def _source_of(corpus: CorpusPart) -> str:
@@ -128,8 +131,11 @@ def reader(source: str) -> Callable[[Any], list[Record]]:
 
 
 def content_of(records: Sequence[Record]) -> str:
-    """sha256, in hexadecimal, over split, id, group and text of the records in order: one JSON list a line."""
+    """sha256, in hexadecimal, over split, id, group and text of the records in order, and the turns of those that have
+    them: one JSON list a line."""
     digest = sha256()
     for r in records:
-        digest.update(json.dumps([r.split, r.record, r.group, r.text]).encode() + b"\n")
+        digest.update(
+            json.dumps([r.split, r.record, r.group, r.text, *([r.turns] if r.turns else [])]).encode() + b"\n"
+        )
     return digest.hexdigest()

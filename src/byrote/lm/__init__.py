@@ -23,6 +23,7 @@ from byrote.lm.base import (
     load_base,
     product_shapes,
 )
+from byrote.lm.chat import Tokenised, token_runs, tokenise
 from byrote.lm.decoding import Decoder, decoder_of, decoding
 from byrote.lm.forward import chunks, head_logits, head_nll, logits_alone
 from byrote.lm.given import (
@@ -69,6 +70,7 @@ __all__ = [
     "PeftAdapted",
     "Precision",
     "Rates",
+    "Tokenised",
     "Tokenizer",
     "adapter_bytes",
     "adapter_is_nonzero",
@@ -124,6 +126,8 @@ __all__ = [
     "seeded",
     "side_by_side",
     "steps_in",
+    "token_runs",
+    "tokenise",
     "tokens_added",
     "trainable_parameters",
     "undisturbed",

@@ -1,5 +1,5 @@
-"""The audit as a function: what `byrote.audit` does. Records may be files, or rows in memory, which are written into the
-run folder."""
+"""The audit as a function: what `byrote.audit` does. Records may be files, or rows in memory, which are written into
+the run folder."""
 
 import json
 import math

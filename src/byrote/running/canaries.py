@@ -123,7 +123,15 @@ def make_canaries(wanted: Wanted, listener: Listener | None = None) -> Made:
     mode = wanted.data.stat().st_mode & 0o777
     _write({wanted.manifest_path: (manifest.dump().encode(), 0o600), wanted.out: (written, mode)})
     showable = tuple(_showable(times, canaries, wanted) for times in sorted(wanted.copies))
-    return Made(wanted.out, wanted.manifest_path, manifest, refused, showable, Audit().delta, Audit().level)
+    return Made(
+        wanted.out,
+        wanted.manifest_path,
+        manifest,
+        refused=refused,
+        showable=showable,
+        delta=Audit().delta,
+        level=Audit().level,
+    )
 
 
 def _dealt(wanted: Wanted, contents: Sequence[Mapping[str, Any]]) -> tuple[ManifestCanary, ...]:

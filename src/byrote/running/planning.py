@@ -13,14 +13,14 @@ import torch
 
 from byrote import lm
 from byrote.corpora import Finding
-from byrote.corpora.checks import cut_long
+from byrote.corpora.checks import answers_checked, cut_long
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.passes.generation import Prompt
 from byrote.planting.manifest import Manifest
 from byrote.planting.roles import assign, training_records
 from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
-from byrote.records import Assignment, Record
+from byrote.records import Assignment, Record, masks_of
 from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
 from byrote.running.prompts import all_prompts, prompts_of, unprompted
@@ -40,6 +40,7 @@ class Planned:
     roles: tuple[Assignment, ...]
     roles_key: str
     training_ids: tuple[tuple[int, ...], ...]
+    training_masks: tuple[tuple[bool, ...], ...] = ()
     prompts: tuple[Prompt, ...]
     stages: Stages
     given: Given | None = None
@@ -66,7 +67,8 @@ class Planned:
         """Whether two trials can be trained in one pass: the same records in the same order, the same settings."""
         if self.given or other.given:
             return False
-        return self.trained.training == other.trained.training and self.training_ids == other.training_ids
+        same = self.training_ids == other.training_ids and self.training_masks == other.training_masks
+        return same and self.trained.training == other.trained.training
 
     def row(self) -> dict[str, Any]:
         """What plan.json says of this trial."""
@@ -313,23 +315,21 @@ def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | N
 def _tokenise(
     study: Study, records: Sequence[Record], tokenizer: lm.Tokenizer, context: int
 ) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
-    token_ids = tokenizer.encode([r.text for r in records], study.corpus.append_eos)
-    with_ids = [_with_tokens(r, ids) for r, ids in zip(records, token_ids, strict=True)]
-    longest = min(study.corpus.max_tokens or context, context)
-    kept, cut = cut_long(with_ids, longest, study.corpus.long_records)
+    corpus = study.corpus
+    tokenised = lm.tokenise(records, tokenizer, corpus.loss_is_on, corpus.append_eos)
+    longest = min(corpus.max_tokens or context, context)
+    kept, cut = cut_long(tokenised.records, longest, corpus.long_records)
     eos = tokenizer.eos_id
-    if study.corpus.append_eos and eos is not None:  # a record that was cut lost its end
-        kept = [r if r.token_ids[-1] == eos else _with_tokens(r, (*r.token_ids[:-1], eos)) for r in kept]
+    if corpus.append_eos and eos is not None:  # a text that was cut lost its end
+        kept = [
+            r if r.turns or r.token_ids[-1] == eos else replace(r, token_ids=(*r.token_ids[:-1], eos)) for r in kept
+        ]
     unscored = [r.record for r in kept if len(r.token_ids) < 2]
     findings = [cut] if cut else []
     if unscored:
         message = f"{len(unscored)} records have fewer than 2 tokens and get no score: {', '.join(unscored[:5])}"
         findings.append(Finding("unscored", len(unscored), message))
-    return tuple(kept), tuple(findings)
-
-
-def _with_tokens(record: Record, token_ids: Sequence[int]) -> Record:
-    return Record(record.record, record.split, record.group, record.text, record.spans, tuple(token_ids))
+    return tuple(kept), (*findings, *answers_checked(kept, tokenised.merged))
 
 
 def _plan_trial(
@@ -346,6 +346,7 @@ def _plan_trial(
         roles=roles,
         roles_key=roles_key,
         training_ids=tuple(r.token_ids for r in training),
+        training_masks=masks_of(training),
         prompts=prompts,
         stages=keys.trial_stages(key, prompts),
     )

@@ -194,7 +194,7 @@ FLAGS = {
     **{name: f"--{name}" for name in ("members", "nonmembers", "calibration", "text", "id", "group")},
     **{name: f"--{name}" for name in ("adapter", "model", "base", "prompt", "completion", "messages", "canaries")},
     **{name: f"--{name}" for name in ("max-tpr-at-fpr", "max-auc", "max-verbatim", "max-epsilon", "equivalent-within")},
-    **{name: f"--{name}" for name in ("draws", "name", "out", "replace", "check", "quiet", "json")},
+    **{name: f"--{name}" for name in ("draws", "name", "out", "replace", "check", "show-tokens", "quiet", "json")},
 }
 """The options of `byrote audit`, for words that name none of them nor a setting."""
 

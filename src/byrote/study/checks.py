@@ -8,7 +8,7 @@ from typing import Any
 
 from byrote.attacks import ATTACKS
 from byrote.errors import ModelError, StudyError
-from byrote.records import RECORDS_STRATUM, canary_stratum, copies_in
+from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.study.given import GivenTrial, given_trials, subject_names
 from byrote.study.grid import Trial, trials_of
 from byrote.study.mistakes import nearest
@@ -21,6 +21,7 @@ from byrote.study.settings import (
     ManyCanaries,
     Model,
     NoCanaries,
+    RowsCorpus,
     Study,
 )
 
@@ -38,7 +39,7 @@ def check_names(study: Study) -> tuple[Trial, ...] | tuple[GivenTrial, ...]:
         trials = given_trials(study) if study.subjects else trials_of(study)
     except StudyError as error:
         raise StudyError("\n".join([*mistakes, str(error)])) from None
-    mistakes += [*_manifests(trials), *_subjects(study)]
+    mistakes += [*_manifests(trials), *_subjects(study), *_written_canaries(study, trials)]
     if not isinstance(study.canaries, ManifestCanaries):  # which has to be read first
         mistakes += canary_mistakes(study, strata_planned(trials), dealt(study.canaries))
     if mistakes:
@@ -174,6 +175,8 @@ def canary_mistakes(study: Study, strata: Sequence[str], of_copies: Mapping[int,
     of_copies: copies → how many canaries have so many, planted and left out together.
     """
     yield from _guesses(study, max(of_copies.values(), default=0))
+    if study.corpus.masks_prompts:
+        strata = [strata[0], PROMPTS_STRATUM, *strata[1:]]
     yield from _stratum("claims.stratum", study.claims.stratum, strata)
     if study.decide.asks:
         yield from _stratum("decide.stratum", study.decide.stratum, strata)
@@ -212,9 +215,19 @@ def _decide(study: Study) -> Iterator[str]:
 def _stratum(setting: str, stratum: str, there: Sequence[str]) -> Iterator[str]:
     if stratum in there:
         return
-    known = stratum == RECORDS_STRATUM or copies_in(stratum) is not None
+    known = stratum in (RECORDS_STRATUM, PROMPTS_STRATUM) or copies_in(stratum) is not None
     what = "is not in this study" if known else "is no stratum"
     yield (
-        f"{setting} {stratum!r} {what}; strata are written records or canaries@COPIES, and this study has "
-        f"{', '.join(there)}{'' if known else nearest(stratum, there)}"
+        f"{setting} {stratum!r} {what}; strata are written records, prompts or canaries@COPIES, and this "
+        f"study has {', '.join(there)}{'' if known else nearest(stratum, there)}"
     )
+
+
+def _written_canaries(study: Study, trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
+    """Canaries that the base model writes are plain text, which no record of messages could be told from."""
+    texts = {trial.canaries.texts for trial in trials if isinstance(trial.canaries, ManyCanaries)} - {"reserve"}
+    if texts and isinstance(study.corpus, RowsCorpus) and study.corpus.text is None:
+        yield (
+            f"canaries.texts is {min(texts)!r}, which is for records of plain text; with corpus.messages or "
+            "corpus.prompt set it to reserve"
+        )

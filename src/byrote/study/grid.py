@@ -170,18 +170,27 @@ class Sequenced(Protocol):
         """Its token ids."""
         ...
 
+    @property
+    def answer_mask(self) -> Sequence[bool]:
+        """Which of them the loss is on; empty for all of them."""
+        ...
 
-def sequences_digest(ids: Sequence[str], token_ids: Sequence[Sequence[int]]) -> str:
-    """sha256 over record ids and token ids, in order."""
+
+def sequences_digest(
+    ids: Sequence[str], token_ids: Sequence[Sequence[int]], masks: Sequence[Sequence[bool]] | None = None
+) -> str:
+    """sha256 over record ids and token ids, in order, and the answer masks of those that have one."""
     digest = sha256()
-    for record, tokens in zip(ids, token_ids, strict=True):
-        digest.update(f"{len(record)}:{record}:{','.join(map(str, tokens))};".encode())
+    for record, tokens, mask in zip(ids, token_ids, masks or [()] * len(ids), strict=True):
+        loss_on = f"|{''.join('01'[inside] for inside in mask)}" if mask else ""
+        digest.update(f"{len(record)}:{record}:{','.join(map(str, tokens))}{loss_on};".encode())
     return digest.hexdigest()
 
 
 def digest_of(sequences: Sequence[Sequenced]) -> str:
     """`sequences_digest` of records or prompts."""
-    return sequences_digest([s.record for s in sequences], [s.token_ids for s in sequences])
+    ids, tokens = [s.record for s in sequences], [s.token_ids for s in sequences]
+    return sequences_digest(ids, tokens, [s.answer_mask for s in sequences])
 
 
 def configuration_key(settings: Mapping[str, Mapping[str, Any]]) -> str:

@@ -58,16 +58,42 @@ def rules_of(study: Study) -> list[Rule]:
 
     def rules() -> Iterator[Rule]:
         for rate, limit in sorted(decide.max_tpr_at_fpr.items()):
-            yield Rule(MAX_TPR, limit, decide.stratum, outsiders, rate, None, statistics)
+            yield Rule(MAX_TPR, limit, decide.stratum, attacks=outsiders, rate=rate, draws=None, conditions=statistics)
         if decide.max_auc is not None:
-            yield Rule(MAX_AUC, decide.max_auc, decide.stratum, outsiders, None, None, statistics)
+            yield Rule(
+                MAX_AUC, decide.max_auc, decide.stratum, attacks=outsiders, rate=None, draws=None, conditions=statistics
+            )
         if decide.equivalent_within is not None:
-            yield Rule(EQUIVALENT, decide.equivalent_within, decide.stratum, outsiders, None, None, statistics)
+            yield Rule(
+                EQUIVALENT,
+                decide.equivalent_within,
+                decide.stratum,
+                attacks=outsiders,
+                rate=None,
+                draws=None,
+                conditions=statistics,
+            )
         if decide.max_verbatim is not None:
             told = {**level, **decoding, "chance": CHANCE}
-            yield Rule(MAX_VERBATIM, decide.max_verbatim, decide.stratum, (), None, decide.draws, told)
+            yield Rule(
+                MAX_VERBATIM,
+                decide.max_verbatim,
+                decide.stratum,
+                attacks=(),
+                rate=None,
+                draws=decide.draws,
+                conditions=told,
+            )
         if decide.max_epsilon is not None:
-            yield Rule(MAX_EPSILON, decide.max_epsilon, decide.stratum, (by_audit,), None, None, {**level, **audit})
+            yield Rule(
+                MAX_EPSILON,
+                decide.max_epsilon,
+                decide.stratum,
+                attacks=(by_audit,),
+                rate=None,
+                draws=None,
+                conditions={**level, **audit},
+            )
 
     return list(rules())
 

@@ -2,6 +2,7 @@
 """A study and its parts: small, frozen, strict models. Every field can be set in YAML and on the command line."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, field_validator, model_validator
@@ -70,10 +71,35 @@ class Subject(Part):
         return source
 
 
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a row hold what a record is made of: `text`; or `prompt` and `completion`; or `messages`. And
+    where the loss was, in records of the two last kinds."""
+
+    text: str | None = None
+    prompt: str | None = None
+    completion: str | None = None
+    messages: str | None = None
+    id: str | None = None
+    group: str | None = None
+    loss_on: Literal["all", "completion", "assistant"] = "all"
+
+    @property
+    def of_content(self) -> tuple[str, ...]:
+        """Those that hold what the model reads."""
+        named = (self.text, self.prompt, self.completion, self.messages)
+        return tuple(column for column in named if column is not None)
+
+    @property
+    def named(self) -> dict[str, str | None]:
+        """The setting under `corpus` → its column; None where there is none."""
+        names = ("text", "prompt", "completion", "messages", "id", "group")
+        return {name: getattr(self, name) for name in names}
+
+
 class CorpusPart(Part):
     """What every corpus has. Splits name files, hub splits or the published parts, by source."""
 
-    text: str = Field(default="context", description="the field that holds a record's text")
     members: str = Field(default="train", description="split to fine-tune on")
     nonmembers: str = Field(default="test", description="split held out and evaluated")
     calibration: str | None = Field(default="dev", description="split held out to fix thresholds; null for none")
@@ -87,7 +113,11 @@ class CorpusPart(Part):
     shared_groups: Literal["refuse", "allow"] = Field(
         default="refuse", description="a document with both members and non-members"
     )
-    append_eos: bool = Field(default=False, description="end every record with the end-of-text token")
+    append_eos: bool | None = Field(
+        default=None,
+        description="end every record with the end-of-text token; null does so after completions that are strings, as "
+        "TRL does",
+    )
     max_tokens: int | None = Field(
         default=None, ge=2, description="longest record in tokens; null for the model's context"
     )
@@ -95,21 +125,88 @@ class CorpusPart(Part):
         default="truncate", description="what happens to longer records"
     )
 
+    @property
+    def loss_is_on(self) -> Literal["all", "completion", "assistant"]:
+        """Where the loss was in each record."""
+        return "all"
+
+    @property
+    def masks_prompts(self) -> bool:
+        """Whether records have a prompt that the loss was not on."""
+        return self.loss_is_on != "all"
+
+
+class RowsCorpus(CorpusPart):
+    """A corpus whose records are rows with named columns."""
+
+    text: str | None = Field(
+        default="text", description="the column that holds a record's text; null where other columns do"
+    )
+    prompt: str | None = Field(default=None, description="the column of prompts, strings or messages, with completion")
+    completion: str | None = Field(default=None, description="the column of completions, strings or messages")
+    messages: str | None = Field(
+        default=None, description="the column of messages, each with role and content, as TRL and OpenAI have them"
+    )
+    loss_on: Literal["all", "completion", "assistant"] | None = Field(
+        default=None,
+        description="where the loss was: all; completion, or the last assistant message; every assistant message; null "
+        "is completion for prompt and completion, assistant for messages",
+    )
+    id: str | None = Field(default=None, description="column with a unique id; null to use file and row")
+    group: str | None = Field(default=None, description="column with the document; null for one group per record")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_text_beside_others(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        settings = cast(dict[str, Any], raw)
+        others = any(settings.get(name) for name in ("prompt", "completion", "messages"))
+        return {"text": None, **settings} if others else settings
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "RowsCorpus":
+        named = {name: getattr(self, name) for name in ("text", "prompt", "completion", "messages")}
+        there = [name for name, column in named.items() if column is not None]
+        if there not in (["text"], ["prompt", "completion"], ["messages"]):
+            raise ValueError(
+                "name the columns of one kind of record: corpus.text; corpus.prompt and corpus.completion; or "
+                f"corpus.messages; got {', '.join(f'corpus.{name}' for name in there) or 'none of them'}"
+            )
+        if self.text is not None and self.loss_on not in (None, "all"):
+            raise ValueError(
+                f"corpus.loss_on is {self.loss_on!r}, but records of corpus.text have no prompt; set it to null, or "
+                "name corpus.prompt and corpus.completion, or corpus.messages"
+            )
+        return self
+
+    @property
+    def columns(self) -> Columns:
+        """The columns, with where the loss was."""
+        names = ("text", "prompt", "completion", "messages", "id", "group")
+        return Columns(**{name: getattr(self, name) for name in names}, loss_on=self.loss_is_on)
+
+    @property
+    def loss_is_on(self) -> Literal["all", "completion", "assistant"]:
+        """Where the loss was in each record."""
+        default = "all" if self.text is not None else "assistant" if self.messages is not None else "completion"
+        return self.loss_on or default
+
 
 class PheeCorpus(CorpusPart):
     """PHEE: a local folder, else the published files."""
 
     source: Literal["phee"] = Field(description=_SOURCE)
+    text: str = Field(default="context", description="the field that holds a record's text")
     path: str | None = Field(default=None, description="folder with train.json, dev.json, test.json; else $BYROTE_PHEE")
 
 
-class FilesCorpus(CorpusPart):
+class FilesCorpus(RowsCorpus):
     """JSONL, JSON, CSV, Parquet or plain text, also .gz or .zip; `members` and so on are file names, or values of the
     column `split` of one `file`."""
 
     source: Literal["files"] = Field(description=_SOURCE)
     path: str | None = Field(default=None, description="folder that file names are relative to; else the study file's")
-    text: str = Field(default="text", description="the column that holds a record's text")
     members: str = Field(description="file to fine-tune on")
     nonmembers: str = Field(description="file held out and evaluated")
     calibration: str | None = Field(default=None, description="file held out to fix thresholds")
@@ -117,8 +214,6 @@ class FilesCorpus(CorpusPart):
     split: str | None = Field(
         default=None, description="column of that file whose values are members, nonmembers and calibration"
     )
-    id: str | None = Field(default=None, description="column with a unique id; null to use file and row")
-    group: str | None = Field(default=None, description="column with the document; null for one group per record")
 
     @model_validator(mode="after")
     def _file_and_split(self) -> "FilesCorpus":
@@ -129,16 +224,14 @@ class FilesCorpus(CorpusPart):
         return self
 
 
-class HubCorpus(CorpusPart):
+class HubCorpus(RowsCorpus):
     """Any data set of the Hugging Face hub, or a local folder in its layout."""
 
     source: Literal["hub"] = Field(description=_SOURCE)
     path: str = Field(description="id of the data set, such as sarus-tech/phee")
     subset: str | None = Field(default=None, description="configuration of the data set")
     revision: str | None = Field(default=None, description="branch, tag or commit")
-    text: str = Field(default="text", description="the column that holds a record's text")
     id: str | None = Field(default=None, description="column with a unique id; null to use split and row")
-    group: str | None = Field(default=None, description="column with the document; null for one group per record")
 
 
 class AdverseEventsCorpus(CorpusPart):
@@ -355,7 +448,9 @@ class Statistics(Part):
 class Claims(Part):
     """What claims about configurations are made of, fixed before the results; their attack is membership.primary."""
 
-    stratum: str = Field(default="records", description="records, or canaries@C for C copies")
+    stratum: str = Field(
+        default="records", description="records, prompts (what was masked), or canaries@C for C copies"
+    )
     margin: float = Field(default=0.02, gt=0, description="smallest difference in AUC that counts as one")
 
 

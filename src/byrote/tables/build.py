@@ -6,14 +6,14 @@ Columns and types: columns.py. A number that cannot be computed is missing, and 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from byrote.attacks import Attack, find_attacks
-from byrote.records import RECORDS_STRATUM, Assignment, Record, TokenScores
+from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, Assignment, Record, TokenScores
 from byrote.statistics.blind import BlindTest
 from byrote.store import Run
 from byrote.store.rules import RESULTS, look_at, standing_of
@@ -26,6 +26,7 @@ from byrote.tables.columns import COLUMNS
 from byrote.tables.compared import (
     AUDITOR,
     Compared,
+    Parts,
     Scored,
     ScoredStratum,
     auditor_scores,
@@ -106,7 +107,8 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     plan, study = run.plan(), run.study()
     records = {r.record: r for r in run.records()}
     attacks, settings = attacks_of(study), _settings(study)
-    base_scores = _scores(run, plan["base"]["scores"])
+    whole_base, parts = _scores(run, plan["base"]["scores"]), Parts(records)
+    base_scores = parts.answers(whole_base)
     null_trials = NullTrials.of(run, plan["nulls"])
     base_completions, judged = completions_of(run, plan["base"]["completions"]), Judged(records)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
@@ -119,22 +121,30 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     failed = {failure["stage"] for failure in run.failures()}
     family = _bounds(run, plan)
     for planned in plan["trials"]:
-        tuned = _scores(run, planned["scores"])
-        base = base_scores if study.model.source != NO_BASE else tuned and unknown_like(tuned)
-        trial = Measured(planned, _roles(run, planned["roles"]), tuned, base)
+        whole_tuned = _scores(run, planned["scores"])
+        whole = whole_base if study.model.source != NO_BASE else whole_tuned and unknown_like(whole_tuned)
+        base = base_scores if whole is whole_base else parts.answers(whole)
+        trial = Measured(planned, _roles(run, planned["roles"]), parts.answers(whole_tuned), base)
         subjects.append(trial)
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
         null = null_trials.beside(planned)
+        whole_null = null and null.scores
+        null = null and replace(null, scores=parts.answers(null.scores))
         beside = null and null_trial_row(run, trial, null, failed)
         rows["null_trials"] += [beside] if beside else []
         rows["timings"] += timing_rows(run, planned["trial"], planned)
         if not trial.roles:
             continue
         if trial.tuned is not None and trial.base is not None:
-            for stratum in strata_of(trial.roles):
-                under_null = null and null.scores
-                compared = compare_stratum(stratum, trial.roles, records, trial.tuned, trial.base, under_null)
+            wholes = (whole_tuned, whole, whole_null) if parts.masked else ()
+            of_prompts = [None if scores is None else parts.prompts(scores) for scores in wholes]
+            of_answers = [trial.tuned, trial.base, null and null.scores]
+            for stratum in strata_of(trial.roles, prompts=parts.masked):
+                tuned, base, under_null = of_prompts if stratum.name == PROMPTS_STRATUM else of_answers
+                assert tuned is not None
+                assert base is not None
+                compared = compare_stratum(stratum, trial.roles, records, tuned, base, under_null)
                 if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
                     blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
                 controls = Controls(blind_columns(compared, blind.get(planned["roles"])), beside)
@@ -170,7 +180,8 @@ def _over_trials(
             rows["configurations"] += configuration_rows(same, primary, claims.margin, settings.level, collapsed)
     by_trial: dict[str, list[ScoredStratum]] = {}
     for scored_stratum in scored_strata:
-        by_trial.setdefault(scored_stratum.trial, []).append(scored_stratum)
+        if scored_stratum.compared.stratum.name != PROMPTS_STRATUM:  # the same records once more
+            by_trial.setdefault(scored_stratum.trial, []).append(scored_stratum)
     for configuration in together([strata[0] for strata in by_trial.values()]):
         siblings = [by_trial[first.trial] for first in configuration]
         for strata in siblings:

@@ -95,7 +95,7 @@ def audit_rows(
     """
 
     def scores(ids: Sequence[str]) -> np.ndarray:
-        texts = tuple(records[r].text for r in ids)
+        texts = tuple(records[r].text_of(answer=True) for r in ids)
         return attack.score(Evidence(tuned.take(ids), base.take(ids), texts, population_of(roles, tuned, base)))
 
     null = _audit_of_references(scores([a.record for a in roles if a.role is Role.REFERENCE]), settings)

@@ -102,7 +102,16 @@ class Together:
             factor = _factor_within(area, (low, high), (low_together, high_together), rule.limit)
         else:
             factor = times(area, low_together if area > rule.limit else high, rule.limit, on_logit=True)
-        return Bounds(scored.attack, area, low, high, low_together, high_together, why, factor)
+        return Bounds(
+            scored.attack,
+            area,
+            low,
+            high=high,
+            low_together=low_together,
+            high_together=high_together,
+            missing=why,
+            factor=factor,
+        )
 
     def _tpr(self, scored: Scored, rule: Rule) -> Bounds:
         assert rule.rate is not None
@@ -114,7 +123,16 @@ class Together:
         ends = [_number(point.get(f"tpr_{end}")) for point in (alone, together) for end in ("low", "high")]
         why = alone.get("refused_because") or str(alone["tpr_interval"]).partition("none: ")[2]
         factor = times(value, ends[2] if value > rule.limit else ends[1], rule.limit)
-        return Bounds(scored.attack, value, ends[0], ends[1], ends[2], ends[3], why, factor)
+        return Bounds(
+            scored.attack,
+            value,
+            ends[0],
+            high=ends[1],
+            low_together=ends[2],
+            high_together=ends[3],
+            missing=why,
+            factor=factor,
+        )
 
 
 def sample_words(compared: Compared, rule: Rule, factor: float) -> str:

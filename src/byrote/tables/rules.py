@@ -67,10 +67,10 @@ def subjects_of(
             trial,
             states[key],
             {scored.compared.stratum.name: scored for scored in scored_strata if scored.trial == key},
-            {(row["stratum"], row["attack"]): row for row in rows["membership"] if row["trial"] == key},
-            [row for row in rows["draws"] if row["trial"] == key],
-            [row for row in rows["extraction"] if row["trial"] == key and row["temperature"] == 0],
-            has_base,
+            membership={(row["stratum"], row["attack"]): row for row in rows["membership"] if row["trial"] == key},
+            chances=[row for row in rows["draws"] if row["trial"] == key],
+            greedy=[row for row in rows["extraction"] if row["trial"] == key and row["temperature"] == 0],
+            has_base=has_base,
         )
         for trial in trials
         for key in [trial.row["trial"]]
@@ -234,7 +234,10 @@ def _attacks(rule: Rule, subject: Subject, together: Together) -> Found:
         would_decide = needed_words(scored.compared, rule)
     elif verdict == UNDECIDED:
         would_decide = sample_words(scored.compared, rule, factor_of(bounds, rule))
-    return Found(verdict, reason, of.attack, of.value, *ends, would_decide, controls)
+    low, high = ends
+    return Found(
+        verdict, reason, of.attack, value=of.value, low=low, high=high, would_decide=would_decide, controls=controls
+    )
 
 
 def _attack_reason(rule: Rule, verdict: Verdict, attack: str, ends: tuple[float, float]) -> str:
@@ -331,7 +334,7 @@ def _verbatim(rule: Rule, subject: Subject, study: Study, error: float) -> Found
         reason += "; there is no base model, whose own suffixes would be taken off"
         if verdict == EXCEEDED:
             verdict, would_decide = UNDECIDED, "the base model's completions of the same prompts"
-    return Found(verdict, reason, "", counted.hits, low, high, would_decide)
+    return Found(verdict, reason, "", value=counted.hits, low=low, high=high, would_decide=would_decide)
 
 
 def _count_words(rule: Rule, counted: Counted) -> str:
@@ -378,4 +381,12 @@ def _epsilon(rule: Rule, subject: Subject, records: Mapping[str, Record], study:
     if low > rule.limit:
         return Found(EXCEEDED, f"epsilon is at least {low:.3f} ({row['unit']})", name, low, low, controls=controls)
     most = f"the audit shows at least {low:.3f} and could have shown at most {row['largest']:.3f} ({row['unit']})"
-    return Found(UNDECIDED, f"{most}; {NO_UPPER_BOUND}", name, low, low, math.nan, "no sample can hold it", controls)
+    return Found(
+        UNDECIDED,
+        f"{most}; {NO_UPPER_BOUND}",
+        name,
+        value=low,
+        low=low,
+        would_decide="no sample can hold it",
+        controls=controls,
+    )
