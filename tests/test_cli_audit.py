@@ -205,7 +205,7 @@ def test_from_python_with_rows_in_memory(
 
 @pytest.mark.parametrize("rows", [3, {"text": "A rash."}, [3], [{"text": "A rash.", "at": object()}]])
 def test_rows_that_are_none(rows: Any, tmp_path: Path):
-    with pytest.raises(byrote.CorpusError, match="^members"):
+    with pytest.raises(byrote.CorpusError, match=r"^members"):
         byrote.audit(adapter="gone", members=rows, nonmembers=["A rash."], out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -89,7 +89,8 @@ def calibrate_on_half(records: Sequence[Record], seed: int) -> list[Record]:
     if len(documents) < 2:
         raise CorpusError(
             f"the non-members are of {len(documents)} document, which cannot be halved to fix thresholds; give "
-            "calibration records (corpus.calibration, or --calibration of an audit), or set corpus.calibration_half to null"
+            "calibration records (corpus.calibration; --calibration of an audit), or set corpus.calibration_half to "
+            "null"
         )
     order: list[int] = np.random.default_rng(seed).permutation(len(documents)).tolist()
     drawn = {documents[place] for place in order[: len(documents) // 2]}

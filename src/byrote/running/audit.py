@@ -53,9 +53,9 @@ def run_audit(
     in_memory = {name: rows for name, rows in sides.items() if not isinstance(rows, str | Path | None)}
     column = str(options.get("text") or "text")
     lines = {name: _json_lines(rows, name, column) for name, rows in in_memory.items()}
-    named = {name: None if rows is None else str(rows) for name, rows in sides.items() if name not in lines}
-    files = {name: folder / "given" / f"{name}.jsonl" for name in lines}
-    chosen = AuditOptions(**options, **named, **{name: str(path) for name, path in files.items()})
+    named: dict[str, Any] = {name: None if rows is None else str(rows) for name, rows in sides.items()}
+    named |= {name: str(folder / "given" / f"{name}.jsonl") for name in lines}
+    chosen = AuditOptions(**{**options, **named})
     study = load_study(AUDIT_DEFAULTS, {**audit_settings(chosen, study=False), **settings})
     for name, text in lines.items():
         Run(folder).write_text(f"given/{name}.jsonl", text, private=True)
@@ -73,7 +73,7 @@ def _json_lines(rows: Any, name: str, column: str) -> str:
         rows = rows.to_dict("records")
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
         raise CorpusError(
-            f"{name} is a {type(rows).__name__}; give a path, a list of texts or of dicts, a data frame or a Dataset"
+            f"{name} is a {type(cast(Any, rows)).__name__}; give a path, a list of texts or of dicts, a data frame or a Dataset"
         )
     return "".join(
         _line(row, f"{name}, row {number}", column) for number, row in enumerate(cast("Iterable[Any]", rows), 1)
@@ -81,10 +81,10 @@ def _json_lines(rows: Any, name: str, column: str) -> str:
 
 
 def _line(row: Any, where: str, column: str) -> str:
-    plain: Any = {column: row} if isinstance(row, str) else row
-    if not isinstance(plain, Mapping):
-        raise CorpusError(f"{where}: must be a text or a dict, got {type(row).__name__}")
-    values = {str(key): _value(value) for key, value in cast("Mapping[Any, Any]", plain).items()}
+    if not isinstance(row, str | Mapping):
+        raise CorpusError(f"{where}: must be a text or a dict, got {type(cast(Any, row)).__name__}")
+    plain = {column: row} if isinstance(row, str) else cast("Mapping[Any, Any]", row)
+    values = {str(key): _value(value) for key, value in plain.items()}
     try:
         return json.dumps(values, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -95,8 +95,7 @@ def _value(value: Any) -> Any:
     """numpy's scalars as plain ones, a missing number as null, sequences as lists."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, str) or value is None:
-        return value
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return [_value(inner) for inner in cast("Sequence[Any]", value)]
-    return value.tolist() if hasattr(value, "tolist") else value
+    numpys: Any = value
+    return numpys.tolist() if hasattr(numpys, "tolist") else numpys
