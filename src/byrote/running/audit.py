@@ -73,7 +73,8 @@ def _json_lines(rows: Any, name: str, column: str) -> str:
         rows = rows.to_dict("records")
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
         raise CorpusError(
-            f"{name} is a {type(cast(Any, rows)).__name__}; give a path, a list of texts or of dicts, a data frame or a Dataset"
+            f"{name} is a {type(cast(Any, rows)).__name__}; give a path, a list of texts or of dicts, a data frame or "
+            "a Dataset"
         )
     return "".join(
         _line(row, f"{name}, row {number}", column) for number, row in enumerate(cast("Iterable[Any]", rows), 1)
@@ -82,7 +83,7 @@ def _json_lines(rows: Any, name: str, column: str) -> str:
 
 def _line(row: Any, where: str, column: str) -> str:
     if not isinstance(row, str | Mapping):
-        raise CorpusError(f"{where}: must be a text or a dict, got {type(cast(Any, row)).__name__}")
+        raise CorpusError(f"{where}: must be a text or a dict, got {type(row).__name__}")
     plain = {column: row} if isinstance(row, str) else cast("Mapping[Any, Any]", row)
     values = {str(key): _value(value) for key, value in plain.items()}
     try:
