@@ -37,6 +37,8 @@ def test_every_command_of_the_page_runs(
         json.dumps({**config, "base_model_name_or_path": str(tmp_path / "base")})
     )
     shutil.copytree(adapter, tmp_path / "out" / "checkpoint-300")
+    other = {**config, "base_model_name_or_path": str(tmp_path / "base"), "lora_alpha": 1}
+    (tmp_path / "out" / "checkpoint-300" / "adapter_config.json").write_text(json.dumps(other))
     for split, name in FILES.items():
         rows = [{"patient": f"{split}{i // 2}", "text": f"{TEXTS[i % 10][:-1]}, {split} {i}."} for i in range(20)]
         Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))

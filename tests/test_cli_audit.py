@@ -1,6 +1,7 @@
 """`byrote audit`: models tuned by plain PEFT, Trainer and transformers, measured by one command."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,9 @@ def test_a_fully_tuned_model_beside_its_base_and_without_one(
 
 def test_several_checkpoints_by_a_pattern(tuned: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for name in ("checkpoint-10", "checkpoint-9"):
-        (tmp_path / name).symlink_to(tuned / "adapter")
+        shutil.copytree(tuned / "adapter", tmp_path / name, ignore=shutil.ignore_patterns("out"))
+        config = tmp_path / name / "adapter_config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "lora_alpha": len(name)}))
     words = ["--adapter", f"{tmp_path}/checkpoint-*", *sides(data), *CHEAP, "--check", "--json"]
     assert audit(*words) == 0
     assert json.loads(capsys.readouterr().out)["trials"] == ["checkpoint-9", "checkpoint-10"]
@@ -216,3 +219,33 @@ class _ReachedError(Exception):
 
 def _stop(*_: Any, **__: Any) -> None:
     raise _ReachedError
+
+
+def test_the_audit_of_an_adapter_of_byrotes_own_gives_the_tables_of_its_run(
+    tiny_study: dict[str, Any], corpus_folder: Path, tiny_folder: Path, tmp_path: Path
+):
+    changes = {"canaries": {"design": "none"}, "grid": {"matrices": [["q"]]}, "statistics": {"bootstrap": 100}}
+    trained = byrote.run({**tiny_study, **changes}, tmp_path / "run")
+    adapter = next((trained.path / "trials").glob("*/*/adapter"), None) or next(
+        (trained.path / "trials").glob("*/adapter")
+    )
+    study = Run.open(trained.path).study()
+    settings = {"extraction": study.extraction.model_dump(), "membership": study.membership.model_dump()}
+    settings |= {"machine": study.machine.model_dump(), "statistics": study.statistics.model_dump()}
+    audited = byrote.audit(
+        adapter=adapter,
+        base=tiny_folder,
+        **{side: corpus_folder / f"{side}.jsonl" for side in FILES},
+        id="id",
+        group="group",
+        out=tmp_path / "audit",
+        settings={**settings, "model.precision": "fp32"},
+    )
+    before = byrote.load(trained.path).tables
+    for name in ("membership", "operating_points", "extraction"):
+        own, theirs = (
+            getattr(tables, name).drop(columns=["trial", "seed", "label"], errors="ignore")
+            for tables in (before, audited.tables)
+        )
+        assert len(own)
+        assert theirs.equals(own), name

@@ -136,6 +136,7 @@ BEFORE_TORCH = [
     (f"{A} {S} --machine.device gpu", "machine.device must be"),
 ]
 BEFORE_WEIGHTS = [
+    (f"--adapter adapter adapter2 {S}", "adapter and adapter2 hold the same files to the byte"),
     (f"--adapter gone {S}", "gone"),
     (f"--adapter empty-folder {S}", "empty-folder"),
     (f"--adapter no-weights {S}", "no-weights"),
