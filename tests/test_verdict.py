@@ -126,6 +126,7 @@ def test_the_same_results_again_are_no_new_look(copy: Path) -> None:
     assert (copy / "audit.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_new_results_are_a_new_look_and_spend_half_of_the_error(copy: Path, decided: Study) -> None:
     audit = again(decided, copy, extraction__prompts__members="all")
     assert (audit["look"], audit["error_of_this_look"]) == (2, pytest.approx(0.0125))

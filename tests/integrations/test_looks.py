@@ -80,6 +80,7 @@ def test_rates_need_calibration_for_an_interval() -> None:
     assert "cannot resolve" in missing["published_tpr_at_fpr_0.001_loss"]
 
 
+@pytest.mark.slow
 def test_a_training_at_its_limit_is_stopped_no_more_often_than_the_error_says() -> None:
     """200 trainings of five looks at fresh scores whose true AUC is the limit, 0.76: at most 2.5% + chance are stopped,
     and of 40 with a true AUC of 0.92 nearly all."""

@@ -42,6 +42,7 @@ def test_the_scripts_run_as_printed(
     assert capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_sft_trainer_goes_on_to_the_same_bits_and_means(tmp_path: Path) -> None:
     from trl import SFTConfig, SFTTrainer
 

@@ -217,6 +217,7 @@ def test_a_run_on_the_file_gives_exposure_and_bounds_with_their_controls(
 
 
 @pytest.mark.usefixtures("one_figure")
+@pytest.mark.slow
 def test_a_subject_that_is_given_has_the_tables_of_the_run_that_trained_it(
     made: Made, tiny_study: dict, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def plain(tiny_study: dict[str, Any]) -> dict[str, Any]:
     return {**tiny_study, "canaries": {"design": "none"}}
 
 
+@pytest.mark.slow
 def test_an_audit_of_trained_adapters_gives_the_tables_of_their_run(plain: dict[str, Any], tmp_path: Path):
     trained = byrote.run(plain, tmp_path / "run")
     plan = Run.open(trained.path).plan()["trials"]

@@ -72,16 +72,17 @@ def token_scores(
 
 
 def _from_logits(logits_SV: torch.Tensor, targets_S: torch.Tensor) -> dict[str, torch.Tensor]:
-    top_S = logits_SV.amax(-1)
-    picked_S = logits_SV.gather(-1, targets_S[:, None])[:, 0]
-    shifted_SV = logits_SV.float() - top_S[:, None].float()
+    picked_S = logits_SV.gather(-1, targets_S[:, None])[:, 0].float()
+    shifted_SV = logits_SV.to(torch.float32, copy=True)
+    top_S = shifted_SV.amax(-1)
+    shifted_SV.sub_(top_S[:, None])
     weights_SV = shifted_SV.exp()
     total_S = weights_SV.sum(-1)
-    first_S = torch.linalg.vecdot(weights_SV, shifted_SV) / total_S
-    second_S = torch.linalg.vecdot(weights_SV.mul_(shifted_SV), shifted_SV) / total_S
+    first_S = weights_SV.mul_(shifted_SV).sum(-1) / total_S
+    second_S = weights_SV.mul_(shifted_SV).sum(-1) / total_S
     log_total_S = total_S.log()
     return {
-        "logprob": picked_S.float() - top_S.float() - log_total_S,
+        "logprob": picked_S - top_S - log_total_S,
         "top1": picked_S == top_S,
         "mean": first_S - log_total_S,
         "std": (second_S - first_S**2).clamp_min(0).sqrt(),

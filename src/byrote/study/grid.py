@@ -30,8 +30,8 @@ from byrote.study.settings import (
 
 METHOD_VERSION: Mapping[str, int] = {
     "roles": 1,
-    "finetune": 3,
-    "scores": 3,
+    "finetune": 4,
+    "scores": 4,
     "completions": 3,
     "untargeted": 1,
     "canaries": 1,
