@@ -21,6 +21,7 @@ CHEAP = "--machine.device cpu --machine.threads 1 --machine.workers 1 --model.pr
 CHEAP += " --statistics.bootstrap 100 --extraction.prompts.members 2 --extraction.prompts.nonmembers 2"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_figure")
 def test_every_command_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
