@@ -1,5 +1,7 @@
 """Real but tiny stand-ins: models of every architecture with random weights, a small tokenizer, ten records."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,43 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
     inner.train_from_iterator(TEXTS, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=EOS)
+
+
+# A template with TRL's generation markers: short, for a context of 128 byte-like tokens.
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ '<' + m['role'][0] + '>' }}"
+    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}"
+    "{% for call in m.get('tool_calls') or [] %}{{ call['function']['name'] }}{% endfor %}{{ eos_token }}"
+    "{% endgeneration %}{% else %}{{ m['content'] }}{% endif %}{{ '\\n' }}{% endfor %}"
+    "{% if tools %}{{ '#' ~ tools | length }}{% endif %}"
+    "{% if add_generation_prompt %}{{ '<a>' }}{% endif %}"
+)
+
+
+def unmarked(template: str) -> str:
+    """A template without its generation markers."""
+    return template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+
+
+def save_chat_model(folder: Path, template: str = CHAT_TEMPLATE) -> Path:
+    """`save_tiny_model` with a chat template."""
+    save_tiny_model(folder)
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_chat_corpus(folder: Path, row: Callable[[str, str], dict[str, Any]]) -> Path:
+    """Ten members, ten non-members, ten calibration records; row: question and answer → the columns of a record."""
+    folder.mkdir(exist_ok=True)
+    for split, shift in (("members", 0), ("nonmembers", 3), ("calibration", 5)):
+        rows = [
+            {"id": f"{split}{i}", "group": f"{split}{i // 2}", **row(f"{split[0]}{i}?", TEXTS[(i + shift) % 10][:40])}
+            for i in range(10)
+        ]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
 
 
 def tiny_study(model_folder: Path, corpus_folder: Path) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def test_a_failed_trial_gives_status_one_and_says_why(
     assert "lower training.learning_rate" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_another_study_is_refused_replaced_and_cleaned_away(
     study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -115,6 +115,14 @@ EFFECTS: dict[str, Effect] = {
     "audit.delta": Effect("tables", 1e-3),
     "audit.level": Effect("tables", 0.1),
     "audit.attack": Effect("tables", "loss"),
+    "decide.max_tpr_at_fpr": Effect("tables", {0.1: 0.2}),
+    "decide.max_auc": Effect("tables", 0.6),
+    "decide.max_verbatim": Effect("tables", 0),
+    "decide.max_epsilon": Effect("tables", 1.0),
+    "decide.equivalent_within": Effect("tables", 0.1),
+    "decide.draws": Effect("tables", 7, {"decide.max_verbatim": 0}),
+    "decide.attack": Effect("tables", "loss", {"decide.max_auc": 0.6}),
+    "decide.stratum": Effect("tables", "canaries@1", {"decide.max_auc": 0.6}),
     "report.include_text": Effect("report", True),
     "report.compare_to": Effect("report", "table-3.1"),
     "machine.device": Effect("plan", "cuda:99"),
@@ -127,9 +135,16 @@ EFFECTS: dict[str, Effect] = {
 }
 # Settings whose effect takes a setting of its own: the test that holds each to it.
 ELSEWHERE = {
+    "canaries.path": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
+    "canaries.sha256": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
     "corpus.file": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "corpus.split": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
+    "subjects": "running/test_given.py::test_an_audit_of_trained_adapters_gives_the_tables_of_their_run",
     "machine.checkpoint_minutes": "running/test_run_folder.py::test_checkpoints_are_as_far_apart_as_asked",
+    "corpus.prompt": "corpora/test_chat.py::test_columns_of_prompt_and_completion",
+    "corpus.completion": "corpora/test_chat.py::test_columns_of_prompt_and_completion",
+    "corpus.messages": "corpora/test_chat.py::test_messages_become_text_turns_and_answers",
+    "corpus.loss_on": "lm/test_chat.py::test_the_loss_is_where_the_study_says",
     "corpus.subset": "corpora/test_hub.py::test_subset_and_revision_are_asked_for",
     "corpus.revision": "corpora/test_hub.py::test_subset_and_revision_are_asked_for",
 }

@@ -93,6 +93,7 @@ HEAVY = ("torch", "transformers", "peft", "datasets", "pandas", "pyarrow", "matp
 LIGHT = f"""
 import sys
 import byrote
+import byrote.integrations
 from byrote.cli import main
 
 def loaded():

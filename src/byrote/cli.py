@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from byrote import __version__
 from byrote.auc_table import auc_rows, number, print_auc
+from byrote.cli_canaries import canaries
 from byrote.errors import ByroteError, StudyError
 from byrote.listener import Listener, Silent
 from byrote.study.dotted import dotted_names
@@ -40,7 +42,7 @@ err_console = Console(stderr=True, soft_wrap=True)
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
     """Entry point; `tokens` are the words after `byrote`, else those of the command line.
 
-    Exit status: 0 done, 1 some trials failed, 2 something to correct, 130 interrupted.
+    Exit status: 0 done, 1 some trials failed, 2 something to correct or an error that nobody foresaw, 130 interrupted.
     """
     try:
         sys.exit(app(tokens, exit_on_error=False, result_action="return_value") or 0)
@@ -55,6 +57,9 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         err_console.print("interrupted; the same command continues from the last finished stage or checkpoint")
         sys.exit(130)
+    except Exception:  # noqa: BLE001 (Python's own status for it is 1, which a verdict would be taken for)
+        traceback.print_exc()
+        sys.exit(2)
 
 
 Options = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
@@ -112,8 +117,20 @@ def run(
 
 
 @app.command
-def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
-    """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing."""
+def plan(
+    study: str,
+    /,
+    *options: Options,
+    show_tokens: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Json = False,
+) -> None:
+    """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing.
+
+    Parameters
+    ----------
+    show_tokens
+        Show the first record as the model sees it, and which of its tokens the loss is on, in place of the plan.
+    """
     resolved, listener = load_study(study, parse_overrides(options)), _listener()
     listener.say("checking the study and reading its records")
     from byrote.running.checks import check_study
@@ -122,8 +139,13 @@ def plan(study: str, /, *options: Options, as_json: Json = False) -> None:
     listener.say("loading torch")
     from byrote.running.forecast import CORRELATION, ICC, forecast
     from byrote.running.planning import prepare
+    from byrote.running.shown import print_tokens
 
-    expected = forecast(prepare(checked, listener), listener=listener)
+    prepared = prepare(checked, listener)
+    if show_tokens:
+        print_tokens(out_console, prepared.records[0], prepared.tokenizer)
+        return
+    expected = forecast(prepared, listener=listener)
     if as_json:
         _print_json(asdict(expected))
         return
@@ -234,6 +256,8 @@ def report(run_folder: Path, /, *options: Options, quiet: Quiet = False, as_json
     _print_results(run_folder, path, as_json, store.failures())
 
 
+app.command(canaries)
+
 studies = App(name="studies", help="The studies that come with byrote.")
 app.command(studies)
 
@@ -334,14 +358,19 @@ def _plain(value: Any) -> Any:
 
 def _print_results(run_folder: Path, report: Path, as_json: bool, failures: Sequence[Mapping[str, Any]]) -> None:
     from byrote.store import Run
+    from byrote.verdict import audit_of, verdict_lines
 
-    study = Run.open(run_folder).study()
+    store = Run.open(run_folder)
+    study, audit = store.study(), audit_of(store)
     rows = auc_rows(run_folder, study.membership.primary)
     if as_json:
         failed = [{name: failure[name] for name in ("stage", "trial", "error")} for failure in failures]
-        _print_json({"run": str(run_folder), "report": str(report), "auc": rows, "failures": failed})
+        decided = {name: audit[name] for name in ("verdict", "rules")}
+        _print_json({"run": str(run_folder), "report": str(report), "auc": rows, **decided, "failures": failed})
         return
     print_auc(out_console, rows, study.statistics.level)
+    for line in verdict_lines(audit):
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
     out_console.print(f"report: {report}", markup=False)
 
 

@@ -17,9 +17,10 @@ import pyarrow as pa
 
 MEMBERS, NONMEMBERS, CALIBRATION = "members", "nonmembers", "calibration"
 SPLITS = (MEMBERS, NONMEMBERS, CALIBRATION)
-CANARIES = "canaries"  # of records that no corpus has: canaries and references that the base model wrote
+CANARIES = "canaries"  # of canaries and references that the base model wrote: for a run, or into the members' file
 
 RECORDS_STRATUM = "records"  # the stratum of members and non-members; `canary_stratum` names the others
+PROMPTS_STRATUM = "prompts"  # the same records by their prompts, which training masked
 _CANARY_STRATUM = re.compile(r"canaries@([1-9]\d*)")
 
 
@@ -48,17 +49,25 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a record's text with a meaning. `start` counts characters from 0."""
+    """A stretch of a record's text with a meaning (`answer`: the loss was on it). `start` counts characters from 0."""
 
     kind: str
     start: int
     text: str
 
 
+ANSWER_SPAN = "answer"  # the kind of the spans on which the loss was, in a record of prompt and answer
+
+
 @dataclass(frozen=True)
 class Record:
     """One text. `record` is unique in a corpus; `group` is the document it was cut from; `split` is one of SPLITS, or
-    CANARIES."""
+    CANARIES.
+
+    turns: canonical JSON of what a chat or instruction record is made of (corpora/chat.py), '' for plain text; `text`
+    is then a readable rendering. It is not stored in a run. answer_mask: True for each of `token_ids` that the loss was
+    on; empty where the loss was on the whole record.
+    """
 
     record: str
     split: str
@@ -66,11 +75,39 @@ class Record:
     text: str
     spans: tuple[Span, ...] = ()
     token_ids: tuple[int, ...] = ()
+    turns: str = ""
+    answer_mask: tuple[bool, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.answer_mask and len(self.answer_mask) != len(self.token_ids):
+            raise ValueError(f"{self.record}: {len(self.token_ids)} token ids, a mask of {len(self.answer_mask)}")
 
     @property
     def sha256(self) -> str:
         """Digest of the text, in hexadecimal."""
         return sha256(self.text.encode()).hexdigest()
+
+    def text_of(self, *, answer: bool) -> str:
+        """The text of the record's answer, or of its prompt; a record without an answer is all answer."""
+        spans = sorted((s for s in self.spans if s.kind == ANSWER_SPAN), key=lambda s: s.start)
+        if not spans:
+            return self.text if answer else ""
+        if answer:
+            return "\n\n".join(s.text for s in spans)
+        starts, ends = [*(s.start for s in spans), len(self.text)], [0, *(s.start + len(s.text) for s in spans)]
+        return "".join(self.text[end:start] for end, start in zip(ends, starts, strict=True))
+
+
+def masks_of(records: Sequence[Record]) -> tuple[tuple[bool, ...], ...]:
+    """The answer mask of each record; nothing at all where none has one."""
+    masks = tuple(r.answer_mask for r in records)
+    return masks if any(masks) else ()
+
+
+def scored_tokens(record: Record, *, answer: bool) -> tuple[bool, ...]:
+    """Which of a record's scored tokens (all token ids but the first) belong to its answer, or else to its prompt."""
+    mask = record.answer_mask or (True,) * len(record.token_ids)
+    return tuple(inside == answer for inside in mask[1:])
 
 
 SPAN_TYPE = pa.list_(pa.struct([("kind", pa.string()), ("start", pa.int32()), ("text", pa.string())]))
@@ -83,12 +120,13 @@ RECORDS_SCHEMA = pa.schema(
         ("text", pa.string()),
         ("spans", SPAN_TYPE),
         ("token_ids", pa.list_(pa.int32())),
+        ("answer_mask", pa.list_(pa.bool_())),
     ]
 )
 
 
 def records_to_table(records: Sequence[Record]) -> pa.Table:
-    """Records as an Arrow table of RECORDS_SCHEMA, in the order given."""
+    """Records as an Arrow table of RECORDS_SCHEMA, in the order given; `turns` are left out."""
     rows = [
         {
             "record": r.record,
@@ -98,6 +136,7 @@ def records_to_table(records: Sequence[Record]) -> pa.Table:
             "text": r.text,
             "spans": [{"kind": s.kind, "start": s.start, "text": s.text} for s in r.spans],
             "token_ids": list(r.token_ids),
+            "answer_mask": list(r.answer_mask),
         }
         for r in records
     ]
@@ -105,7 +144,7 @@ def records_to_table(records: Sequence[Record]) -> pa.Table:
 
 
 def records_from_table(table: pa.Table) -> list[Record]:
-    """The inverse of `records_to_table`."""
+    """The inverse of `records_to_table`, but for `turns`; a run that is older than the masks has none."""
     return [
         Record(
             record=row["record"],
@@ -114,6 +153,7 @@ def records_from_table(table: pa.Table) -> list[Record]:
             text=row["text"] or "",
             spans=tuple(Span(s["kind"], s["start"], s["text"]) for s in row["spans"] or ()),
             token_ids=tuple(row["token_ids"] or ()),
+            answer_mask=tuple(row.get("answer_mask") or ()),
         )
         for row in table.to_pylist()
     ]
@@ -201,6 +241,13 @@ class TokenScores:
             tuple(records), offsets, self.logprob[picks], self.top1[picks], self.mean[picks], self.std[picks]
         )
 
+    def keep(self, kept_S: np.ndarray) -> "TokenScores":
+        """The same records with those of their tokens alone that `kept_S` (bool, (S,)) names; a record may be left with
+        none."""
+        ends = np.concatenate([[0], np.cumsum(kept_S)]).astype(np.int64)
+        columns = (self.logprob[kept_S], self.top1[kept_S], self.mean[kept_S], self.std[kept_S])
+        return TokenScores(self.records, ends[self.offsets], *columns)
+
     def to_table(self) -> pa.Table:
         """An Arrow table of SCORES_SCHEMA."""
         offsets = pa.array(self.offsets.astype(np.int32))
@@ -244,7 +291,8 @@ class Completion:
     token_ids: at most `suffix_tokens` ids, fewer where the model ended the text (its end-of-text id is kept) ·
     logprob: natural log-probability of each under the model that wrote it, before temperature and truncation ·
     text, suffix_text: what was written and the record's true suffix, decoded · prefix: the setting, a share of the
-    record's tokens below 1, a number of tokens from 1 on.
+    record's tokens below 1, a number of tokens from 1 on. Where a record has a prompt and an answer, `prefix` counts
+    the answer's tokens, which are given after the whole prompt: 0.0 is the true prompt alone.
     """
 
     record: str

@@ -1,4 +1,4 @@
-"""Stored results → tables, figures and report.html."""
+"""Stored results → tables, figures, audit.json and report.html."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +9,12 @@ from byrote.errors import StudyError
 from byrote.report import report_page
 from byrote.store import STAGES, Run
 from byrote.study import Study, dotted_names, dump_study, load_study
+from byrote.verdict import audit_document
 
 
 def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
-    """Compute all tables from the stored stages, draw the figures, write the report; returns its path. No torch.
+    """Compute all tables from the stored stages, draw the figures, write audit.json and the report; returns the
+    report's path. No torch.
 
     changes: settings under `report` by dotted name, for this report alone. StudyError for others and for wrong values.
     """
@@ -26,6 +28,8 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
         compare_to=study.report.compare_to,
         write=run.write_bytes,
     )
+    created = _last_created(run, plan)
+    run.write_json("audit.json", audit_document(run, study, run_tables, created))
     texts = {r.record: r.text for r in run.records()} if study.report.include_text else None
     page = report_page(
         study=study,
@@ -35,7 +39,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
         failures=run.failures(),
         texts=texts,
         versions=provenance.get("versions", {}),
-        created=_last_created(run, plan),
+        created=created,
     )
     run.write_text("report.html", page, private=texts is not None)
     return run.path / "report.html"

@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from transformers import PreTrainedTokenizerFast
 
 from byrote.cache import cache_folder
 from byrote.errors import ModelError
-from byrote.lm import BaseFiles, Tokenizer, load_base, load_tokenizer, resolve_base
+from byrote.lm import BaseFiles, Tokenizer, load_base, load_tokenizer, open_model, resolve_adapter, resolve_base
+from byrote.lm.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from byrote.lm.files import WEIGHTS, digest
-from byrote.lm.hub import download
+from byrote.lm.hub import ADAPTER_FILES, download
+from fake_adapters import save_peft
 from fakes import CONTEXT, EOS_ID, HEADS, KEY_VALUE_HEADS, LAYERS, TEXTS, WIDTH, save_tiny_model, tiny_tokenizer
 
 CPU = torch.device("cpu")
@@ -183,8 +186,9 @@ def test_a_gguf_file_is_the_model_it_was_written_from(tiny_gguf: tuple[Path, Bas
     assert ids[0] == ids[1]
     row = torch.tensor(ids[0][:1])
     with torch.no_grad():
-        models = [load_base(files, "fp32", "none", CPU).model for files in (original, converted)]
-        theirs, ours = (model(input_ids=row).logits for model in models)
+        base = load_base(original, "fp32", "none", CPU)
+        subject = open_model(converted, base, "fp32", "none", CPU)
+        theirs, ours = (opened.model(input_ids=row).logits for opened in (base, subject))
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
@@ -310,6 +314,13 @@ def hub(tmp_path: Path) -> Iterator[FakeHub]:
     for extra in ("pytorch_model.bin", "modeling.py", "onnx/model.safetensors", "consolidated.safetensors"):
         (folder / extra).parent.mkdir(exist_ok=True)
         (folder / extra).write_bytes(b"unwanted")
+    with serving(folder) as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[FakeHub]:
+    """A hub that serves this folder as `org/tiny`."""
     with FakeHub(folder) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -338,7 +349,7 @@ def test_what_was_fetched_serves_without_a_network(hub: FakeHub, tmp_path: Path)
 
 REFUSALS = {
     "org/gated": "'org/gated' is gated: accept its terms on the hub, then `hf auth login` or set HF_TOKEN",
-    "org/nowhere": "'org/nowhere' is neither a local folder nor a model of the hub",
+    "org/nowhere": "'org/nowhere' is neither a local folder nor one of the hub's models",
     "a/b/c": "'a/b/c' is neither a local folder nor a hub id, which is written owner/name",
 }
 
@@ -362,6 +373,26 @@ def test_an_unknown_revision(hub: FakeHub, tmp_path: Path) -> None:
 def test_no_network(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="'org/tiny' is not in the local cache and the hub cannot be reached"):
         download("org/tiny", None, "http://127.0.0.1:9", tmp_path / "hub")
+
+
+def test_a_hub_adapter_is_fetched_without_pickles_and_the_base_models_weights(tmp_path: Path) -> None:
+    base = load_base(resolve_base(str(save_tiny_model(tmp_path / "tiny"))), "fp32", "none", CPU)
+    folder = save_peft(base, "lora", tmp_path / "served")
+    for extra in ("adapter_model.bin", "training_args.bin", "model.safetensors", "trainer_state.json"):
+        (folder / extra).write_bytes(b"{}")
+    with serving(folder) as server:
+        got = download("org/tiny", None, server.endpoint, tmp_path / "hub", wanted=ADAPTER_FILES, what="adapter")
+        with pytest.raises(
+            ModelError, match="adapter 'org/nowhere' is neither a local folder nor one of the hub's adapters"
+        ):
+            download("org/nowhere", None, server.endpoint, tmp_path / "hub", wanted=ADAPTER_FILES, what="adapter")
+    assert {path.name for path in got.iterdir()} == {ADAPTER_CONFIG, ADAPTER_WEIGHTS, "trainer_state.json"}
+    assert resolve_adapter(str(got)).content == resolve_adapter(str(folder)).content
+
+
+def test_an_adapter_and_no_network(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"adapter 'org/tiny' is not in the local cache and .* or use a local folder$"):
+        download("org/tiny", None, "http://127.0.0.1:9", tmp_path / "hub", wanted=ADAPTER_FILES, what="adapter")
 
 
 # --- the tokenizer ---

@@ -12,7 +12,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from byrote import lm
 from byrote.errors import StageError, StudyError
-from byrote.passes.finetune import Position, Step, _accumulate, finetune, learning_rate_at
+from byrote.passes.finetune import Masked, Position, Step, _accumulate, finetune, learning_rate_at
 from byrote.study import Lora, Training
 from byrote.study.schedule import steps_of
 from fakes import TEXTS, save_tiny_model, tiny_tokenizer
@@ -81,6 +81,58 @@ def test_it_equals_a_naive_loop(base: lm.Base):
     assert step == len(log) == 6
     for name, weight in weights_of(adapted).items():
         torch.testing.assert_close(weight, weights[name], rtol=1e-3, atol=1e-5)
+
+
+def masks() -> list[tuple[bool, ...]]:
+    """Every third token is a target; the first records are all answer, and one has no answer left."""
+    lengths = [len(ids) for ids in token_ids()]
+    return [(), (), (False,) * lengths[2], *(tuple(i % 3 == 0 for i in range(n)) for n in lengths[3:])]
+
+
+@pytest.mark.parametrize("micro_batch_tokens", [1, 64])
+def test_masked_training_equals_the_librarys_own_loss(base: lm.Base, micro_batch_tokens: int):
+    """transformers' labels of −100 outside the mask, and its loss divided by the step's targets."""
+    adapted = lm.attach(base, Lora(matrices=("q", "v"), rank=2, dropout=0.0), seed=1)
+    training = Training(**{**PLAIN, "epochs": 1})  # type: ignore[arg-type]
+    (log,) = finetune(adapted, token_ids(), training, micro_batch_tokens, answer_masks=masks())
+    weights = weights_of(adapted)
+    lm.detach(base, adapted)
+    adapted = lm.attach(base, Lora(matrices=("q", "v"), rank=2, dropout=0.0), seed=1)
+    trained = [p for p in adapted.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-2, weight_decay=0.0)
+    schedule = get_linear_schedule_with_warmup(optimizer, 1, 3)
+    ids = token_ids()
+    order = np.random.default_rng([3, 0]).permutation(len(ids))
+    for step, batch in enumerate((order[:4], order[4:8], order[8:])):
+        labels = [[t if not m or m[k] else -100 for k, t in enumerate(ids[i])] for i in batch for m in [masks()[i]]]
+        targets = sum(label != -100 for row in labels for label in row[1:])
+        loss = torch.zeros(())
+        for i, row in zip(batch, labels, strict=True):
+            logits = adapted(input_ids=torch.tensor([ids[i]])).logits[0, :-1]
+            wanted = torch.tensor(row[1:], dtype=torch.long)
+            loss = loss + torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum")
+        loss = loss / targets
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        assert log[step].loss == pytest.approx(float(loss.detach()), rel=1e-4)
+        assert log[step].targets == targets
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    for name, weight in weights_of(adapted).items():
+        torch.testing.assert_close(weight, weights[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_stack_is_trained_on_the_same_mask(base: lm.Base):
+    lora, training = Lora(matrices=("v",), rank=2, dropout=0.0), Training(**PLAIN)  # type: ignore[arg-type]
+    stack = lm.attach_stack(base, [lora, lora], [1, 2])
+    logs = finetune(stack, token_ids(), training, 64, answer_masks=masks())
+    lm.detach(base, stack)
+    for log, seed in zip(logs, (1, 2), strict=True):
+        adapted = lm.attach(base, lora, seed)
+        (alone,) = finetune(adapted, token_ids(), training, 64, answer_masks=masks())
+        lm.detach(base, adapted)
+        np.testing.assert_allclose([s.loss for s in log], [s.loss for s in alone], rtol=1e-4)
 
 
 @pytest.mark.parametrize(("warmup", "steps"), [(0, 5), (3, 10), (10, 10), (100, 138)])
@@ -224,7 +276,7 @@ def test_checkpointing_gives_the_same_gradients_with_the_same_dropout(base: lm.B
         for _, _, b in adapted.weights_of(0):
             b.fill_(0.05)
         with lm.packing(adapted):
-            losses = _accumulate(adapted, token_ids(), 7, 64)
+            losses = _accumulate(adapted, [Masked(ids, ()) for ids in token_ids()], 7, 64)
         runs.append((losses, [g.clone() for g in adapted.gradients_of(0)]))
     assert runs[0][0] == pytest.approx(runs[1][0])
     for plain, again in zip(runs[0][1], runs[1][1], strict=True):

@@ -56,8 +56,8 @@ def test_the_page_is_whole_self_contained_and_labelled(tmp_path):
     assert page.count('role="img" aria-label="') == outline.tags.count("svg") == 11
     assert outline.tags.count("caption") == outline.tags.count("table")
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>\s*<p>", page)
-    assert titles[:3] == ["Summary", "What was measured", "Membership inference"]
-    assert titles[3:] == [
+    assert titles[:4] == ["Verdict", "Summary", "What was measured", "Membership inference"]
+    assert titles[4:] == [
         "Prompted generation",
         "Untargeted extraction",
         "Single records",

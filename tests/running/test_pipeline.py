@@ -187,6 +187,7 @@ def test_interrupted_anywhere_it_resumes_to_the_same_tables(
     assert tables(out) == tables(finished)
 
 
+@pytest.mark.slow
 def test_killed_outright_it_resumes_to_the_same_tables(
     finished: Path, tiny_study: dict, study: byrote.Study, tmp_path: Path
 ):

@@ -44,6 +44,7 @@ def auto(tiny_study: dict, **changes: Any) -> dict:
     return {**tiny_study, "model": {**tiny_study["model"], "precision": "auto"}, "grid": {}, **changes}
 
 
+@pytest.mark.slow
 def test_the_planners_choice_is_everybodys_and_stays_the_runs(
     tiny_study: dict, machine: Machine, tmp_path: Path
 ) -> None:

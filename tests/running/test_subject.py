@@ -20,14 +20,14 @@ def base(tiny_folder: Path) -> lm.Base:
 
 def test_what_the_run_holds_is_opened_and_else_a_fresh_adapter(base: lm.Base, tmp_path: Path):
     run = Run(tmp_path)
-    with opened(SUBJECT, base, run) as fresh:
+    with opened(SUBJECT, lambda: base, run, base.device) as fresh:
         assert fresh.model.training
         assert not lm.adapter_is_nonzero(fresh.model)
         for weight in (p for p in fresh.model.parameters() if p.requires_grad):
             torch.nn.init.ones_(weight)
         with run.stage(SUBJECT.stage, {}) as draft:
             lm.save_adapter(fresh.model, draft.adapter, "base")
-    with opened(SUBJECT, base, run) as adapted:
+    with opened(SUBJECT, lambda: base, run, base.device) as adapted:
         assert not adapted.model.training
         assert all(p.eq(1).all() for name, p in adapted.model.named_parameters() if "lora_" in name)
 
@@ -35,10 +35,10 @@ def test_what_the_run_holds_is_opened_and_else_a_fresh_adapter(base: lm.Base, tm
 def test_a_subject_that_is_closed_leaves_the_base_plain(base: lm.Base, tmp_path: Path):
     names = [name for name, _ in base.model.named_parameters()]
     for _ in range(2):
-        with opened(SUBJECT, base, Run(tmp_path)) as subject:
+        with opened(SUBJECT, lambda: base, Run(tmp_path), base.device) as subject:
             assert [name for name, _ in base.model.named_parameters()] != names
             subject.close()
             assert [name for name, _ in base.model.named_parameters()] == names
-    with pytest.raises(ValueError, match="broken"), opened(SUBJECT, base, Run(tmp_path)):
+    with pytest.raises(ValueError, match="broken"), opened(SUBJECT, lambda: base, Run(tmp_path), base.device):
         raise ValueError("broken")
     assert [name for name, _ in base.model.named_parameters()] == names

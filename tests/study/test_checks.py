@@ -21,8 +21,17 @@ MANY = {"design": "many", "count": 12, "copies": [1, 1, 4], "references": 2}
         ({"membership": {"primary": "zlib", "attacks": ["loss", "ratio"]}}, ["'zlib'", "(loss, ratio)", "add it"]),
         ({"extraction": {"untargeted": {"attacks": ["zlip"]}}}, ["extraction.untargeted.attacks", "mean 'zlib'"]),
         ({"audit": {"attack": "los"}}, ["audit.attack: no attack 'los'", "did you mean 'loss'"]),
+        ({"decide": {"attack": "los", "max_auc": 0.6}}, ["decide.attack: no attack 'los'", "did you mean 'loss'"]),
+        (
+            {"membership": {"attacks": ["ratio"]}, "decide": {"attack": "zlib", "max_auc": 0.6}},
+            ["decide.attack is 'zlib', not one of membership.attacks (ratio)", "add it there"],
+        ),
+        ({"decide": {"stratum": "canaries@4", "max_auc": 0.6}}, ["decide.stratum 'canaries@4'", "has records"]),
         ({"claims": {"stratum": "record"}}, ["claims.stratum 'record'", "canaries@COPIES", "mean 'records'"]),
-        ({"claims": {"stratum": "canaries@4"}}, ["not in this study", "records or canaries@COPIES", "has records"]),
+        (
+            {"claims": {"stratum": "canaries@4"}},
+            ["not in this study", "prompts or canaries@COPIES", "has records"],
+        ),
         (
             {"canaries": MANY, "claims": {"stratum": "canaries@2"}},
             ["not in this study", "has records, canaries@1, canaries@4"],

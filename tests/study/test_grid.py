@@ -180,8 +180,8 @@ def test_completions_of_an_empty_prompt_have_a_key_of_their_own():
 GOLDEN = {
     "base": "e47834bbc344e264",
     "roles": "f0eb96153a99ac76",
-    "trial": "8c50bc82a4c55d89",
-    "scores": "7e1fe76317dbce08",
+    "trial": "5da5112a53b81701",
+    "scores": "2bb841bd26f4864d",
     "completions": "739f7ca60977927c",
     "untargeted": "d36218cbbd08ba18",
     "canaries": "1d9d36829a4e99c7",

@@ -1,6 +1,7 @@
 """Studies are strict, and every mistake names the key, the value and the nearest right one."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -188,7 +189,7 @@ def test_settings_say_their_defaults_by_variant():
     }
     assert {name: settings[name].default_words for name in words} == words
     assert {name for name, s in settings.items() if "required" in s.default_words} == {
-        "corpus.source", "corpus.members", "corpus.nonmembers", "corpus.path",
+        "canaries.path", "corpus.source", "corpus.members", "corpus.nonmembers", "corpus.path",
     }  # fmt: skip
     assert not any(name.startswith("provenance") for name in settings)
 
@@ -228,3 +229,29 @@ def test_a_study_is_frozen():
 def test_a_list_in_the_place_of_a_source_is_one_plain_line_on_the_command_line_too():
     with pytest.raises(StudyError, match=r"^demo: corpus.source must be one of .*, got \['a'\]$"):
         load_study("demo", {"corpus.source": ["a"]})
+
+
+@pytest.mark.parametrize("written", ["0.01=0.05, 0.1=0.2", {0.01: 0.05, "0.1": 0.2}])
+def test_true_positive_rates_are_written_as_pairs_or_as_a_mapping(written: Any):
+    study = invented({"decide": {"max_tpr_at_fpr": written}})
+    assert study.decide.max_tpr_at_fpr == {0.01: 0.05, 0.1: 0.2}
+    assert load_study(dump_study(study)).decide == study.decide
+
+
+@pytest.mark.parametrize(
+    ("decide", "words"),
+    [
+        ({"max_tpr_at_fpr": "0.01"}, "write a false-positive rate, = and the highest true-positive rate, got '0.01'"),
+        ({"max_tpr_at_fpr": {0.01: 5}}, "less than or equal to 1, got 5"),
+        ({"max_tpr_at_fpr": {5: 0.1}}, "less than 1, got 5"),
+        ({"max_auc": 0.4}, "decide.max_auc: input should be greater than or equal to 0.5, got 0.4"),
+        ({"max_verbatim": -1}, "decide.max_verbatim"),
+        ({"equivalent_within": 0.5}, "decide.equivalent_within"),
+        ({"max_acu": 0.6}, "did you mean 'decide.max_auc'"),
+    ],
+)
+def test_a_wrong_limit_is_one_line(decide: dict[str, Any], words: str):
+    with pytest.raises(StudyError) as error:
+        invented({"decide": decide})
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)

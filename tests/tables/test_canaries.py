@@ -6,7 +6,7 @@ import pytest
 from byrote.attacks import ATTACKS
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.one_run import epsilon_lower_bound
-from byrote.tables.canaries import AuditSettings, _bound, audit_rows, bounds_of, canary_rows
+from byrote.tables.canaries import AuditSettings, _audit_of_references, _bound, audit_rows, bounds_of, canary_rows
 from byrote.tables.perplexity import perplexity_of_each
 
 CANARIES, REFERENCES, TOKENS = 240, 120, 10
@@ -92,6 +92,7 @@ def test_a_reference_without_a_score_takes_no_part_in_the_null_audit():
     scores, is_in = np.linspace(2, 1, 40), np.arange(40) < 20
     twins = np.random.default_rng(1).random(30)
     with_gaps = np.insert(twins, [0, 10, 30], np.nan)
-    whole, gaps = (_bound(scores, is_in, settings, some) for some in (twins, with_gaps))
+    nulls = (_audit_of_references(some, settings) for some in (twins, with_gaps))
+    whole, gaps = (_bound(scores, is_in, settings, null) for null in nulls)
     assert whole == gaps
     assert whole["epsilon_low"] > 0

@@ -2,18 +2,30 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 from byrote.corpora import adverse_events, files, hub, phee
 from byrote.corpora.checks import Finding, check, cut_long, drop_blank, drop_misplaced_spans
 from byrote.corpora.near_duplicates import near_duplicates_finding
+from byrote.corpora.rows import Row, Table, build, columns_of
 from byrote.errors import CorpusError
-from byrote.records import Record
+from byrote.records import CANARIES, Record
 from byrote.study import CorpusPart
+from byrote.study.settings import Columns, RowsCorpus
 
-__all__ = ["CORPORA", "Finding", "LoadedCorpus", "content_of", "cut_long", "load_corpus", "reader"]
+__all__ = [
+    "CORPORA",
+    "Finding",
+    "LoadedCorpus",
+    "content_of",
+    "cut_long",
+    "load_corpus",
+    "read_corpus",
+    "reader",
+    "records_of_rows",
+]
 
 # A reader gets its own part of the study, which Callable cannot say, and gives the records of every split it names,
 # `split` in SPLITS, in the order of the source, at most `limit` a split, ids unique.
@@ -37,19 +49,39 @@ class LoadedCorpus:
     content: str
 
 
-def load_corpus(corpus: CorpusPart) -> LoadedCorpus:
+def load_corpus(corpus: CorpusPart, records: Sequence[Record] | None = None) -> LoadedCorpus:
     """Read a corpus, leave out blank texts and misplaced spans (counted in findings), and check it.
 
-    Raises CorpusError where it cannot be read or would make the measurement void.
+    records: those to check, where they were read before and some of them taken out. Raises CorpusError where the corpus
+    cannot be read or would make the measurement void.
     """
-    source = getattr(corpus, "source", type(corpus).__name__)
-    records, blank = drop_blank(reader(source)(corpus))
+    source = _source_of(corpus)
+    records, blank = drop_blank(read_corpus(corpus) if records is None else records)
     records, misplaced = drop_misplaced_spans(records)
     own = SOURCE_FINDINGS[source](corpus) if source in SOURCE_FINDINGS else ()
     checked = check(records, corpus)
     near = near_duplicates_finding(records)
     findings = [finding for finding in (*own, blank, misplaced, *checked, near) if finding]
     return LoadedCorpus(tuple(records), tuple(findings), content_of(records))
+
+
+def read_corpus(corpus: CorpusPart) -> list[Record]:
+    """The records of a corpus as its source has them, unchecked. CorpusError where it cannot be read."""
+    return reader(_source_of(corpus))(corpus)
+
+
+def records_of_rows(corpus: CorpusPart, where: str, rows: Sequence[Row]) -> list[Record]:
+    """Rows that are in no split of the corpus, as records with the texts that the corpus would give them.
+
+    where: names the rows in errors. Raises CorpusError where they lack the columns that the corpus reads.
+    """
+    columns = corpus.columns if isinstance(corpus, RowsCorpus) else Columns(text=str(getattr(corpus, "text", "text")))
+    own_names = replace(columns, id=None, group=None)
+    return build({CANARIES: Table(where, CANARIES, columns_of(rows), rows)}, own_names, None)
+
+
+def _source_of(corpus: CorpusPart) -> str:
+    return getattr(corpus, "source", type(corpus).__name__)
 
 
 def reader(source: str) -> Callable[[Any], list[Record]]:
@@ -60,8 +92,11 @@ def reader(source: str) -> Callable[[Any], list[Record]]:
 
 
 def content_of(records: Sequence[Record]) -> str:
-    """sha256, in hexadecimal, over split, id, group and text of the records in order: one JSON list a line."""
+    """sha256, in hexadecimal, over split, id, group and text of the records in order, and the turns of those that have
+    them: one JSON list a line."""
     digest = sha256()
     for r in records:
-        digest.update(json.dumps([r.split, r.record, r.group, r.text]).encode() + b"\n")
+        digest.update(
+            json.dumps([r.split, r.record, r.group, r.text, *([r.turns] if r.turns else [])]).encode() + b"\n"
+        )
     return digest.hexdigest()

@@ -85,8 +85,38 @@ def cut_long(records: Sequence[Record], max_tokens: int, policy: str) -> tuple[l
     message = f"{len(long)} records are longer than {max_tokens} tokens (the longest has {longest}): {first_few(long)}"
     if policy == "refuse":
         raise CorpusError(f"{message}; raise corpus.max_tokens or set corpus.long_records to truncate")
-    cut = [replace(r, token_ids=r.token_ids[:max_tokens]) for r in records]
+    cut = [replace(r, token_ids=r.token_ids[:max_tokens], answer_mask=r.answer_mask[:max_tokens]) for r in records]
     return cut, Finding("truncated", len(long), f"{message}; cut to {max_tokens}")
+
+
+def answers_checked(records: Sequence[Record], merged: Sequence[str]) -> tuple[Finding, ...]:
+    """What is to be known of answers whose tokens are told: those of which truncation left nothing, which are neither
+    trained on nor scored, and those whose first token begins within the prompt.
+
+    merged: ids of the latter. CorpusError where no member has an answer left.
+    """
+    masked = [r for r in records if r.answer_mask]
+    lost = [r for r in masked if not any(r.answer_mask[1:])]
+    members = [r for r in masked if r.split == MEMBERS]
+    if members and all(not any(r.answer_mask[1:]) for r in members):
+        raise CorpusError(
+            f"truncation leaves no member any token of its answer, such as {members[0].record}; raise "
+            "corpus.max_tokens, or shorten the prompts"
+        )
+    findings: list[Finding] = []
+    if lost:
+        message = (
+            f"{len(lost)} records lose their whole answer to truncation, and so are not trained on and have no score: "
+            f"{first_few([r.record for r in lost])}"
+        )
+        findings.append(Finding("answers_cut", len(lost), message))
+    if merged:
+        message = (
+            f"{len(merged)} prompts do not end on a token's edge: their answers start where the tokens of prompt and "
+            f"record part, as TRL has it: {first_few(merged)}"
+        )
+        findings.append(Finding("merged_prompts", len(merged), message))
+    return tuple(findings)
 
 
 def _refuse_empty_splits(records: Sequence[Record], corpus: CorpusPart) -> None:

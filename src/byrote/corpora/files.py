@@ -21,10 +21,12 @@ def read(corpus: FilesCorpus) -> list[Record]:
     """
     folder = Path(corpus.path or ".").expanduser()
     if corpus.file is None:
-        tables = {split: read_table(folder, name, corpus.text) for split, name in split_names(corpus).items()}
+        tables = {
+            split: read_table(folder, name, corpus.columns.of_content[0]) for split, name in split_names(corpus).items()
+        }
     else:
         tables = _divided(corpus)
-    return build(tables, corpus.text, corpus.id, corpus.group, corpus.limit)
+    return build(tables, corpus.columns, corpus.limit)
 
 
 def findings(corpus: FilesCorpus) -> tuple[Finding, ...]:
@@ -32,7 +34,8 @@ def findings(corpus: FilesCorpus) -> tuple[Finding, ...]:
     not a comma."""
     folder = Path(corpus.path or ".").expanduser()
     names = split_names(corpus).values() if corpus.file is None else (corpus.file,)
-    notes = [note for name in names if (note := _separator(folder / Path(name).expanduser(), corpus.text))]
+    column = corpus.columns.of_content[0]
+    notes = [note for name in names if (note := _separator(folder / Path(name).expanduser(), column))]
     if corpus.file is not None:
         notes += _left_out(corpus)
     return tuple(notes)
@@ -64,7 +67,7 @@ def _with_splits(corpus: FilesCorpus) -> tuple[Table, list[str]]:
     """The file that holds every split, and the split that each of its rows names."""
     assert corpus.file is not None
     assert corpus.split is not None
-    whole = read_table(Path(corpus.path or ".").expanduser(), corpus.file, corpus.text)
+    whole = read_table(Path(corpus.path or ".").expanduser(), corpus.file, corpus.columns.of_content[0])
     require_columns(whole.where, whole.columns, {"split": corpus.split})
     return whole, [name_in(row, corpus.split, f"{whole.where}, row {n}") for n, row in enumerate(whole.rows, 1)]
 

@@ -128,7 +128,7 @@ def delimiter_of(content: str, text: str) -> str:
 
     def named(delimiter: str) -> tuple[bool, int]:
         try:
-            with _long_fields():
+            with long_fields():
                 header = next(csv.reader(io.StringIO(content, newline=""), delimiter=delimiter), [])
         except csv.Error:
             return False, 0
@@ -145,7 +145,7 @@ def tab_separated(data: bytes, where: str, text: str) -> Parsed:  # noqa: ARG001
 def _delimited(data: bytes, where: str, delimiter: str) -> Parsed:
     reader = csv.reader(io.StringIO(decode(data, where), newline=""), delimiter=delimiter, strict=True)
     try:
-        with _long_fields():
+        with long_fields():
             header = tuple(next(reader, ()))
             if len(set(header)) < len(header):
                 raise CorpusError(f"{where}: the header names a column twice: {', '.join(header)}; rename one")
@@ -164,7 +164,7 @@ def _fields(header: tuple[str, ...], cells: list[str], where: str, line: int, de
 
 
 @contextmanager
-def _long_fields() -> Generator[None]:
+def long_fields() -> Generator[None]:
     # The standard library refuses fields over 128 KiB, a limit of the process: lifted, then put back.
     old = csv.field_size_limit(sys.maxsize)
     try:

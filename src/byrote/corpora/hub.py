@@ -24,7 +24,7 @@ def read(corpus: HubCorpus) -> list[Record]:
     names = split_names(corpus)
     builder = _prepared(corpus)
     tables = {split: _table(builder, name, corpus) for split, name in names.items()}
-    return build(tables, corpus.text, corpus.id, corpus.group, corpus.limit)
+    return build(tables, corpus.columns, corpus.limit)
 
 
 def _prepared(corpus: HubCorpus) -> "DatasetBuilder":
@@ -76,7 +76,8 @@ def _table(builder: "DatasetBuilder", name: str, corpus: HubCorpus) -> Table:
         raise CorpusError(
             f"{where}: not a slice the hub knows ({error}); write train[:50%] or train[100:200]"
         ) from error
-    require_columns(where, split.column_names, {"text": corpus.text, "id": corpus.id, "group": corpus.group})
-    needed = [c for c in dict.fromkeys((corpus.text, corpus.id, corpus.group)) if c is not None]
+    require_columns(where, split.column_names, corpus.columns.named)
+    tools = "tools" if corpus.text is None and "tools" in split.column_names else None
+    needed = [c for c in dict.fromkeys((*corpus.columns.named.values(), tools)) if c is not None]
     first = split.select_columns(needed).select(range(min(corpus.limit or len(split), len(split))))
     return Table(where, name, tuple(needed), first.to_list())

@@ -19,7 +19,7 @@ from byrote.corpora.files import read_bytes
 from byrote.corpora.rows import Row, Table, build, did_you_mean, split_names
 from byrote.errors import CorpusError
 from byrote.records import Record, Span
-from byrote.study import PheeCorpus
+from byrote.study import Columns, PheeCorpus
 
 URL = "https://raw.githubusercontent.com/ZhaoyueSun/PHEE/12e9311e89c3d1d2db16a1a9fc93edf83ec2d9d8/data/json"
 SHA256 = {
@@ -37,7 +37,7 @@ def read(corpus: PheeCorpus) -> list[Record]:
     however many events name it, sorted by start. Raises CorpusError where no file can be had or one is broken.
     """
     tables = {split: _table(name, _file(corpus, name)) for split, name in split_names(corpus).items()}
-    return build(tables, corpus.text, "id", "pmid", corpus.limit, _spans)
+    return build(tables, Columns(text=corpus.text, id="id", group="pmid"), corpus.limit, _spans)
 
 
 def findings(corpus: PheeCorpus) -> tuple[Finding, ...]:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from byrote.corpora import chat
 from byrote.errors import CorpusError
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, Record, Span
-from byrote.study import CorpusPart
+from byrote.study import Columns, CorpusPart
 
 Row = Mapping[str, Any]
 
@@ -30,6 +31,7 @@ class _Draft:
     record: str
     group: str | None
     text: str
+    turns: str
     spans: tuple[Span, ...]
 
 
@@ -60,20 +62,19 @@ def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
 
 def build(
     tables: Mapping[str, Table],
-    text: str,
-    record: str | None,
-    group: str | None,
+    columns: Columns,
     limit: int | None,
     spans: Callable[[Row], tuple[Span, ...]] = no_spans,
 ) -> list[Record]:
     """Records of every split, in the order of the tables and of their rows, the first `limit` rows of each.
 
-    text, record, group: columns; without `record` an id is `<stem>:<row>`, without `group` a record is its own group.
+    Without a column of ids an id is `<stem>:<row>`, without one of groups a record is its own group.
     Ids that two splits share (each file counting from 0, say) become `<split>:<id>` in the whole corpus.
-    Raises CorpusError for a missing column, a value that is not a string (ids and groups may be whole numbers) and an
-    id that one split has twice.
+    spans: of a row of plain text.
+    Raises CorpusError for a missing column, a value that is not a string (ids and groups may be whole numbers), an id
+    that one split has twice, and what `chat.read_row` refuses.
     """
-    drafts = {split: _drafts(table, text, record, group, limit, spans) for split, table in tables.items()}
+    drafts = {split: _drafts(table, columns, limit, spans) for split, table in tables.items()}
     seen = Counter(draft.record for rows in drafts.values() for draft in rows)
     clash = len(seen) < seen.total()
     return [_record(split, draft, clash) for split, rows in drafts.items() for draft in rows]
@@ -81,25 +82,29 @@ def build(
 
 def _record(split: str, draft: _Draft, clash: bool) -> Record:
     name = f"{split}:{draft.record}" if clash else draft.record
-    return Record(name, split, name if draft.group is None else draft.group, draft.text, draft.spans)
+    return Record(name, split, name if draft.group is None else draft.group, draft.text, draft.spans, turns=draft.turns)
 
 
 def _drafts(
     table: Table,
-    text: str,
-    record: str | None,
-    group: str | None,
+    columns: Columns,
     limit: int | None,
     spans: Callable[[Row], tuple[Span, ...]],
 ) -> list[_Draft]:
     if table.rows:
-        require_columns(table.where, table.columns, {"text": text, "id": record, "group": group})
+        require_columns(table.where, table.columns, columns.named)
     drafts: list[_Draft] = []
     for number, row in zip(table.numbers or itertools.count(1), table.rows[:limit], strict=False):
         where = f"{table.where}, row {number}"
-        name = f"{table.stem}:{number}" if record is None else name_in(row, record, where)
-        document = None if group is None else name_in(row, group, where)
-        drafts.append(_Draft(name, document, _text(row, text, where), spans(row)))
+        name = f"{table.stem}:{number}" if columns.id is None else name_in(row, columns.id, where)
+        document = None if columns.group is None else name_in(row, columns.group, where)
+        if columns.text is None:
+            for column in columns.of_content:
+                _value(row, column, where)
+            text, turns, marked = chat.read_row(row, columns, where)
+        else:
+            text, turns, marked = _text(row, columns.text, where), "", spans(row)
+        drafts.append(_Draft(name, document, text, turns, marked))
     _refuse_repeated_ids(drafts, table.where)
     return drafts
 

@@ -55,7 +55,7 @@ def _looks(trials: pd.DataFrame, drawn: list[str]) -> dict[str, tuple[str, dict[
     looks = {}
     for trial, (rank, variant) in list(zip(drawn, kinds, strict=True))[:MOST]:
         matrices = known["matrices"].get(trial, trial)
-        label = joined([str(matrices), "" if rank is None else f"rank {rank}", variant])
+        label = joined([str(matrices), "" if pd.isna(rank) else f"rank {rank:g}", variant])
         colour = colour_of(names.index(matrices) if matrices in names else len(names))
         looks[trial] = (label, {"color": colour, "linestyle": dashes[rank, variant]})
     return looks

@@ -23,6 +23,7 @@ from byrote.lm.base import (
     load_base,
     product_shapes,
 )
+from byrote.lm.chat import Tokenised, token_runs, tokenise
 from byrote.lm.decoding import Decoder, decoder_of, decoding
 from byrote.lm.forward import chunks, head_logits, head_nll, logits_alone
 from byrote.lm.given import (
@@ -34,6 +35,7 @@ from byrote.lm.given import (
     close_adapter,
     open_adapter,
     open_model,
+    tokens_added,
 )
 from byrote.lm.library import packs
 from byrote.lm.matrices import MODULES, module_names
@@ -54,6 +56,7 @@ from byrote.lm.sources import BaseFiles, resolve_base
 from byrote.lm.threads import in_threads, side_by_side
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
 from byrote.lm.trainer_state import steps_in
+from byrote.lm.undisturbed import has_adapter, undisturbed, why_not_its_base, why_not_whole, without_adapter
 
 __all__ = [
     "DEFAULT_SHAPES",
@@ -67,6 +70,7 @@ __all__ = [
     "PeftAdapted",
     "Precision",
     "Rates",
+    "Tokenised",
     "Tokenizer",
     "adapter_bytes",
     "adapter_is_nonzero",
@@ -88,6 +92,7 @@ __all__ = [
     "detach",
     "device_name",
     "generator_states",
+    "has_adapter",
     "head_logits",
     "head_nll",
     "in_threads",
@@ -121,7 +126,14 @@ __all__ = [
     "seeded",
     "side_by_side",
     "steps_in",
+    "token_runs",
+    "tokenise",
+    "tokens_added",
     "trainable_parameters",
+    "undisturbed",
     "weight_bytes",
+    "why_not_its_base",
+    "why_not_whole",
+    "without_adapter",
     "workers_that_fit",
 ]

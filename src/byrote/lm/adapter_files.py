@@ -93,6 +93,13 @@ def describe_adapter(folder: Path, name: str) -> AdapterFiles:
     """The adapter in a folder. ModelError says what is wrong with it."""
     _check_folder(folder, name)
     values, shapes = read_values(folder, name), read_shapes(folder, name)
+    try:
+        return _described(folder, name, values, shapes)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{ADAPTER_CONFIG} of adapter {name!r} cannot be used: {first_line(error)}") from error
+
+
+def _described(folder: Path, name: str, values: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> AdapterFiles:
     config = config_from(values, name)
     canonical = json.dumps(_canonical(values), sort_keys=True)
     weights = digest(folder / ADAPTER_WEIGHTS)
@@ -176,9 +183,10 @@ def config_from(values: Mapping[str, Any], name: str) -> PeftConfig:
     known = {field.name for field in fields(kind)}
     unknown = sorted(key for key, value in values.items() if key not in known and key != "runtime_config" and value)
     if unknown:
+        written = values.get("peft_version") or "unknown"
         raise ModelError(
-            f"adapter {name!r} was written by peft {values.get('peft_version') or 'of another version'} with settings "
-            f"that the installed {__version__} does not know ({', '.join(unknown)}); pip install -U peft"
+            f"adapter {name!r} (peft {written}) has settings that {values['peft_type']} of the installed peft "
+            f"{__version__} does not know ({', '.join(unknown)}); pip install -U peft"
         )
     used = {key: value for key, value in values.items() if key in known and key not in ("auto_mapping", "revision")}
     start = str(used.get("init_lora_weights"))
@@ -228,7 +236,9 @@ def _is_plain(values: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) 
     others = [key for key, value in values.items() if key not in _PLAIN_KEYS and value not in (None, False, "none")]
     if values["peft_type"] != "LORA" or any(values[key] not in ({}, []) for key in others):
         return False
-    if values.get("init_lora_weights", True) not in _PLAIN_STARTS or not float(values.get("lora_alpha", 8)) > 0:
+    if values.get("target_modules") in (None, "all-linear"):  # PEFT works out the modules
+        return False
+    if values.get("init_lora_weights", True) not in _PLAIN_STARTS or not values.get("lora_alpha", 8) > 0:
         return False
     ranks = {shape[0 if key.endswith("lora_A.weight") else -1] for key, shape in shapes.items()}
     pairs = all(k.endswith((".lora_A.weight", ".lora_B.weight")) and len(shape) == 2 for k, shape in shapes.items())

@@ -48,8 +48,11 @@ def load_base(files: BaseFiles, precision: str, quantization: str, device: torch
 
     precision: fp32, bf16, fp16 · quantization: none, int8, nf4 (bitsandbytes). Raises ModelError where the files do
     not make a causal language model, bitsandbytes is missing or cannot run here, or the device's memory is too small.
+    A model larger than its GPU is spread over all GPUs by accelerate, layer after layer.
     """
     options = _options(precision, quantization, device)
+    if spread := _spreads(files, precision, quantization, device):
+        options["device_map"] = "auto"
     try:
         with quiet():
             config = AutoConfig.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
@@ -65,7 +68,7 @@ def load_base(files: BaseFiles, precision: str, quantization: str, device: torch
                 **options,
             )
         model, report = loaded
-        if quantization == "none":
+        if quantization == "none" and not spread:
             model = model.to(device)
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
@@ -75,6 +78,8 @@ def load_base(files: BaseFiles, precision: str, quantization: str, device: torch
         way = f" with quantization {quantization!r}; try none" if quantization != "none" else ""
         raise ModelError(f"{files.name} cannot be loaded on {device}{way}: {first_line(error)}") from error
     _refuse_incomplete(files, report)
+    if spread:
+        device = _first_device(files, model)
     return _frozen(model, files, precision, quantization, device)
 
 
@@ -192,6 +197,30 @@ def _options(precision: str, quantization: str, device: torch.device) -> dict[st
     else:
         settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
     return {"dtype": dtype, "quantization_config": settings, "device_map": {"": device}}
+
+
+def _spreads(files: BaseFiles, precision: str, quantization: str, device: torch.device) -> bool:
+    """Whether the weights exceed what the GPU has free, and there are other GPUs."""
+    if device.type != "cuda" or torch.cuda.device_count() < 2:
+        return False
+    return held_bytes(total_weights(files), precision, quantization) > torch.cuda.mem_get_info(device)[0]
+
+
+def held_bytes(numbers: int, precision: str, quantization: str) -> float:
+    """Bytes of so many weights in memory; what is not quantized (norms, embeddings) is counted as if it were."""
+    size = {"int8": 1, "nf4": 0.5}.get(quantization, 4 if precision == "fp32" else 2)
+    return numbers * size
+
+
+def _first_device(files: BaseFiles, model: Any) -> torch.device:
+    """Where a spread model takes its token ids. ModelError where a part is on no GPU, to be copied there every time."""
+    elsewhere = sorted(name for name, place in model.hf_device_map.items() if place in ("cpu", "disk"))
+    if elsewhere:
+        raise ModelError(
+            f"{files.name} does not fit into the memory of all GPUs together ({elsewhere[0]} is left over); "
+            "set quantization to int8 or nf4"
+        )
+    return model.get_input_embeddings().weight.device
 
 
 def _attention(config: Any, device: torch.device) -> str:

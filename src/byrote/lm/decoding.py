@@ -49,7 +49,7 @@ class _Layer(DynamicLayer):
 
     def pick(self, rows: torch.Tensor) -> None:
         """Keep these rows, in this order; a row may be kept several times."""
-        self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
+        self.keys, self.values = (x.index_select(0, rows.to(x.device)) for x in (self.keys, self.values))
 
 
 class _Current:
@@ -93,7 +93,7 @@ class Decoder:
             input_ids=tokens_BP, position_ids=positions_BP, past_key_values=self._cache, use_cache=True
         )
         # contiguous: torch multiplies a strided slice row by row, with a copy of the output matrix for each
-        return head_logits(self._model, out.last_hidden_state[:, -1].contiguous()).float()
+        return head_logits(self._model, out.last_hidden_state[:, -1].contiguous()).float().to(self._filled.device)
 
 
 class OneByOne:
@@ -155,6 +155,7 @@ def _attention(
     filled = _Current.filled
     if filled is None:
         raise RuntimeError("cached attention was run without a decoder")
+    filled = filled.to(query.device)  # a large model's layers are on several GPUs
     places, new = filled.shape[1], query.shape[2]
     distance_PT = torch.arange(places - new, places, device=query.device)[:, None] - torch.arange(
         places, device=query.device

@@ -68,12 +68,13 @@ class _HeadNll(torch.autograd.Function):
         nll_S = torch.empty(len(hidden_SH), device=hidden_SH.device)
         for rows in chunks(len(hidden_SH), hidden_SH.device):
             part_SV, wanted_S1 = block_SV[rows], targets_S[rows, None]
-            top_S1 = part_SV.amax(-1, keepdim=True).float()
-            chance_SV = torch.softmax(part_SV, -1, dtype=torch.float32)
-            # the likeliest token's chance is exp(top − logsumexp), never so small that its logarithm is lost
-            total_S1 = top_S1 - chance_SV.amax(-1, keepdim=True).log()
-            nll_S[rows] = (total_S1 - part_SV.gather(-1, wanted_S1).float())[:, 0]
-            part_SV.copy_(chance_SV.scatter_add_(-1, wanted_S1, torch.full_like(total_S1, -1.0)))
+            wanted_logit_S1 = part_SV.gather(-1, wanted_S1).float()
+            exact_SV = part_SV.to(torch.float32, copy=True)
+            top_S1 = exact_SV.amax(-1, keepdim=True)
+            sum_S1 = exact_SV.sub_(top_S1).exp_().sum(-1, keepdim=True)
+            nll_S[rows] = (sum_S1.log() + top_S1 - wanted_logit_S1)[:, 0]
+            chance_SV = exact_SV.div_(sum_S1)
+            part_SV.copy_(chance_SV.scatter_add_(-1, wanted_S1, torch.full_like(sum_S1, -1.0)))
         frozen = isinstance(head, FrozenLinear)
         ctx.save_for_backward(head.back(block_SV) if frozen else block_SV @ head.weight)
         return nll_S

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModelForCausalLM, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.tuners_utils import check_target_module_exists
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -34,12 +35,13 @@ from byrote.lm.base import Base, linear_width, load_base, skeleton
 from byrote.lm.files import BaseFiles
 from byrote.lm.library import first_line, quiet
 from byrote.lm.snapshot import Snapshot, lend, trace
-from byrote.lm.tokenizer import load_tokenizer
+from byrote.lm.tokenizer import Tokenizer, load_tokenizer
 from byrote.study import Lora
 
 # Methods that only put other modules in the place of the base model's, which see one token at a time: byrote packs
 # records through them. Held by tests, each against PEFT's own forward pass; all others run record by record.
 PACKED_KINDS = ("LORA", "ADALORA", "IA3", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "LN_TUNING", "TRAINABLE_TOKENS")
+_PUT_BEFORE = ("PROMPT_TUNING", "P_TUNING", "CPT")  # embeddings before every record's own
 _ERRORS = (ValueError, RuntimeError, TypeError, KeyError, AttributeError, ImportError, NotImplementedError)
 
 
@@ -79,13 +81,17 @@ def open_adapter(base: Base, files: AdapterFiles) -> Adapted | PeftAdapted:
     refuse_second(base)
     values, shapes = read_values(files.folder, files.name), read_shapes(files.folder, files.name)
     _refuse_misfit(base.model, base.files.name, files, shapes)
+    config: Any = config_from(values, files.name)
+    if getattr(config, "use_dora", False) and base.quantization == "int8" and base.device.type == "cpu":
+        # PEFT 0.21 and bitsandbytes 0.50 lose the weights' scales there: an AttributeError in the first batch
+        raise ModelError(f"adapter {files.name!r} is DoRA, which does not run on int8 on a processor; use none")
     try:
         weights = load_file(files.folder / ADAPTER_WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"the weights of adapter {files.name!r} cannot be read: {first_line(error)}") from error
     if files.plain:
-        return _with_own_layers(base, values, weights)
-    return _with_peft(base, files, config_from(values, files.name), weights)
+        return _with_own_layers(base, files, config, weights)
+    return _with_peft(base, files, config, weights)
 
 
 def close_adapter(base: Base, model: Adapted | PeftAdapted) -> None:
@@ -109,8 +115,7 @@ def check_adapter(files: AdapterFiles, base: BaseFiles) -> None:
     _refuse_misfit(model, base.name, files, shapes)
     if files.tokenizer:
         _refuse_other_tokenizer(files.name, load_tokenizer(_beside(files)), base)
-    if not files.plain:
-        _refuse_other_shapes(model, base.name, files, config_from(values, files.name), shapes)
+    _refuse_other_shapes(model, base.name, files, config_from(values, files.name), shapes)
 
 
 def base_source_of(files: AdapterFiles) -> str | None:
@@ -143,6 +148,22 @@ def base_differs(base: BaseFiles, files: AdapterFiles) -> str | None:
     )
 
 
+def tokens_added(files: AdapterFiles | BaseFiles, base: BaseFiles) -> str | None:
+    """A sentence where a subject's tokenizer knows tokens that the base model's lacks; None where it does not, or an
+    adapter has no tokenizer beside it."""
+    if isinstance(files, AdapterFiles) and not files.tokenizer:
+        return None
+    beside = _beside(files) if isinstance(files, AdapterFiles) else files
+    own = load_tokenizer(base).vocabulary()
+    added = [token for token in load_tokenizer(beside).vocabulary() if token not in own]
+    if not added:
+        return None
+    return (
+        f"the tokenizer of {files.name!r} has {len(added)} tokens that the one of {base.name!r} lacks "
+        f"({', '.join(sorted(added)[:3])}): where records hold them, the base model's tokenizer cuts them up"
+    )
+
+
 def check_model(files: BaseFiles, base: BaseFiles | None) -> None:
     """ModelError where a whole model asks for code of its own, or has another tokenizer or vocabulary than its base
     model. From configurations and tokenizers; no weight is read."""
@@ -159,15 +180,23 @@ def open_model(files: BaseFiles, base: Base | None, precision: str, quantization
     return load_base(files, precision, quantization, device)
 
 
-def _with_own_layers(base: Base, values: dict[str, Any], weights: dict[str, torch.Tensor]) -> Adapted:
-    names = dict.fromkeys(key.removeprefix(PREFIX).rpartition(".lora_")[0] for key in weights)
-    scaling = "rslora" if values.get("use_rslora") else "fixed"
-    lora = Lora(rank=values.get("r", 8), alpha=values.get("lora_alpha", 8), scaling=scaling, dropout=0)
-    adapted = Adapted(base, [lora], [0], [set(names)])
+def _with_own_layers(base: Base, files: AdapterFiles, config: Any, weights: dict[str, torch.Tensor]) -> Adapted:
+    names = {name for name, _ in base.model.named_modules() if check_target_module_exists(config, name)}
+    _refuse_odd(files, base, {f"{PREFIX}{name}.lora_{x}.weight" for name in names for x in "AB"} ^ set(weights))
+    lora = Lora(rank=config.r, alpha=config.lora_alpha, scaling="rslora" if config.use_rslora else "fixed", dropout=0)
+    adapted = Adapted(base, [lora], [0], [names])
     for name, a_RI, b_OR in adapted.weights_of(0):
         a_RI.copy_(weights[f"{PREFIX}{name}.lora_A.weight"])
         b_OR.copy_(weights[f"{PREFIX}{name}.lora_B.weight"])
     return adapted.eval().requires_grad_(False)
+
+
+def _refuse_odd(files: AdapterFiles, base: Base, odd: set[str]) -> None:
+    if odd:
+        raise ModelError(
+            f"adapter {files.name!r} does not fit {base.files.name}: {min(odd)} is in only one of its weights and its "
+            f"configuration ({len(odd)} such); save it again"
+        )
 
 
 def _with_peft(base: Base, files: AdapterFiles, config: PeftConfig, weights: dict[str, torch.Tensor]) -> PeftAdapted:
@@ -184,10 +213,11 @@ def _with_peft(base: Base, files: AdapterFiles, config: PeftConfig, weights: dic
             model = PeftModelForCausalLM(base.model, config)
             loaded = set_peft_model_state_dict(model, weights)
         needs = set(get_peft_model_state_dict(model, save_embedding_layers=False))
-        odd = sorted([*(needs - set(weights)), *(set(loaded.unexpected_keys) - needs)])
-        if odd:
-            raise KeyError(f"{odd[0]} is in only one of adapter and model ({len(odd)} such)")
+        _refuse_odd(files, base, (needs - set(weights)) | (set(loaded.unexpected_keys) - needs))
         return PeftAdapted(model, snapshot, _packs(files.kind, config))
+    except ModelError:
+        snapshot.restore()
+        raise
     except _ERRORS as error:
         snapshot.restore()
         raise ModelError(f"adapter {files.name!r} does not fit {base.files.name}: {first_line(error)}") from error
@@ -245,6 +275,12 @@ def _refuse_other_shapes(
     model: Any, base: str, files: AdapterFiles, config: Any, shapes: dict[str, tuple[int, ...]]
 ) -> None:
     """What PEFT would build on the base model, without weights, against what the file holds."""
+    width = model.get_input_embeddings().weight.shape[1]
+    if files.kind in _PUT_BEFORE and config.token_dim not in (None, width):
+        raise ModelError(
+            f"adapter {files.name!r} does not fit {base}: its virtual tokens are {config.token_dim} wide, not {width}; "
+            "it was trained on a base model of another size"
+        )
     if getattr(config, "init_lora_weights", True) is not True:
         config.init_lora_weights = True  # nothing to take apart in a model without weights
     try:
@@ -270,7 +306,7 @@ def _beside(files: AdapterFiles) -> BaseFiles:
     return BaseFiles(files.name, files.folder, files.content, tokenizer_content(files))
 
 
-def _refuse_other_tokenizer(name: str, tokenizer: Any, base: BaseFiles) -> None:
+def _refuse_other_tokenizer(name: str, tokenizer: Tokenizer, base: BaseFiles) -> None:
     """The subject's tokenizer may have more tokens than the base model's (a padding token), never others."""
     theirs, own = tokenizer.vocabulary(), load_tokenizer(base).vocabulary()
     other = [token for token, number in own.items() if theirs.get(token) != number]
@@ -278,13 +314,6 @@ def _refuse_other_tokenizer(name: str, tokenizer: Any, base: BaseFiles) -> None:
         raise ModelError(
             f"the tokenizer of {name!r} is another than that of its base model {base.name}: {len(other)} of "
             f"{len(own)} tokens have another id or none; name the base model that it was tuned from"
-        )
-    rows = skeleton(base).get_input_embeddings().weight.shape[0]
-    added = sorted(token for token, number in theirs.items() if token not in own and number >= rows)
-    if added:
-        raise ModelError(
-            f"the tokenizer of {name!r} has {len(added)} tokens that its base model {base.name} has no embeddings for "
-            f"({added[0]!r}); use the base model's own tokenizer, or set --base none"
         )
 
 

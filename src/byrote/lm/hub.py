@@ -60,7 +60,7 @@ def _why(repo: str, revision: str | None, error: Exception, what: str) -> str:
             return f"{what} {repo!r} has no revision {revision!r} on the hub; give a branch, tag or commit"
         case RepositoryNotFoundError():
             return (
-                f"{what} {repo!r} is neither a local folder nor a {what} of the hub; check the name, "
+                f"{what} {repo!r} is neither a local folder nor one of the hub's {what}s; check the name, "
                 "or `hf auth login` (HF_TOKEN) where it is private"
             )
         case LocalEntryNotFoundError():

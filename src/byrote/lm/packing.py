@@ -124,7 +124,7 @@ def _attention(
     if packed is None:
         raise RuntimeError("packed attention was run without a pack")
     padded = [
-        x[0].transpose(0, 1).index_select(0, packed.token).unflatten(0, (packed.records, -1))
+        x[0].transpose(0, 1).index_select(0, packed.token.to(x.device)).unflatten(0, (packed.records, -1))
         for x in (query, key, value)
     ]
     q_BHTD, k_BHTD, v_BHTD = (x.transpose(1, 2) for x in padded)
@@ -141,7 +141,7 @@ def _attention(
         distance = place[:, None] - place[None]
         hidden = (distance < 0) | (distance >= (sliding_window or places))
         out_BHTD = plain_attention(q_BHTD, k_BHTD, v_BHTD, scale, softcap, hidden, dropout=rate)
-    return out_BHTD.transpose(1, 2).flatten(0, 1).index_select(0, packed.place)[None], None
+    return out_BHTD.transpose(1, 2).flatten(0, 1).index_select(0, packed.place.to(query.device))[None], None
 
 
 def plain_attention(

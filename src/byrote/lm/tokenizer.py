@@ -1,6 +1,7 @@
 """A thin tokenizer: texts to token ids and back, nothing added or cut beyond what the tokenizer does by itself."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +25,11 @@ class Tokenizer:
         return self._inner.eos_token_id
 
     @property
+    def size(self) -> int:
+        """How many ids there are."""
+        return len(self._inner)
+
+    @property
     def start_id(self) -> int | None:
         """Id of the token that an empty prompt consists of: the beginning-of-text token, else the end-of-text token,
         which separates documents in pretraining; None where the tokenizer names neither."""
@@ -39,6 +45,53 @@ class Tokenizer:
         """Whether a text's ids start with a beginning-of-text token."""
         bos = self._inner.bos_token_id
         return bos is not None and self.encode(["a"], append_eos=False)[0][:1] == (bos,)
+
+    @property
+    def eos_text(self) -> str:
+        """The end-of-text token as text. ModelError where the tokenizer names none."""
+        if self.eos_id is None:
+            raise ModelError(
+                "the tokenizer has no end-of-text token to end completions with; set corpus.append_eos to false"
+            )
+        return self._inner.eos_token
+
+    @cached_property
+    def marks_answers(self) -> bool:
+        """Whether the chat template has generation markers, between which the answers stand."""
+        return re.search(r"\{%-?\s*generation\s*-?%\}", self._template(None)) is not None
+
+    def apply_template(
+        self,
+        turns: Sequence[Mapping[str, Any]],
+        tools: list[Any] | None,
+        *,
+        starts_answer: bool = False,
+        mark: bool = False,
+    ) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+        """Token ids of messages under the chat template, and with `mark` which of them its generation markers enclose.
+
+        starts_answer: with the template's start of an answer at the end. ModelError where there is no template; what
+        the template raises is passed on.
+        """
+        self._template(tools)
+        with quiet():
+            out = self._inner.apply_chat_template(
+                list(turns),
+                tools=tools,
+                add_generation_prompt=starts_answer,
+                tokenize=True,
+                return_dict=True,
+                return_assistant_tokens_mask=mark,
+            )
+        return tuple(out["input_ids"]), tuple(map(bool, out["assistant_masks"])) if mark else ()
+
+    def _template(self, tools: list[Any] | None) -> str:
+        if not self._inner.chat_template:
+            raise ModelError(
+                "the tokenizer has no chat template, which records of messages need; take the instruction-tuned "
+                "model's tokenizer, or give prompts and completions as strings (corpus.prompt, corpus.completion)"
+            )
+        return self._inner.get_chat_template(tools=tools)
 
     def encode(self, texts: Sequence[str], append_eos: bool) -> list[tuple[int, ...]]:
         """Token ids of each text, never truncated; with `append_eos` each ends with one end-of-text token.

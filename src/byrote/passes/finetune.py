@@ -51,6 +51,24 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Masked:
+    """A training record: its token ids, and which of them are targets (empty: all)."""
+
+    token_ids: Sequence[int]
+    answer_mask: Sequence[bool]
+
+    @property
+    def inside(self) -> Sequence[bool]:
+        """Whether each token id after the first is a target."""
+        return self.answer_mask[1:] if self.answer_mask else (True,) * (len(self.token_ids) - 1)
+
+    @property
+    def targets(self) -> int:
+        """How many tokens are targets; one without context is none."""
+        return sum(self.answer_mask[1:]) if self.answer_mask else max(len(self.token_ids) - 1, 0)
+
+
+@dataclass(frozen=True)
 class Room:
     """What a step may take: tokens in one forward pass, and whether activations are computed again in the backward."""
 
@@ -88,13 +106,16 @@ def finetune(
     on_step: Callable[[tuple[Step, ...]], None] = lambda _: None,
     resume: Position | None = None,
     on_position: Callable[[Callable[[], Position]], None] = lambda _: None,
+    answer_masks: Sequence[Sequence[bool]] = (),
 ) -> list[list[Step]]:
     """Train the adapters on a base model in place, all of a stack in one pass; leaves the model in eval mode.
 
     token_ids: one sequence a training record, copies included. Every adapter of a stack sees the same batches, K
     copies of a micro-batch of at most `micro_batch_tokens` tokens. The effective batch is exact whatever the
     micro-batch; every target of a step weighs the same. `training.seed` rules the order; the adapters' seeds their
-    dropout. `on_step` is called after each step, one Step an adapter; returned is the list of steps of each adapter.
+    dropout. answer_masks: which token ids of each record are targets; every one that has a context where there are
+    none, or an empty one. `on_step` is called after each step, one Step an adapter; returned is the list of steps of
+    each adapter.
     `on_position` is called after each step with a function that takes down where the training stands; given as `resume`
     to fresh adapters of the same kind, training goes on from there. ValueError where it is of other adapters.
     Raises StudyError for a warm-up that is not shorter than the training, StageError where the loss stops being a
@@ -127,8 +148,9 @@ def finetune(
                 if len(done) == steps:
                     break
                 started = time.perf_counter()
-                sequences = [token_ids[i] for i in order[first : first + training.effective_batch]]
-                targets = sum(max(len(s) - 1, 0) for s in sequences)
+                picked = order[first : first + training.effective_batch]
+                sequences = [Masked(token_ids[i], answer_masks[i] if answer_masks else ()) for i in picked]
+                targets = sum(s.targets for s in sequences)
                 losses, room = _with_room(adapted, sequences, len(done), room)
                 broken = [loss for loss in losses if not math.isfinite(loss)]
                 if broken:
@@ -138,7 +160,7 @@ def finetune(
                 optimizer.param_groups[0]["lr"] = rate
                 optimizer.step()
                 optimizer.zero_grad()
-                tokens, seconds = sum(map(len, sequences)), time.perf_counter() - started
+                tokens, seconds = sum(len(s.token_ids) for s in sequences), time.perf_counter() - started
                 done.append(
                     tuple(
                         Step(
@@ -196,7 +218,7 @@ def _restore(
     restore_generators(generators)
 
 
-def _with_room(adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, room: Room) -> tuple[list[float], Room]:
+def _with_room(adapted: Adapted, sequences: Sequence[Masked], step: int, room: Room) -> tuple[list[float], Room]:
     """The step's losses, its gradients left on the weights. Out of memory halves the micro-batch and does the step
     again with the same dropout; where one record is too much, activations are no longer kept. StageError after that."""
     while True:
@@ -206,7 +228,8 @@ def _with_room(adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, 
             if not is_out_of_memory(error):
                 raise
             if room.micro_batch_tokens > 1:
-                room = Room(min(room.micro_batch_tokens, sum(map(len, sequences))) // 2 or 1, room.checkpointing)
+                tokens = sum(len(s.token_ids) for s in sequences)
+                room = Room(min(room.micro_batch_tokens, tokens) // 2 or 1, room.checkpointing)
             elif not room.checkpointing:
                 adapted.checkpoint(True)
                 room = Room(1, True)
@@ -218,14 +241,12 @@ def _with_room(adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, 
         adapted.zero_grad()
 
 
-def _accumulate(
-    adapted: Adapted, sequences: Sequence[Sequence[int]], step: int, micro_batch_tokens: int
-) -> list[float]:
+def _accumulate(adapted: Adapted, sequences: Sequence[Masked], step: int, micro_batch_tokens: int) -> list[float]:
     """Gradients of each adapter's mean loss over all targets of the step, added to the weights'; returns the losses in
     nats, one an adapter. Micro-batches run side by side; their sums do not depend on which is done first."""
-    trainable = [s for s in sequences if len(s) > 1]
-    targets, threads = sum(len(s) - 1 for s in trainable), side_by_side(adapted)
-    batches = list(enumerate(by_length([len(s) - 1 for s in trainable], micro_batch_tokens, threads)))
+    trainable = [s for s in sequences if s.targets]
+    targets, threads = sum(s.targets for s in trainable), side_by_side(adapted)
+    batches = list(enumerate(by_length([len(s.token_ids) - 1 for s in trainable], micro_batch_tokens, threads)))
     weights = [p for p in adapted.parameters() if p.requires_grad]
 
     def gradients(share: list[tuple[int, list[int]]]) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -245,13 +266,16 @@ def _accumulate(
     return losses.tolist()
 
 
-def _summed_nll(adapted: Adapted, records: Sequence[Sequence[int]], step: int, number: int) -> torch.Tensor:
+def _summed_nll(adapted: Adapted, records: Sequence[Masked], step: int, number: int) -> torch.Tensor:
     """The summed loss (K,) of one micro-batch; a record's last token predicts nothing and is not fed."""
     device = next(adapted.parameters()).device
-    packed = pack([ids[:-1] for ids in records], device)
-    targets_S = torch.tensor([t for ids in records for t in ids[1:]], device=device).repeat(adapted.size)
+    packed = pack([r.token_ids[:-1] for r in records], device)
+    targets_S = torch.tensor([t for r in records for t in r.token_ids[1:]], device=device).repeat(adapted.size)
     adapted.at(step, number)
     hidden_SH = packed_hidden(adapted, repeated(packed, adapted.size))
+    if any(r.answer_mask for r in records):
+        kept = torch.tensor([inside for r in records for inside in r.inside], device=device).repeat(adapted.size)
+        hidden_SH, targets_S = hidden_SH[kept], targets_S[kept]
     return head_nll(adapted, hidden_SH, targets_S).view(adapted.size, -1).sum(-1)
 
 

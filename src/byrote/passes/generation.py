@@ -28,12 +28,17 @@ from byrote.study import Extraction
 
 @dataclass(frozen=True)
 class Prompt:
-    """A record's token ids, how many of them, from the start, are the prompt, and the setting that says so."""
+    """A record's token ids, how many of them, from the start, are the prompt, and the setting that says so.
+
+    Where a record has an answer, `token_ids` end with it (the last, where there are several), and `answer_mask` is the
+    record's as far as they go.
+    """
 
     record: str
     token_ids: tuple[int, ...]
     prefix_tokens: int
     prefix: float
+    answer_mask: tuple[bool, ...] = ()
 
     @property
     def start(self) -> tuple[int, ...]:

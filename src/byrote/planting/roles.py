@@ -1,6 +1,7 @@
 """Records + plan + seed → a role and copies for every record, and the records a trial trains on. Pure.
 
-Canaries that the base model writes come as records of a split of their own (written.py).
+Canaries that the base model writes, and those of a manifest, come as records of a split of their own (written.py,
+manifest.py).
 
 Both designs draw from Python's `random` (a generator of their own, never the global one).
 """
@@ -10,15 +11,17 @@ from collections import Counter
 from collections.abc import Sequence
 
 from byrote.errors import StudyError
+from byrote.planting.manifest import Manifest, deal
 from byrote.records import CALIBRATION, CANARIES, MEMBERS, NONMEMBERS, Assignment, Record, Role
-from byrote.study import Canaries, ManyCanaries, SingleCanary
+from byrote.study import Canaries, ManifestCanaries, ManyCanaries, SingleCanary
 
 TEMPLATE_WORDS = 12  # fewer leave too little to redraw
 _ROLE_OF_SPLIT = {MEMBERS: Role.MEMBER, NONMEMBERS: Role.NONMEMBER, CALIBRATION: Role.CALIBRATION}
 
 
-def assign(records: Sequence[Record], plan: Canaries) -> list[Assignment]:
-    """The role and copies of every record under a canary plan, in the records' order.
+def assign(records: Sequence[Record], plan: Canaries, manifest: Manifest | None = None) -> list[Assignment]:
+    """The role and copies of every record under a canary plan, in the records' order; `manifest`: where the plan is to
+    follow one.
 
     Raises StudyError where the members cannot hold the plan.
     """
@@ -28,6 +31,10 @@ def assign(records: Sequence[Record], plan: Canaries) -> list[Assignment]:
         planted = _single(members, plan)
     elif isinstance(plan, ManyCanaries):
         planted = _many(records, members, plan)
+    elif isinstance(plan, ManifestCanaries):
+        if manifest is None:
+            raise ValueError("the roles of a manifest's canaries need the manifest")
+        planted = {a.record: a for a in manifest.assignments()}
     copies = {MEMBERS: 1, NONMEMBERS: 0, CALIBRATION: 0}
     return [planted.get(r.record) or Assignment(r.record, _ROLE_OF_SPLIT[r.split], copies[r.split]) for r in records]
 
@@ -59,13 +66,8 @@ def _many(records: Sequence[Record], members: Sequence[Record], plan: ManyCanari
     are not canaries themselves are left out like overwritten records."""
     pool, left_out = _reserved(members, plan) if plan.texts == "reserve" else _invented(records, members, plan)
     planted = {record: Assignment(record, Role.OVERWRITTEN, 0) for record in left_out}
-    seed = _seed(plan.seed)
     dealt = [plan.copies[i % len(plan.copies)] for i in range(plan.count)]
-    random.Random(f"copies {seed}").shuffle(dealt)
-    coin = random.Random(f"coin {seed}")
-    for record, copies in zip(pool, dealt, strict=False):
-        role = Role.CANARY_IN if coin.random() < plan.inclusion else Role.CANARY_OUT
-        planted[record] = Assignment(record, role, copies)
+    planted |= {a.record: a for a in deal(pool[: plan.count], dealt, plan.inclusion, _seed(plan.seed))}
     for record in pool[plan.count :]:
         planted[record] = Assignment(record, Role.REFERENCE, 0)
     return planted
@@ -122,7 +124,7 @@ def _seed(seed: int | None) -> int:
 def training_records(records: Sequence[Record], assignments: Sequence[Assignment], plan: Canaries) -> list[Record]:
     """The records a trial trains on, before shuffling: members in their order, canaries as often as planted.
 
-    `single` keeps the rows: an overwritten row holds the canary. `many` appends the copies.
+    `single` keeps the rows: an overwritten row holds the canary. The others append the copies.
     """
     of = {a.record: a for a in assignments}
     members = [r for r in records if r.split == MEMBERS]

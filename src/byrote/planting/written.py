@@ -16,15 +16,23 @@ from byrote.study import ManyCanaries
 from byrote.study.given import GivenTrial
 from byrote.study.grid import Trial, canaries_key
 
+LEAST_TOKENS = 8  # of a text: fewer cannot be split into a prompt and a suffix worth the name
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is written: `wanted` texts by `plan`, for members with token ids. key: of the texts that come of it."""
+    """What is written: `wanted` texts by `plan`, for members with token ids.
+
+    texts: those that are not written again · key: of the texts that come of it · least: the fewest token ids of a
+    text · printable: leave out characters that do not print, which files of other programs may not hold.
+    """
 
     plan: ManyCanaries
     members: tuple[Record, ...]
     texts: frozenset[str]
     key: str
+    least: int = LEAST_TOKENS
+    printable: bool = False
 
     @property
     def stage(self) -> str:

@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from byrote.report.page import labels_of, stratum_words
 from byrote.report.words import count, listing, spread
+from byrote.tables.membership import AUDITORS_CONTROL, NO_BASE_MODEL
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -68,7 +69,9 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
         for name, part in (("base model", controlled[~under_null]), ("null trial", controlled[under_null]))
         if len(part)
     ]
-    if primary not in set(controlled["attack"]):
+    if set(rows["control"]) <= {NO_BASE_MODEL, AUDITORS_CONTROL}:
+        sentences.append("There is no base model, so no attack has a control in which nothing was learned.")
+    elif primary not in set(controlled["attack"]):
         sentences.append(
             f"The primary attack ({primary}) compares with the base model, so the base model is no control for it; "
             "a null trial on other documents would be one, and there is none."

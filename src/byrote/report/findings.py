@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM
 from byrote.report.canaries import record_bound_sentences
 from byrote.report.comparisons import placement_sentences
 from byrote.report.conditions import overfitted_sentences, trials_of
@@ -113,13 +114,17 @@ def membership_sentences(tables: "Tables", primary: str) -> list[str]:
     rows = tables.membership[(tables.membership["attack"] == primary) & tables.membership["auc"].notna()]
     if rows.empty:
         return [f"The primary attack ({primary}) has no AUC."]
-    records, canaries = rows[rows["stratum"] == "records"], rows[rows["stratum"] != "records"]
+    of = {name: rows[rows["stratum"] == name] for name in (RECORDS_STRATUM, PROMPTS_STRATUM)}
+    records, prompts, canaries = of[RECORDS_STRATUM], of[PROMPTS_STRATUM], rows[~rows["stratum"].isin([*of])]
     sentences = []
     if len(records):
         sentences.append(f"Members against non-members: AUC {_auc_of(records, tables.level)}.")
     if len(records) > 1:
         clear = int((records["auc_low"] > 0.5).sum())
         sentences.append(f"In {clear} of {len(records)} trials the interval lies above 0.5.")
+    if len(prompts):
+        auc = _auc_of(prompts, tables.level)
+        sentences.append(f"By their prompts alone, which the loss was not on: AUC {auc}.")
     if len(canaries):
         parts = canaries.groupby("copies", sort=True)
         each = [f"{copies_words(copies)}: {_auc_of(part, tables.level)}" for copies, part in parts]

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from byrote.figures import Drawn
-from byrote.records import copies_in
+from byrote.records import PROMPTS_STRATUM, copies_in
 from byrote.report.words import MISSING, count, listing, missing, plain
 
 if TYPE_CHECKING:
@@ -103,9 +103,16 @@ def reasons_note(what: str, reasons: Mapping[str, Sequence[str]]) -> str:
 
 
 def stratum_words(stratum: Any) -> str:
-    """`records`, or `canaries, 8×`."""
+    """`records`, `prompts (masked)`, or `canaries, 8×`."""
     copies = copies_in(str(stratum))
+    if str(stratum) == PROMPTS_STRATUM:
+        return "prompts (masked)"
     return f"canaries, {copies}×" if copies else str(stratum)
+
+
+def prefix_words(prefix: float) -> str:
+    """`prefix 0.5`; `the true prompt` of a record with an answer."""
+    return f"prefix {prefix:g}" if prefix else "the true prompt"
 
 
 def copies_words(copies: Any) -> str:

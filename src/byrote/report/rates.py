@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from byrote.records import RECORDS_STRATUM, canary_stratum, copies_in
-from byrote.report.page import Grid, capped, labels_of, records_of, stratum_words
+from byrote.report.page import Grid, capped, labels_of, prefix_words, records_of, stratum_words
 from byrote.report.words import MISSING, at_level, draws, listing, missing, percent, plain, rate
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _rates_grid(tables: "Tables", rows: pd.DataFrame, canaries: bool, caption: s
     measurements.sort(key=lambda pair: (order.get(pair[0]["trial"], len(order)), copies_in(pair[0]["stratum"]) or 0))
     for head, cells in measurements:
         words = [labels.get(head["trial"], head["trial"]), kind_words(head["stratum"]), _criterion(head)]
-        words[2] += f", prefix {head['prefix']:g}" * several
+        words[2] += f", {prefix_words(head['prefix'])}" * several
         words[2] += f" with chance {rate(head['chance'])}" if head["chance"] is not None and chances > 1 else ""
         body.append([*words, f"{head['temperature']:g}", *(_cell(cells.get(side)) for side in SIDES)])
     headers = ["trial", "records", "comes back", "temperature", *SIDE_HEADERS]
@@ -241,10 +241,11 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 def draws_grid(tables: "Tables") -> Grid:
     """In how many draws half of the suffixes appear, and in how many the first of them."""
     labels, medians = labels_of(tables), _medians(tables.draws)
-    body = []
+    body, several = [], medians["prefix"].nunique() > 1
     for head, cells in paired(medians, ("temperature", "prefix", "chance")):
         words = [labels.get(head["trial"], head["trial"]), kind_words(head["stratum"]), f"{head['temperature']:g}"]
         first = cells.get(("tuned", "in")) or next(iter(cells.values()))
+        words[2] += f", {prefix_words(head['prefix'])}" * several
         words += [rate(first["chance"]), plain(first["records"])]
         medians_of = [draws(cells[side]["median"]) if side in cells else MISSING for side in SIDES]
         least = [draws(cells[s]["least"]) if s in cells else MISSING for s in (("tuned", "in"), ("tuned", "out"))]

@@ -18,6 +18,7 @@ from byrote.report import (
     setting,
     single_records,
     tabulate,
+    verdict,
 )
 from byrote.report.findings import (
     machine_sentences,
@@ -52,10 +53,11 @@ def sections_of(
     study: Study, tables: "Tables", drawn: Sequence[Drawn], remarks: Remarks, texts: Mapping[str, str] | None
 ) -> list[Section]:
     """Every section for which the run has results. The other arguments are those of `report_page`."""
-    primary, many = study.membership.primary, study.canaries.design == "many"
+    primary, many = study.membership.primary, study.canaries.design in ("many", "manifest")
     settings, utility = setting.setting_grid(study), joined(utility_sentences(tables))
     summary = summary_sentences(tables, primary, many)
     return [
+        verdict.verdict_section(tables),
         Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables, remarks.findings)]),
         Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
         _membership(study, tables, drawn),
@@ -195,7 +197,7 @@ def _stage(path: str) -> str:
 
 
 def _machine(study: Study, tables: "Tables", remarks: Remarks) -> Section:
-    seeds = setting.seed_words(study, sorted(set(tables.trials["seed"])))
+    seeds = setting.seed_words(study, sorted(set(tables.trials["seed"].dropna())))
     messages = [str(finding["message"]) for finding in remarks.findings]
     packages = Grid("Versions", ["package", "version"], [[name, str(v)] for name, v in remarks.versions.items()], 2)
     return Section(

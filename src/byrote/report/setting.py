@@ -5,21 +5,41 @@ from typing import Any
 
 from byrote.report.page import Grid
 from byrote.report.words import count, listing, percent
-from byrote.study import Canaries, NoCanaries, SingleCanary, Study
+from byrote.study import Canaries, ManifestCanaries, NoCanaries, SingleCanary, Study
+from byrote.study.given import subject_names
+from byrote.study.settings import FROM_ADAPTER, NO_BASE
 
 
 def setting_sentences(study: Study) -> list[str]:
     """The study's purpose and its parts."""
+    asked = (
+        "attacked: membership inference asks whether a record was among the members; prompted generation asks whether "
+        "the model completes a record from its first part; untargeted extraction asks whether it writes records by "
+        "itself."
+    )
+    if study.subjects:
+        return [*_given(study, asked), _canaries(study.canaries)]
     axes = [f"{_axis(name)} ({listing([_value(v) for v in values])})" for name, values in study.grid.items()]
     varied = f"What varies between trials: {listing(axes)}." if axes else "One configuration was trained."
     return [
         f"The base model {study.model.source} was fine-tuned with LoRA on the members of the corpus "
-        f"{study.corpus.source}, then attacked: membership inference asks whether a record was among the members; "
-        "prompted generation asks whether the model completes a record from its first part; untargeted extraction asks "
-        "whether it writes records by itself.",
+        f"{study.corpus.source}, then {asked}",
         varied,
         _canaries(study.canaries),
     ]
+
+
+def _given(study: Study, asked: str) -> list[str]:
+    """What was measured where nothing was trained: the subjects, and what they are compared with."""
+    names = listing(subject_names(study.subjects))
+    whole = "a fine-tuned model that was given" if len(study.subjects) == 1 else "fine-tuned models that were given"
+    compared = {
+        NO_BASE: "There is no base model to compare with: attacks that need one were not run, and no figure says what "
+        "the model knew before fine-tuning.",
+        FROM_ADAPTER: "The base model is the one that the adapter's configuration names.",
+    }
+    base = compared.get(study.model.source, f"The base model is {study.model.source}.")
+    return [f"Measured: {names}, {whole}, {asked} {base}"]
 
 
 def _axis(name: str) -> str:
@@ -35,6 +55,8 @@ def _canaries(plan: Canaries) -> str:
         return "No canary was planted."
     if isinstance(plan, SingleCanary):
         return "In each trial one record, the canary, overwrote as many others as it has copies."
+    if isinstance(plan, ManifestCanaries):
+        return "Before the training canaries were put into the members' file, each planted or left out by a fair coin."
     copies = listing([str(c) for c in sorted(set(plan.copies))], "or")
     share = percent(plan.inclusion, 0)
     canaries = count(plan.count, "canary", "canaries")
@@ -44,7 +66,9 @@ def _canaries(plan: Canaries) -> str:
 def setting_grid(study: Study) -> Grid:
     """Every setting of the study that has a value, under its dotted name."""
     rooms = ("model", "corpus", "canaries", "lora", "training", "membership", "extraction")
-    rooms += ("statistics", "claims", "controls", "audit")
+    if study.subjects:  # nothing is trained
+        rooms = tuple(room for room in rooms if room not in ("lora", "training"))
+    rooms += ("statistics", "claims", "controls", "audit", "decide")
     rows = [[name, text] for room in rooms for name, text in _flat(room, getattr(study, room).model_dump())]
     rows += [[f"grid.{name}", listing([_value(v) for v in values])] for name, values in study.grid.items()]
     note = "An axis of the grid overrides the setting of the same name in each trial."

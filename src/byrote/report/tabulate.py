@@ -34,12 +34,13 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
     rows, strongest = rows[rows["stratum"] == "records"], _strongest(tables)
     body = []
     for row in records_of(rows[rows["attack"] == primary]):
-        cells = [row["matrices"], words.get(row["trial"], "") or MISSING, plain(row["rank"]), str(row["seed"])]
+        cells = [row["matrices"], words.get(row["trial"], "") or MISSING, plain(row["rank"]), plain(row["seed"])]
         cells += [number(row["auc"], 3), interval(row["auc_low"], row["auc_high"], 3)]
         cells += [number(row["auc_control"], 3), _control_interval(row), _control(row)]
         cells += [number(row["auc_blind"], 3), strongest.get(row["trial"], MISSING)]
         body.append([*cells, plain(row["n_members"]), plain(row["n_nonmembers"]), _published(row, published)])
-    headers = ["matrices", "also varied", "rank", "seed", "AUC", at_level(tables.level), "control"]
+    varied = "subject" if tables.trials["seed"].isna().all() else "also varied"
+    headers = ["matrices", varied, "rank", "seed", "AUC", at_level(tables.level), "control"]
     headers += [f"{at_level(tables.level)} of the control", "control on", "blind", "strongest attack"]
     headers += ["members", "non-members", "published"]
     note = (
@@ -50,7 +51,7 @@ def primary_grid(tables: "Tables", primary: str, published: Published | None) ->
     if published is not None:
         note += f" Published: {published.title}, {published.source}; {published.setting}."
     caption = f"AUC of the primary attack ({primary}), members against non-members, one row per trial"
-    optional = ("also varied", "published", "control on", f"{at_level(tables.level)} of the control")
+    optional = ("also varied", "rank", "seed", "published", "control on", f"{at_level(tables.level)} of the control")
     return without_empty(Grid(caption, headers, body, 2, note), *optional)
 
 

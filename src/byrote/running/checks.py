@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from byrote.corpora import Finding, LoadedCorpus, load_corpus
+from byrote.corpora import Finding, LoadedCorpus, content_of, load_corpus, read_corpus, records_of_rows
 from byrote.errors import CorpusError, StudyError
+from byrote.planting.manifest import Manifest, canary_records, check_planted, read_manifest, without_canaries
 from byrote.planting.roles import assign, training_records
 from byrote.planting.written import recipe_of, stand_ins
-from byrote.records import MEMBERS, NONMEMBERS, Assignment, Record, Role
-from byrote.study import ManyCanaries, Study, load_study
-from byrote.study.checks import check_names
+from byrote.records import MEMBERS, NONMEMBERS, RECORDS_STRATUM, Assignment, Record, Role, canary_stratum
+from byrote.study import ManifestCanaries, ManyCanaries, Study, load_study
+from byrote.study.checks import canary_mistakes, check_names
 from byrote.study.given import GivenTrial
 from byrote.study.grid import Trial, repeated, same_trial
 from byrote.study.schedule import settle_warmup
@@ -22,11 +23,15 @@ FEW_RECORDS = 10
 
 @dataclass(frozen=True)
 class Checked:
-    """A study without mistakes, its trials with the warm-up in steps, and its corpus."""
+    """A study without mistakes, its trials with the warm-up in steps, its corpus, and the manifest of its canaries.
+
+    The canaries and references of a manifest are records of the corpus, in a split of their own.
+    """
 
     study: Study
     trials: tuple[Trial | GivenTrial, ...]
     corpus: LoadedCorpus
+    manifest: Manifest | None = None
 
 
 def checked_study(study: Study | str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Checked:
@@ -40,17 +45,52 @@ def check_study(study: Study) -> Checked:
     Raises StudyError, ModelError or CorpusError for what the user must fix first.
     """
     trials = check_names(study)
-    corpus = load_corpus(study.corpus)
+    manifest = None
+    if isinstance(study.canaries, ManifestCanaries):
+        manifest, study, trials = _with_manifest(study, study.canaries, trials)
+    corpus = load_corpus(study.corpus) if manifest is None else _planted_corpus(study, manifest)
     _refuse_lone_records(study, corpus.records)
     records = _with_stand_ins(trials, corpus.records)
-    roles = [assign(records, trial.canaries) for trial in trials]
+    roles = [assign(records, trial.canaries, manifest) for trial in trials]
     settled = tuple(
         _settled(trial, records, assigned) if isinstance(trial, Trial) else trial
         for trial, assigned in zip(trials, roles, strict=True)
     )
     _refuse_equal([trial for trial in settled if isinstance(trial, Trial)])
     findings = (*_few_records(study, roles), *_copies_unused(trials), *corpus.findings)
-    return Checked(study, settled, LoadedCorpus(corpus.records, findings, corpus.content))
+    return Checked(study, settled, LoadedCorpus(corpus.records, findings, corpus.content), manifest)
+
+
+def _with_manifest(
+    study: Study, plan: ManifestCanaries, trials: Sequence[Trial | GivenTrial]
+) -> tuple[Manifest, Study, tuple[Trial | GivenTrial, ...]]:
+    """The manifest that the canaries follow; the study and its trials with its sha256."""
+    manifest, found = read_manifest(plan.path, plan.sha256)
+    strata = [RECORDS_STRATUM, *(canary_stratum(copies) for copies in sorted(manifest.of_copies))]
+    mistakes = list(canary_mistakes(study, strata, manifest.of_copies))
+    if mistakes:
+        raise StudyError("\n".join(mistakes))
+    settled = plan.model_copy(update={"sha256": found})
+    study = study.model_copy(update={"canaries": settled})
+    return manifest, study, tuple(replace(trial, canaries=settled) for trial in trials)
+
+
+def _planted_corpus(study: Study, manifest: Manifest) -> LoadedCorpus:
+    """The corpus without the copies of planted canaries, and every canary of the manifest once."""
+    plan, corpus = study.canaries, study.corpus
+    assert isinstance(plan, ManifestCanaries)
+    records = read_corpus(corpus)
+    canaries = canary_records(manifest, records_of_rows(corpus, plan.path, [c.content for c in manifest.canaries]))
+    check_planted(manifest, canaries, records, corpus.members)
+    kept = without_canaries(records, canaries)
+    planted = sum(c.role is Role.CANARY_IN for c in manifest.canaries)
+    message = (
+        f"{len(records) - len(kept)} rows of the members are copies of {planted} canaries; they are measured as "
+        "canaries and are no members"
+    )
+    checked = load_corpus(corpus, kept)
+    whole = (*checked.records, *canaries)
+    return LoadedCorpus(whole, (Finding("planted", planted, message), *checked.findings), content_of(whole))
 
 
 def _settled(trial: Trial, records: Sequence[Record], roles: Sequence[Assignment]) -> Trial:

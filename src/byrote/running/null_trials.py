@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from byrote.corpora import Finding
 from byrote.passes.finetune import steps_of
-from byrote.records import CALIBRATION, Record
+from byrote.records import CALIBRATION, Record, masks_of
 from byrote.study import Study, Training
 from byrote.study.grid import Keys, configuration_key
 
@@ -75,6 +75,7 @@ def _plan_null(like: "Planned", roles_key: str, training: Sequence[Record], keys
         trial=trial,
         key=key,
         training_ids=tuple(r.token_ids for r in training),
+        training_masks=masks_of(training),
         prompts=(),
         stages=keys.null_stages(key),
     )

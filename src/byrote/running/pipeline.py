@@ -22,7 +22,9 @@ from byrote.running.replacing import refuse_other_canaries, refuse_replacing
 from byrote.running.stages import Worker, write_canaries
 from byrote.running.workers import run_tasks
 from byrote.store import Run
+from byrote.store.rules import fix_rules
 from byrote.study import Study, dump_study
+from byrote.study.rules import rules_of
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def _write_plan(store: Run, prepared: Prepared) -> None:
     for planned in prepared.planned:
         store.write_roles(planned.roles_key, list(planned.roles))
     store.write_study({**dump_study(prepared.study), "provenance": prepared.provenance()})
+    fix_rules(store, rules_of(prepared.study))
     store.write_plan(prepared.plan())
 
 

@@ -13,17 +13,18 @@ import torch
 
 from byrote import lm
 from byrote.corpora import Finding
-from byrote.corpora.checks import cut_long
+from byrote.corpora.checks import answers_checked, cut_long
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.passes.generation import Prompt
+from byrote.planting.manifest import Manifest
 from byrote.planting.roles import assign, training_records
 from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
-from byrote.records import Assignment, Record
+from byrote.records import Assignment, Record, masks_of
 from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
 from byrote.running.prompts import all_prompts, prompts_of, unprompted
-from byrote.running.subject import Given, Trained, base_files, check_fit, given_files, known_of
+from byrote.running.subject import Given, Trained, base_files, check_fit, given_files, known_of, virtual_tokens
 from byrote.study import Study
 from byrote.study.given import GivenTrial
 from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of
@@ -39,6 +40,7 @@ class Planned:
     roles: tuple[Assignment, ...]
     roles_key: str
     training_ids: tuple[tuple[int, ...], ...]
+    training_masks: tuple[tuple[bool, ...], ...] = ()
     prompts: tuple[Prompt, ...]
     stages: Stages
     given: Given | None = None
@@ -65,7 +67,8 @@ class Planned:
         """Whether two trials can be trained in one pass: the same records in the same order, the same settings."""
         if self.given or other.given:
             return False
-        return self.trained.training == other.trained.training and self.training_ids == other.training_ids
+        same = self.training_ids == other.training_ids and self.training_masks == other.training_masks
+        return same and self.trained.training == other.trained.training
 
     def row(self) -> dict[str, Any]:
         """What plan.json says of this trial."""
@@ -205,8 +208,8 @@ def prepare(
     tokenizer = lm.load_tokenizer(files)
     lm.check_matrices(files, [trial.lora.matrices for trial in trials if isinstance(trial, Trial)])
     for subject in subjects:
-        check_fit(subject, None if study.model.source == NO_BASE else files)
-    context = lm.context_length(files)
+        check_fit(subject, None if subject is files else files)
+    context = lm.context_length(files) - max((virtual_tokens(subject) for subject in subjects), default=0)
     listener.say(f"tokenizing {len(corpus.records)} records and planning {len(trials)} trials")
     records, findings = _tokenise(study, corpus.records, tokenizer, context)
     start_id, no_start = _start(study, tokenizer, context)
@@ -222,9 +225,9 @@ def prepare(
     keys = Keys(base, digest_of(records), start_id, study.extraction)
     given = [Given(subject, chosen.format, study.model.quantization) for subject in subjects]
     planned = tuple(
-        _plan_given(study, trial, given[number], records, keys)
+        _plan_given(study, trial, given[number], records, keys, checked.manifest)
         if isinstance(trial, GivenTrial)
-        else _plan_trial(study, trial, records, keys)
+        else _plan_trial(study, trial, records, keys, checked.manifest)
         for number, trial in enumerate(trials)
     )
     null_trials = plan_null_trials(study, planned, records, keys)
@@ -279,6 +282,8 @@ def _of_subjects(
         )
         yield Finding("no_base", 1, message)
     for subject in subjects:
+        if subject is not files and (added := lm.tokens_added(subject, files)):
+            yield Finding("tokens_added", 1, added)
         if isinstance(subject, lm.AdapterFiles):
             if source != FROM_ADAPTER and (differs := lm.base_differs(files, subject)):
                 yield Finding("other_base", 1, differs)
@@ -310,27 +315,27 @@ def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | N
 def _tokenise(
     study: Study, records: Sequence[Record], tokenizer: lm.Tokenizer, context: int
 ) -> tuple[tuple[Record, ...], tuple[Finding, ...]]:
-    token_ids = tokenizer.encode([r.text for r in records], study.corpus.append_eos)
-    with_ids = [_with_tokens(r, ids) for r, ids in zip(records, token_ids, strict=True)]
-    longest = min(study.corpus.max_tokens or context, context)
-    kept, cut = cut_long(with_ids, longest, study.corpus.long_records)
+    corpus = study.corpus
+    tokenised = lm.tokenise(records, tokenizer, corpus.loss_is_on, corpus.append_eos)
+    longest = min(corpus.max_tokens or context, context)
+    kept, cut = cut_long(tokenised.records, longest, corpus.long_records)
     eos = tokenizer.eos_id
-    if study.corpus.append_eos and eos is not None:  # a record that was cut lost its end
-        kept = [r if r.token_ids[-1] == eos else _with_tokens(r, (*r.token_ids[:-1], eos)) for r in kept]
+    if corpus.append_eos and eos is not None:  # a text that was cut lost its end
+        kept = [
+            r if r.turns or r.token_ids[-1] == eos else replace(r, token_ids=(*r.token_ids[:-1], eos)) for r in kept
+        ]
     unscored = [r.record for r in kept if len(r.token_ids) < 2]
     findings = [cut] if cut else []
     if unscored:
         message = f"{len(unscored)} records have fewer than 2 tokens and get no score: {', '.join(unscored[:5])}"
         findings.append(Finding("unscored", len(unscored), message))
-    return tuple(kept), tuple(findings)
+    return tuple(kept), (*findings, *answers_checked(kept, tokenised.merged))
 
 
-def _with_tokens(record: Record, token_ids: Sequence[int]) -> Record:
-    return Record(record.record, record.split, record.group, record.text, record.spans, tuple(token_ids))
-
-
-def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], keys: Keys) -> Planned:
-    roles = tuple(assign(records, trial.canaries))
+def _plan_trial(
+    study: Study, trial: Trial, records: Sequence[Record], keys: Keys, manifest: Manifest | None
+) -> Planned:
+    roles = tuple(assign(records, trial.canaries, manifest))
     roles_key = keys.roles(trial.canaries)
     training = training_records(records, roles, trial.canaries)
     key = keys.trial(trial, roles_key, training)
@@ -341,13 +346,16 @@ def _plan_trial(study: Study, trial: Trial, records: Sequence[Record], keys: Key
         roles=roles,
         roles_key=roles_key,
         training_ids=tuple(r.token_ids for r in training),
+        training_masks=masks_of(training),
         prompts=prompts,
         stages=keys.trial_stages(key, prompts),
     )
 
 
-def _plan_given(study: Study, trial: GivenTrial, given: Given, records: Sequence[Record], keys: Keys) -> Planned:
-    roles = tuple(assign(records, trial.canaries))
+def _plan_given(
+    study: Study, trial: GivenTrial, given: Given, records: Sequence[Record], keys: Keys, manifest: Manifest | None
+) -> Planned:
+    roles = tuple(assign(records, trial.canaries, manifest))
     roles_key = keys.roles(trial.canaries)
     key = keys.given(trial.of_files.content, roles_key)
     prompts = prompts_of(study, records, roles)

@@ -187,6 +187,7 @@ class Worker:
                     on_step=on_step,
                     resume=resume,
                     on_position=checkpoints.keep,
+                    answer_masks=first.training_masks,
                 )
             timed["seconds"] = timed["seconds"] / len(trials) + _seconds(resume)
             for which, draft in enumerate(drafts):

@@ -105,6 +105,11 @@ def check_fit(files: lm.AdapterFiles | lm.BaseFiles, base: lm.BaseFiles | None) 
         lm.check_adapter(files, base)
 
 
+def virtual_tokens(files: lm.AdapterFiles | lm.BaseFiles) -> int:
+    """Places of the context that a given subject takes for itself, as prefix tuning does."""
+    return files.virtual_tokens if isinstance(files, lm.AdapterFiles) else 0
+
+
 def known_of(files: lm.AdapterFiles | lm.BaseFiles) -> Known:
     """What the files of a subject say of it."""
     if isinstance(files, lm.BaseFiles):

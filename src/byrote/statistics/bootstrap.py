@@ -12,8 +12,6 @@ from typing import cast
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from byrote.statistics.delong import documents_of
-
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Weights (B, P) and (B, Q) to values (B,)."""
 
@@ -36,20 +34,43 @@ def over_groups(
     numbers kept, as the splits of a corpus are; else all documents are drawn from one pool. All NaN where a side has
     fewer than two documents. Raises ValueError for fewer than one resample.
     """
+    return over_sides(lambda weights: statistic(*weights), (member_groups, nonmember_groups), resamples, seed)
+
+
+def over_sides(
+    statistic: Callable[[Sequence[np.ndarray]], np.ndarray],
+    sides: Sequence[Sequence[object] | np.ndarray],
+    resamples: int,
+    seed: int,
+) -> np.ndarray:
+    """The same for any number of sides, such as members, non-members and calibration records.
+
+    sides: the document of each record, side by side · statistic: weights (B, N) of each side to values (B,) or (B, K).
+    Sides that share a document are drawn from one pool.
+    """
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    of_P, of_Q, documents = documents_of(member_groups, nonmember_groups)
-    member_documents, nonmember_documents = np.unique(of_P), np.unique(of_Q)
-    if min(len(member_documents), len(nonmember_documents)) < 2:
+    names = np.concatenate([np.asarray(side) for side in sides])
+    documents, of_all = np.unique(names, return_inverse=True)
+    of_sides = np.split(of_all, np.cumsum([len(side) for side in sides])[:-1])
+    if min(len(np.unique(of_side)) for of_side in of_sides) < 2:
         return np.full(resamples, math.nan)
-    shared = np.intersect1d(member_documents, nonmember_documents).size > 0
-    pools = [np.arange(documents)] if shared else [member_documents, nonmember_documents]
-    generator = np.random.default_rng(seed)
+    pools, generator = _pools(of_sides), np.random.default_rng(seed)
     values: list[np.ndarray] = []
     for start in range(0, resamples, BATCH):
-        drawn_BG = _draw(pools, documents, min(BATCH, resamples - start), generator)
-        values.append(statistic(drawn_BG[:, of_P], drawn_BG[:, of_Q]))
+        drawn_BG = _draw(pools, len(documents), min(BATCH, resamples - start), generator)
+        values.append(statistic([drawn_BG[:, of_side] for of_side in of_sides]))
     return np.concatenate(values)
+
+
+def _pools(of_sides: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The documents that are drawn together: those of each side, and of sides that share one."""
+    pools: list[np.ndarray] = []
+    for of_side in of_sides:
+        apart = [pool for pool in pools if np.intersect1d(pool, of_side).size == 0]
+        joined = [pool for pool in pools if np.intersect1d(pool, of_side).size > 0]
+        pools = [*apart, np.unique(np.concatenate([*joined, of_side]))]
+    return pools
 
 
 def weighted_auc(members: np.ndarray, nonmembers: np.ndarray) -> Statistic:
@@ -117,7 +138,7 @@ def auc_draws(
 
     A NaN score leaves its record out of its curve. All NaN where there are too few documents to draw from.
     """
-    areas = [_areas(members_P, nonmembers_Q) for members_P, nonmembers_Q in zip(members_KP, nonmembers_KQ, strict=True)]
+    areas = [weighted_areas(m, n) for m, n in zip(members_KP, nonmembers_KQ, strict=True)]
 
     def statistic(weights_BP: np.ndarray, weights_BQ: np.ndarray) -> np.ndarray:
         weights_PB, weights_QB = np.ascontiguousarray(weights_BP.T), np.ascontiguousarray(weights_BQ.T)
@@ -127,7 +148,7 @@ def auc_draws(
     return np.full((resamples, len(areas)), math.nan) if values.ndim == 1 else values
 
 
-def _areas(members_P: np.ndarray, nonmembers_Q: np.ndarray) -> Areas:
+def weighted_areas(members_P: np.ndarray, nonmembers_Q: np.ndarray) -> Areas:
     """Weights (P, B) and (Q, B) to weighted AUCs (B,), ties half. Rows are records, so that taking one is one copy."""
     order_P, order_Q = _order(members_P), _order(nonmembers_Q)
     sorted_P, sorted_Q = members_P[order_P], nonmembers_Q[order_Q]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import betainc
 
+from byrote.statistics.bootstrap import Areas
 from byrote.statistics.intervals import clopper_pearson
 from byrote.statistics.roc import rate_at, threshold_at_most
 
@@ -86,6 +87,40 @@ def tpr_interval(
     )
     share = float(there.mean())
     return min(float(low), share), max(float(high), share)
+
+
+def weighted_tprs(members: np.ndarray, calibration: np.ndarray, rates: Sequence[float]) -> Areas:
+    """The TPRs of weighted records at R rates as a statistic: weights (P, B) and (C, B) to values (R, B).
+
+    The threshold is the lowest calibration score at which the weight at or above it is at most a rate of the whole
+    (`roc.threshold_at_most` of repeated records); 0 where the highest weighs more. A NaN score leaves its record out.
+    """
+    order_P, order_C = _highest_first(members), _highest_first(calibration)
+    scores_U, first_U = np.unique(-calibration[order_C], return_index=True)
+    last_U = np.append(first_U[1:], len(order_C)) - 1  # of the calibration records at or above each distinct score
+    at_U = np.searchsorted(-members[order_P], scores_U, side="right")  # members at or above it
+    at_U1 = np.concatenate([[0], at_U])
+
+    def tprs(weights_PB: np.ndarray, weights_CB: np.ndarray) -> np.ndarray:
+        if not len(order_C):
+            return np.full((len(rates), weights_CB.shape[1]), math.nan)
+        above_UB = np.cumsum(weights_CB[order_C], axis=0)[last_U]  # the weight at or above each score
+        held_PB = np.zeros((len(order_P) + 1, weights_PB.shape[1]))
+        np.cumsum(weights_PB[order_P], axis=0, out=held_PB[1:])
+        values: list[np.ndarray] = []
+        for rate in rates:
+            most_B = np.where(above_UB <= rate * above_UB[-1] + 1e-9, above_UB, 0).max(axis=0, initial=0)
+            lowest_B = np.where(most_B > 0, (above_UB < most_B).sum(axis=0) + 1, 0)  # scores of weight 0 are not there
+            hits_B, of_B = held_PB[at_U1[lowest_B], np.arange(len(most_B))], held_PB[-1]
+            values.append(np.divide(hits_B, of_B, out=np.full(len(of_B), math.nan), where=of_B > 0))
+        return np.stack(values)
+
+    return tprs
+
+
+def _highest_first(scores: np.ndarray) -> np.ndarray:
+    """Positions of the scores there are, highest first."""
+    return np.argsort(-scores, kind="stable")[: len(scores) - int(np.isnan(scores).sum())]
 
 
 def why_no_tpr_interval(

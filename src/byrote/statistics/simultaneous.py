@@ -13,17 +13,19 @@ from scipy.stats import norm, t
 ROUNDING = 1e-9  # a spread below this is rounding: the two curves order the records alike
 
 
-def largest(areas_BK: np.ndarray) -> np.ndarray | None:
+def largest(areas_BK: np.ndarray, *, above: bool = False) -> np.ndarray | None:
     """max_k |A*_k − mean A*_k| / sd A*_k of each resample (B,): how far chance takes the furthest curve.
 
-    A curve with a NaN among its draws, or without spread, takes no part; None where none is left.
+    above: without the bars, how far chance takes the furthest curve upwards, which lower bounds need. A curve with a
+    NaN among its draws, or without spread, takes no part; None where none is left.
     """
     areas_BK = areas_BK[:, ~np.isnan(areas_BK).any(axis=0)]
     sd_K = areas_BK.std(axis=0, ddof=1) if len(areas_BK) > 1 else np.zeros(areas_BK.shape[1])
     areas_BK, sd_K = areas_BK[:, sd_K > ROUNDING], sd_K[sd_K > ROUNDING]
     if not len(sd_K):
         return None
-    return (np.abs(areas_BK - areas_BK.mean(axis=0)) / sd_K).max(axis=1)
+    deviates_BK = (areas_BK - areas_BK.mean(axis=0)) / sd_K
+    return (deviates_BK if above else np.abs(deviates_BK)).max(axis=1)
 
 
 def largest_difference(areas_BK: np.ndarray) -> np.ndarray | None:
@@ -40,6 +42,25 @@ def critical_value(largest_B: np.ndarray | None, level: float = 0.95) -> float:
     if largest_B is None:
         return math.nan
     return max(float(np.quantile(largest_B, level)), float(norm.ppf(0.5 + level / 2)))
+
+
+FEWEST_BEYOND = 10  # resamples beyond a quantile, below which it is too uncertain to be used
+
+
+def one_sided(values_BK: np.ndarray, error: float) -> float:
+    """How many standard errors below the estimates all K lower bounds hold together but for a chance `error`.
+
+    The 1 − error quantile of the largest standardized deviate upwards of a resample (max-T), and at most Bonferroni's
+    z of error/K, which holds whatever the dependence: it stands alone where too few of the resamples lie beyond the
+    quantile. Never below z of a single bound. Raises ValueError of an error outside (0, 1/2).
+    """
+    if not 0 < error < 0.5:
+        raise ValueError(f"error must be between 0 and 1/2, got {error:g}")
+    bonferroni, alone = (float(norm.isf(error / bounds)) for bounds in (max(values_BK.shape[1], 1), 1))
+    largest_B = largest(values_BK, above=True)
+    if largest_B is None or error * len(largest_B) < FEWEST_BEYOND:
+        return bonferroni
+    return min(max(float(np.quantile(largest_B, 1 - error)), alone), bonferroni)
 
 
 def adjusted_p(statistic: float, largest_B: np.ndarray | None) -> float:

@@ -244,7 +244,7 @@ class Run:
 
     def blind(self, key: str) -> dict[str, Any] | None:
         """What a classifier without a model made of two sides' texts; None where it was not kept."""
-        return self._json(f"blind/{key}.json") if (self.path / "blind" / f"{key}.json").is_file() else None
+        return self.read_json(f"blind/{key}.json")
 
     def write_blind(self, key: str, result: Mapping[str, Any]) -> None:
         """Keep it, so that making the tables again does not take its time again."""
@@ -298,6 +298,10 @@ class Run:
         """plan.json, with the fingerprints of records and roles, which are written before it."""
         names = ("records.parquet", *dict.fromkeys(f"roles/{row['roles']}.parquet" for row in planned_rows(plan)))
         self.write_json("plan.json", {**plan, "files": {name: fingerprint(self.path / name) for name in names}})
+
+    def read_json(self, name: str) -> Any | None:
+        """A small JSON file of the run; None where there is none. StoreError where it is broken."""
+        return self._json(name) if (self.path / name).is_file() else None
 
     def write_json(self, name: str, value: Any) -> None:
         """A small JSON file of the run, whole or not there."""

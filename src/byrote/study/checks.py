@@ -2,17 +2,28 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from byrote.attacks import ATTACKS
 from byrote.errors import ModelError, StudyError
-from byrote.records import RECORDS_STRATUM, canary_stratum, copies_in
+from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.study.given import GivenTrial, given_trials, subject_names
 from byrote.study.grid import Trial, trials_of
 from byrote.study.mistakes import nearest
-from byrote.study.settings import FROM_ADAPTER, NO_BASE, SMOLLM2, Canaries, ManyCanaries, Model, NoCanaries, Study
+from byrote.study.settings import (
+    FROM_ADAPTER,
+    NO_BASE,
+    SMOLLM2,
+    Canaries,
+    ManifestCanaries,
+    ManyCanaries,
+    Model,
+    NoCanaries,
+    RowsCorpus,
+    Study,
+)
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -23,12 +34,14 @@ def check_names(study: Study) -> tuple[Trial, ...] | tuple[GivenTrial, ...]:
     Raises StudyError with every mistake, one a line, each with the setting, the value and the way out; ModelError where
     `model.source` is a path at which there is nothing.
     """
-    mistakes = [*_attacks(study), *_repeats(study), *_device(study), *_guesses(study)]
+    mistakes = [*_attacks(study), *_repeats(study), *_device(study), *_decide(study)]
     try:
         trials = given_trials(study) if study.subjects else trials_of(study)
     except StudyError as error:
         raise StudyError("\n".join([*mistakes, str(error)])) from None
-    mistakes += [*_stratum(study, trials), *_subjects(study)]
+    mistakes += [*_manifests(trials), *_subjects(study), *_written_canaries(study, trials)]
+    if not isinstance(study.canaries, ManifestCanaries):  # which has to be read first
+        mistakes += canary_mistakes(study, strata_planned(trials), dealt(study.canaries))
     if mistakes:
         raise StudyError("\n".join(mistakes))
     if study.model.source not in (FROM_ADAPTER, NO_BASE):
@@ -49,10 +62,10 @@ def _subjects(study: Study) -> Iterator[str]:
     adapters = [subject.source for subject in subjects if subject.adapter is not None]
     if study.grid:
         yield f"grid ({', '.join(study.grid)}) says what to train, but subjects are given; leave one of the two out"
-    if not isinstance(study.canaries, NoCanaries):
+    if not isinstance(study.canaries, NoCanaries | ManifestCanaries):
         yield (
             f"canaries.design is {study.canaries.design!r}, but a subject that is given has been trained already; "
-            "set it to none"
+            "set it to none, or to manifest where `byrote canaries make` put canaries into its data"
         )
     if study.controls.null_trial != "none":
         yield "controls.null_trial tunes like the study's trials, but subjects are given; set it to none"
@@ -156,8 +169,30 @@ def _device(study: Study) -> Iterator[str]:
         )
 
 
-def _guesses(study: Study) -> Iterator[str]:
-    guesses, most = study.audit.guesses, max(dealt(study.canaries).values(), default=0)
+def canary_mistakes(study: Study, strata: Sequence[str], of_copies: Mapping[int, int]) -> Iterator[str]:
+    """What is wrong with the settings that speak of canaries, where these strata are planned.
+
+    of_copies: copies → how many canaries have so many, planted and left out together.
+    """
+    yield from _guesses(study, max(of_copies.values(), default=0))
+    if study.corpus.masks_prompts:
+        strata = [strata[0], PROMPTS_STRATUM, *strata[1:]]
+    yield from _stratum("claims.stratum", study.claims.stratum, strata)
+    if study.decide.asks:
+        yield from _stratum("decide.stratum", study.decide.stratum, strata)
+
+
+def _manifests(trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
+    plans = [trial.canaries for trial in trials]
+    if any(isinstance(plan, ManifestCanaries) for plan in plans) and any(plan != plans[0] for plan in plans):
+        yield (
+            "grid: canaries of a manifest are in the members' file, the same for every trial; leave canaries out of "
+            "the grid"
+        )
+
+
+def _guesses(study: Study, most: int) -> Iterator[str]:
+    guesses = study.audit.guesses
     if guesses is not None and most and guesses > most:
         yield (
             f"audit.guesses is {guesses}, but at most {most} canaries have the same number of copies; lower it, or "
@@ -165,13 +200,34 @@ def _guesses(study: Study) -> Iterator[str]:
         )
 
 
-def _stratum(study: Study, trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
-    stratum, there = study.claims.stratum, strata_planned(trials)
+def _decide(study: Study) -> Iterator[str]:
+    attack, measured = study.decide.attack, study.membership.attacks
+    if attack is None:
+        return
+    yield from _unknown("decide.attack", attack, list(ATTACKS))
+    if attack in ATTACKS and not {attack, "all"} & {*measured, study.membership.primary}:
+        yield (
+            f"decide.attack is {attack!r}, not one of membership.attacks ({', '.join(measured)}); add it there, or "
+            "name one of them"
+        )
+
+
+def _stratum(setting: str, stratum: str, there: Sequence[str]) -> Iterator[str]:
     if stratum in there:
         return
-    known = stratum == RECORDS_STRATUM or copies_in(stratum) is not None
+    known = stratum in (RECORDS_STRATUM, PROMPTS_STRATUM) or copies_in(stratum) is not None
     what = "is not in this study" if known else "is no stratum"
     yield (
-        f"claims.stratum {stratum!r} {what}; strata are written records or canaries@COPIES, and this study has "
-        f"{', '.join(there)}{'' if known else nearest(stratum, there)}"
+        f"{setting} {stratum!r} {what}; strata are written records, prompts or canaries@COPIES, and this "
+        f"study has {', '.join(there)}{'' if known else nearest(stratum, there)}"
     )
+
+
+def _written_canaries(study: Study, trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
+    """Canaries that the base model writes are plain text, which no record of messages could be told from."""
+    texts = {trial.canaries.texts for trial in trials if isinstance(trial.canaries, ManyCanaries)} - {"reserve"}
+    if texts and isinstance(study.corpus, RowsCorpus) and study.corpus.text is None:
+        yield (
+            f"canaries.texts is {min(texts)!r}, which is for records of plain text; with corpus.messages or "
+            "corpus.prompt set it to reserve"
+        )

@@ -51,7 +51,7 @@ def _setting(fields: Sequence[tuple[str, FieldInfo]]) -> Setting:
 
 
 def _default_words(variant: str, field: FieldInfo) -> str:
-    if get_args(field.annotation) == ("none",) or (variant in ("single", "many") and field.is_required()):
+    if variant in variants_of("canaries") and get_args(field.annotation) == (variant,):
         return "none"  # canaries.design, where nothing is said of canaries
     if field.is_required():
         return "required"

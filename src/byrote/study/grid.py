@@ -17,12 +17,21 @@ from byrote.errors import StudyError
 from byrote.study.dotted import set_dotted
 from byrote.study.labels import label_of_parts, label_parts, label_without_seeds
 from byrote.study.mistakes import explain_all
-from byrote.study.settings import Canaries, Extraction, Lora, NoCanaries, Study, Training
+from byrote.study.settings import (
+    Canaries,
+    Extraction,
+    Lora,
+    ManifestCanaries,
+    ManyCanaries,
+    SingleCanary,
+    Study,
+    Training,
+)
 
 METHOD_VERSION: Mapping[str, int] = {
     "roles": 1,
-    "finetune": 3,
-    "scores": 3,
+    "finetune": 4,
+    "scores": 4,
     "completions": 3,
     "untargeted": 1,
     "canaries": 1,
@@ -128,7 +137,7 @@ def _trial(study: Study, point: Sequence[tuple[str, Any]]) -> Trial:
     training, canaries = at_point.training, at_point.canaries
     if training.seed is None:
         training = training.model_copy(update={"seed": at_point.seed})
-    if not isinstance(canaries, NoCanaries) and canaries.seed is None:
+    if isinstance(canaries, SingleCanary | ManyCanaries) and canaries.seed is None:
         canaries = canaries.model_copy(update={"seed": at_point.seed})
     return Trial(at_point.lora, training, canaries, tuple(point))
 
@@ -161,18 +170,27 @@ class Sequenced(Protocol):
         """Its token ids."""
         ...
 
+    @property
+    def answer_mask(self) -> Sequence[bool]:
+        """Which of them the loss is on; empty for all of them."""
+        ...
 
-def sequences_digest(ids: Sequence[str], token_ids: Sequence[Sequence[int]]) -> str:
-    """sha256 over record ids and token ids, in order."""
+
+def sequences_digest(
+    ids: Sequence[str], token_ids: Sequence[Sequence[int]], masks: Sequence[Sequence[bool]] | None = None
+) -> str:
+    """sha256 over record ids and token ids, in order, and the answer masks of those that have one."""
     digest = sha256()
-    for record, tokens in zip(ids, token_ids, strict=True):
-        digest.update(f"{len(record)}:{record}:{','.join(map(str, tokens))};".encode())
+    for record, tokens, mask in zip(ids, token_ids, masks or [()] * len(ids), strict=True):
+        loss_on = f"|{''.join('01'[inside] for inside in mask)}" if mask else ""
+        digest.update(f"{len(record)}:{record}:{','.join(map(str, tokens))}{loss_on};".encode())
     return digest.hexdigest()
 
 
 def digest_of(sequences: Sequence[Sequenced]) -> str:
     """`sequences_digest` of records or prompts."""
-    return sequences_digest([s.record for s in sequences], [s.token_ids for s in sequences])
+    ids, tokens = [s.record for s in sequences], [s.token_ids for s in sequences]
+    return sequences_digest(ids, tokens, [s.answer_mask for s in sequences])
 
 
 def configuration_key(settings: Mapping[str, Mapping[str, Any]]) -> str:
@@ -182,9 +200,12 @@ def configuration_key(settings: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def roles_key(members_digest: str, canaries: Canaries) -> str:
-    """Key of a role file: the records it assigns, written canaries too, and the canary plan with its seeds."""
-    how_written = {"temperature", "changed"}  # what came of it is in the records
-    plan = canaries.model_dump(mode="json", exclude=how_written)
+    """Key of a role file: the records it assigns, written canaries too, and the canary plan with its seeds, or the
+    digest of its manifest."""
+    if isinstance(canaries, ManifestCanaries) and canaries.sha256 is None:
+        raise ValueError("the digest of a manifest is settled before the key of its roles is made")
+    no_part = {"temperature", "changed", "path"}  # what came of these is in the records, or in the manifest
+    plan = canaries.model_dump(mode="json", exclude=no_part)
     return key_of("roles", METHOD_VERSION["roles"], members_digest, plan)
 
 

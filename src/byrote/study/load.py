@@ -111,10 +111,16 @@ def _is_dict(value: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def _settle_paths(raw: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Paths of a `files` corpus in a study file start at the file's folder."""
-    corpus = raw.get("corpus")
+    """Paths of a `files` corpus and of a manifest of canaries in a study file start at the file's folder."""
+    corpus, canaries = raw.get("corpus"), raw.get("canaries")
     if folder is not None and _is_dict(corpus) and corpus.get("source") == "files":
         path = corpus.get("path")
-        if path is None or (isinstance(path, str) and not Path(path).expanduser().is_absolute()):
+        if path is None or _is_relative(path):
             corpus["path"] = str((folder / (path or ".")).resolve())
+    if folder is not None and _is_dict(canaries) and _is_relative(canaries.get("path")):
+        canaries["path"] = str((folder / canaries["path"]).resolve())
     return raw
+
+
+def _is_relative(path: Any) -> TypeGuard[str]:
+    return isinstance(path, str) and not Path(path).expanduser().is_absolute()

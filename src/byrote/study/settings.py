@@ -1,6 +1,8 @@
 # pyright: reportIncompatibleVariableOverride=false
 """A study and its parts: small, frozen, strict models. Every field can be set in YAML and on the command line."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, field_validator, model_validator
@@ -15,7 +17,10 @@ AXIS_ROOMS = ("lora", "training", "canaries")
 
 
 _SOURCE = "where the records come from: phee, files, hub, or adverse_events (synthetic)"
-_DESIGN = "none; single (one record overwrites others); many (planted or left out by a coin)"
+_DESIGN = (
+    "none; single (one record overwrites others); many (planted or left out by a coin); manifest (put into the "
+    "members' file by `byrote canaries make`)"
+)
 _PUBLISHED = Literal["table-3.1", "figure-3.6"]
 
 
@@ -66,10 +71,35 @@ class Subject(Part):
         return source
 
 
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a row hold what a record is made of: `text`; or `prompt` and `completion`; or `messages`. And
+    where the loss was, in records of the two last kinds."""
+
+    text: str | None = None
+    prompt: str | None = None
+    completion: str | None = None
+    messages: str | None = None
+    id: str | None = None
+    group: str | None = None
+    loss_on: Literal["all", "completion", "assistant"] = "all"
+
+    @property
+    def of_content(self) -> tuple[str, ...]:
+        """Those that hold what the model reads."""
+        named = (self.text, self.prompt, self.completion, self.messages)
+        return tuple(column for column in named if column is not None)
+
+    @property
+    def named(self) -> dict[str, str | None]:
+        """The setting under `corpus` → its column; None where there is none."""
+        names = ("text", "prompt", "completion", "messages", "id", "group")
+        return {name: getattr(self, name) for name in names}
+
+
 class CorpusPart(Part):
     """What every corpus has. Splits name files, hub splits or the published parts, by source."""
 
-    text: str = Field(default="context", description="the field that holds a record's text")
     members: str = Field(default="train", description="split to fine-tune on")
     nonmembers: str = Field(default="test", description="split held out and evaluated")
     calibration: str | None = Field(default="dev", description="split held out to fix thresholds; null for none")
@@ -77,7 +107,11 @@ class CorpusPart(Part):
     shared_groups: Literal["refuse", "allow"] = Field(
         default="refuse", description="a document with both members and non-members"
     )
-    append_eos: bool = Field(default=False, description="end every record with the end-of-text token")
+    append_eos: bool | None = Field(
+        default=None,
+        description="end every record with the end-of-text token; null does so after completions that are strings, as "
+        "TRL does",
+    )
     max_tokens: int | None = Field(
         default=None, ge=2, description="longest record in tokens; null for the model's context"
     )
@@ -85,21 +119,88 @@ class CorpusPart(Part):
         default="truncate", description="what happens to longer records"
     )
 
+    @property
+    def loss_is_on(self) -> Literal["all", "completion", "assistant"]:
+        """Where the loss was in each record."""
+        return "all"
+
+    @property
+    def masks_prompts(self) -> bool:
+        """Whether records have a prompt that the loss was not on."""
+        return self.loss_is_on != "all"
+
+
+class RowsCorpus(CorpusPart):
+    """A corpus whose records are rows with named columns."""
+
+    text: str | None = Field(
+        default="text", description="the column that holds a record's text; null where other columns do"
+    )
+    prompt: str | None = Field(default=None, description="the column of prompts, strings or messages, with completion")
+    completion: str | None = Field(default=None, description="the column of completions, strings or messages")
+    messages: str | None = Field(
+        default=None, description="the column of messages, each with role and content, as TRL and OpenAI have them"
+    )
+    loss_on: Literal["all", "completion", "assistant"] | None = Field(
+        default=None,
+        description="where the loss was: all; completion, or the last assistant message; every assistant message; null "
+        "is completion for prompt and completion, assistant for messages",
+    )
+    id: str | None = Field(default=None, description="column with a unique id; null to use file and row")
+    group: str | None = Field(default=None, description="column with the document; null for one group per record")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_text_beside_others(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        settings = cast(dict[str, Any], raw)
+        others = any(settings.get(name) for name in ("prompt", "completion", "messages"))
+        return {"text": None, **settings} if others else settings
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "RowsCorpus":
+        named = {name: getattr(self, name) for name in ("text", "prompt", "completion", "messages")}
+        there = [name for name, column in named.items() if column is not None]
+        if there not in (["text"], ["prompt", "completion"], ["messages"]):
+            raise ValueError(
+                "name the columns of one kind of record: corpus.text; corpus.prompt and corpus.completion; or "
+                f"corpus.messages; got {', '.join(f'corpus.{name}' for name in there) or 'none of them'}"
+            )
+        if self.text is not None and self.loss_on not in (None, "all"):
+            raise ValueError(
+                f"corpus.loss_on is {self.loss_on!r}, but records of corpus.text have no prompt; set it to null, or "
+                "name corpus.prompt and corpus.completion, or corpus.messages"
+            )
+        return self
+
+    @property
+    def columns(self) -> Columns:
+        """The columns, with where the loss was."""
+        names = ("text", "prompt", "completion", "messages", "id", "group")
+        return Columns(**{name: getattr(self, name) for name in names}, loss_on=self.loss_is_on)
+
+    @property
+    def loss_is_on(self) -> Literal["all", "completion", "assistant"]:
+        """Where the loss was in each record."""
+        default = "all" if self.text is not None else "assistant" if self.messages is not None else "completion"
+        return self.loss_on or default
+
 
 class PheeCorpus(CorpusPart):
     """PHEE: a local folder, else the published files."""
 
     source: Literal["phee"] = Field(description=_SOURCE)
+    text: str = Field(default="context", description="the field that holds a record's text")
     path: str | None = Field(default=None, description="folder with train.json, dev.json, test.json; else $BYROTE_PHEE")
 
 
-class FilesCorpus(CorpusPart):
+class FilesCorpus(RowsCorpus):
     """JSONL, JSON, CSV, Parquet or plain text, also .gz or .zip; `members` and so on are file names, or values of the
     column `split` of one `file`."""
 
     source: Literal["files"] = Field(description=_SOURCE)
     path: str | None = Field(default=None, description="folder that file names are relative to; else the study file's")
-    text: str = Field(default="text", description="the column that holds a record's text")
     members: str = Field(description="file to fine-tune on")
     nonmembers: str = Field(description="file held out and evaluated")
     calibration: str | None = Field(default=None, description="file held out to fix thresholds")
@@ -107,8 +208,6 @@ class FilesCorpus(CorpusPart):
     split: str | None = Field(
         default=None, description="column of that file whose values are members, nonmembers and calibration"
     )
-    id: str | None = Field(default=None, description="column with a unique id; null to use file and row")
-    group: str | None = Field(default=None, description="column with the document; null for one group per record")
 
     @model_validator(mode="after")
     def _file_and_split(self) -> "FilesCorpus":
@@ -119,16 +218,14 @@ class FilesCorpus(CorpusPart):
         return self
 
 
-class HubCorpus(CorpusPart):
+class HubCorpus(RowsCorpus):
     """Any data set of the Hugging Face hub, or a local folder in its layout."""
 
     source: Literal["hub"] = Field(description=_SOURCE)
     path: str = Field(description="id of the data set, such as sarus-tech/phee")
     subset: str | None = Field(default=None, description="configuration of the data set")
     revision: str | None = Field(default=None, description="branch, tag or commit")
-    text: str = Field(default="text", description="the column that holds a record's text")
     id: str | None = Field(default=None, description="column with a unique id; null to use split and row")
-    group: str | None = Field(default=None, description="column with the document; null for one group per record")
 
 
 class AdverseEventsCorpus(CorpusPart):
@@ -190,7 +287,18 @@ class ManyCanaries(Part):
         return [value] if isinstance(value, int) else value
 
 
-Canaries = Annotated[NoCanaries | SingleCanary | ManyCanaries, Discriminator("design")]
+class ManifestCanaries(Part):
+    """Canaries that `byrote canaries make` put into the members' file before anything was trained."""
+
+    design: Literal["manifest"] = Field(description=_DESIGN)
+    path: str = Field(description="the manifest that `byrote canaries make` wrote")
+    sha256: str | None = Field(
+        default=None,
+        description="of the manifest's file, which is refused where it has another; null takes it as it is",
+    )
+
+
+Canaries = Annotated[NoCanaries | SingleCanary | ManyCanaries | ManifestCanaries, Discriminator("design")]
 
 
 class Lora(Part):
@@ -264,7 +372,9 @@ class Prompts(Part):
     canaries: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
         default="all", description="canaries prompted, in and out together: a number, or all"
     )
-    members: int = Field(default=100, ge=0, description="members prompted, at most")
+    members: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
+        default=100, description="members prompted, at most: a number, or all"
+    )
     nonmembers: int = Field(default=100, ge=0, description="non-members prompted, at most")
 
 
@@ -332,7 +442,9 @@ class Statistics(Part):
 class Claims(Part):
     """What claims about configurations are made of, fixed before the results; their attack is membership.primary."""
 
-    stratum: str = Field(default="records", description="records, or canaries@C for C copies")
+    stratum: str = Field(
+        default="records", description="records, prompts (what was masked), or canaries@C for C copies"
+    )
     margin: float = Field(default=0.02, gt=0, description="smallest difference in AUC that counts as one")
 
 
@@ -358,6 +470,43 @@ class Audit(Part):
     delta: float = Field(default=1e-5, ge=0, lt=1, description="δ of the (ε, δ) that is bounded")
     level: float = Field(default=0.05, gt=0, lt=0.25, description="chance that any bound of the run is above the truth")
     attack: str | None = Field(default=None, description="null for membership.primary")
+
+
+class Decide(Part):
+    """Rules that a verdict is made of, fixed before the results (docs/verdicts.md). Without one nothing is decided."""
+
+    max_tpr_at_fpr: Mapping[Rate, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict[Rate, float],
+        description="false-positive rate: highest true-positive rate at it, such as {0.01: 0.05}, or 0.01=0.05",
+    )
+    max_auc: float | None = Field(default=None, ge=0.5, le=1, description="highest AUC")
+    max_verbatim: int | None = Field(
+        default=None, ge=0, description="most records whose suffix the subject gives within decide.draws, the base not"
+    )
+    max_epsilon: float | None = Field(default=None, ge=0, description="highest epsilon; exceeded or undecided")
+    equivalent_within: float | None = Field(
+        default=None, gt=0, lt=0.5, description="margin about 0.5 in which every AUC must lie"
+    )
+    draws: int = Field(default=10_000, ge=1, description="of max_verbatim: draws that give a suffix with chance 1/2")
+    attack: str | None = Field(default=None, description="that the rules read; null for every attack of an outsider")
+    stratum: str = Field(default="records", description="that the rules read: records, or canaries@C for C copies")
+
+    @field_validator("max_tpr_at_fpr", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        """`0.01=0.05`, as on the command line, several with commas between them."""
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",")]
+        if not all(equals for _, equals, _ in pairs):
+            raise ValueError(f"write a false-positive rate, = and the highest true-positive rate, got {value!r}")
+        return {rate.strip(): limit.strip() for rate, _, limit in pairs}
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is any rule."""
+        limits = (self.max_auc, self.max_verbatim, self.max_epsilon, self.equivalent_within)
+        return bool(self.max_tpr_at_fpr) or any(limit is not None for limit in limits)
 
 
 class Report(Part):
@@ -412,6 +561,7 @@ class Study(Part):
     claims: Claims = Claims()
     controls: Controls = Controls()
     audit: Audit = Audit()
+    decide: Decide = Decide()
     report: Report = Report()
     machine: Machine = Machine()
     provenance: dict[str, Any] | None = Field(default=None, description="written into a run's copy; not read")

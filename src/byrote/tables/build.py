@@ -6,24 +6,27 @@ Columns and types: columns.py. A number that cannot be computed is missing, and 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from byrote.attacks import Attack, find_attacks
-from byrote.records import RECORDS_STRATUM, Assignment, Record, TokenScores
+from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, Assignment, Record, TokenScores
 from byrote.statistics.blind import BlindTest
 from byrote.store import Run
+from byrote.store.rules import RESULTS, look_at, standing_of
 from byrote.study import Extraction, Statistics, Study
+from byrote.study.rules import attacks_of, rules_of
 from byrote.study.settings import NO_BASE
 from byrote.tables.blind import blind_columns, blind_of
-from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows
+from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows, coin_of
 from byrote.tables.columns import COLUMNS
 from byrote.tables.compared import (
     AUDITOR,
     Compared,
+    Parts,
     Scored,
     ScoredStratum,
     auditor_scores,
@@ -47,6 +50,7 @@ from byrote.tables.free_completions import untargeted_tables
 from byrote.tables.membership import Settings, membership_row, operating_rows, roc_rows
 from byrote.tables.null_trials import NullTrials, null_trial_row, with_null_trial
 from byrote.tables.resampled import resample
+from byrote.tables.rules import dropped_rows, subjects_of, verdict_rows
 from byrote.tables.single_records import agreement_rows, counterfactual_rows, record_rows
 from byrote.tables.trials import Measured, timing_rows, trial_row
 
@@ -56,6 +60,7 @@ class Tables:
     """The tables of a run (columns: COLUMNS). `roc` holds the points of the curves; `records` the fifty most exposed
     of each trial; `configurations` a mean over seeds each, then a claim each pair."""
 
+    rules: pd.DataFrame
     trials: pd.DataFrame
     membership: pd.DataFrame
     null_trials: pd.DataFrame
@@ -102,7 +107,8 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     plan, study = run.plan(), run.study()
     records = {r.record: r for r in run.records()}
     attacks, settings = attacks_of(study), _settings(study)
-    base_scores = _scores(run, plan["base"]["scores"])
+    whole_base, parts = _scores(run, plan["base"]["scores"]), Parts(records)
+    base_scores = parts.answers(whole_base)
     null_trials = NullTrials.of(run, plan["nulls"])
     base_completions, judged = completions_of(run, plan["base"]["completions"]), Judged(records)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
@@ -111,24 +117,34 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         rows["timings"] += timing_rows(run, null["trial"], null)
     blind: dict[str, BlindTest] = {}
     scored_strata: list[ScoredStratum] = []
+    subjects: list[Measured] = []
     failed = {failure["stage"] for failure in run.failures()}
     family = _bounds(run, plan)
     for planned in plan["trials"]:
-        tuned = _scores(run, planned["scores"])
-        base = base_scores if study.model.source != NO_BASE else tuned and unknown_like(tuned)
-        trial = Measured(planned, _roles(run, planned["roles"]), tuned, base)
+        whole_tuned = _scores(run, planned["scores"])
+        whole = whole_base if study.model.source != NO_BASE else whole_tuned and unknown_like(whole_tuned)
+        base = base_scores if whole is whole_base else parts.answers(whole)
+        trial = Measured(planned, _roles(run, planned["roles"]), parts.answers(whole_tuned), base)
+        subjects.append(trial)
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
         null = null_trials.beside(planned)
+        whole_null = null and null.scores
+        null = null and replace(null, scores=parts.answers(null.scores))
         beside = null and null_trial_row(run, trial, null, failed)
         rows["null_trials"] += [beside] if beside else []
         rows["timings"] += timing_rows(run, planned["trial"], planned)
         if not trial.roles:
             continue
         if trial.tuned is not None and trial.base is not None:
-            for stratum in strata_of(trial.roles):
-                under_null = null and null.scores
-                compared = compare_stratum(stratum, trial.roles, records, trial.tuned, trial.base, under_null)
+            wholes = (whole_tuned, whole, whole_null) if parts.masked else ()
+            of_prompts = [None if scores is None else parts.prompts(scores) for scores in wholes]
+            of_answers = [trial.tuned, trial.base, null and null.scores]
+            for stratum in strata_of(trial.roles, prompts=parts.masked):
+                tuned, base, under_null = of_prompts if stratum.name == PROMPTS_STRATUM else of_answers
+                assert tuned is not None
+                assert base is not None
+                compared = compare_stratum(stratum, trial.roles, records, tuned, base, under_null)
                 if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
                     blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
                 controls = Controls(blind_columns(compared, blind.get(planned["roles"])), beside)
@@ -146,6 +162,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
             rows[name] += ({**head, **row} for row in more)
     _over_trials(rows, scored_strata, settings, study)
     _over_completions(rows, study.extraction, settings.level)
+    rows["rules"] += _rules(run, study, subjects, records, scored_strata, rows, keep=keep)
     return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
 
 
@@ -163,7 +180,8 @@ def _over_trials(
             rows["configurations"] += configuration_rows(same, primary, claims.margin, settings.level, collapsed)
     by_trial: dict[str, list[ScoredStratum]] = {}
     for scored_stratum in scored_strata:
-        by_trial.setdefault(scored_stratum.trial, []).append(scored_stratum)
+        if scored_stratum.compared.stratum.name != PROMPTS_STRATUM:  # the same records once more
+            by_trial.setdefault(scored_stratum.trial, []).append(scored_stratum)
     for configuration in together([strata[0] for strata in by_trial.values()]):
         siblings = [by_trial[first.trial] for first in configuration]
         for strata in siblings:
@@ -185,11 +203,27 @@ def _over_completions(rows: dict[str, list[dict[str, Any]]], extraction: Extract
         row["ngram_share"] = best.get((row["trial"], row["record"]))
 
 
-def attacks_of(study: Study) -> dict[str, Attack]:
-    """The attacks of a study; where it has no base model, those that need none."""
-    has_base = study.model.source != NO_BASE
-    attacks = find_attacks(study.membership.attacks)
-    return {name: attack for name, attack in attacks.items() if has_base or not attack.needs_base}
+def _rules(
+    run: Run,
+    study: Study,
+    trials: list[Measured],
+    records: Mapping[str, Record],
+    scored_strata: list[ScoredStratum],
+    rows: Mapping[str, list[dict[str, Any]]],
+    *,
+    keep: bool,
+) -> list[dict[str, Any]]:
+    """The verdict on every rule for every trial, from what the other tables hold; keep: a new look is written down."""
+    rules = rules_of(study)
+    standing = standing_of(run, rules)
+    if not rules and not standing.dropped:
+        return []
+    plan = run.plan()
+    stages = [row.get(name) for row in (plan["base"], *plan["trials"], *plan["nulls"]) for name in RESULTS]
+    look = look_at(run, [stage for stage in stages if stage], keep=keep)
+    subjects = subjects_of(trials, scored_strata, rows, has_base=run.has(plan["base"].get("completions") or "-"))
+    judged = verdict_rows(rules, subjects, records, study, look, standing.before)
+    return [*judged, *dropped_rows(standing.dropped, look)]
 
 
 def _settings(study: Study) -> Settings:
@@ -203,16 +237,12 @@ def _bounds(run: Run, plan: Mapping[str, Any]) -> int:
     """How many bounds on epsilon the scored trials of a run give: the family over which their level is shared."""
     scored = [row for row in plan["trials"] if row["scores"] and run.has(row["scores"])]
     plans = [(row["roles"], row["settings"]["canaries"]) for row in scored]
-    return sum(bounds_of(run.roles(roles), canaries["inclusion"]) for roles, canaries in plans if _audited(canaries))
-
-
-def _audited(canaries: Mapping[str, Any]) -> bool:
-    return canaries["design"] == "many"
+    return sum(bounds_of(run.roles(roles), coin) for roles, canaries in plans if (coin := coin_of(canaries)))
 
 
 def _audits(trial: Measured, records: Mapping[str, Record], study: Study, family: int) -> Iterator[dict[str, Any]]:
-    plan, audit = trial.row["settings"]["canaries"], study.audit
-    if not _audited(plan) or trial.tuned is None or trial.base is None:
+    coin, audit = coin_of(trial.row["settings"]["canaries"]), study.audit
+    if coin is None or trial.tuned is None or trial.base is None:
         return
     name = audit.attack or study.membership.primary
     settings = AuditSettings(
@@ -222,7 +252,7 @@ def _audits(trial: Measured, records: Mapping[str, Record], study: Study, family
         attack=name,
         seed=study.statistics.seed,
         family=max(family, 1),
-        inclusion=plan["inclusion"],
+        inclusion=coin,
     )
     yield from audit_rows(trial.roles, records, trial.tuned, trial.base, find_attacks([name])[name], settings)
 

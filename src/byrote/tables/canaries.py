@@ -10,11 +10,16 @@ import numpy as np
 from byrote.attacks import Attack, Evidence
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.exposure import exposure_by_rank, exposure_extrapolated
-from byrote.statistics.one_run import audit
+from byrote.statistics.one_run import Audit, audit
 from byrote.tables.compared import population_of, present
 from byrote.tables.perplexity import perplexity_of_each
 
 FAIR = 0.5  # the coin that the audit needs
+
+
+def coin_of(canaries: Mapping[str, Any]) -> float | None:
+    """The chance with which each canary of a plan was planted; None where no coin planted them."""
+    return {"many": canaries.get("inclusion"), "manifest": FAIR}.get(canaries.get("design", ""))
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,10 @@ def audit_rows(
     """
 
     def scores(ids: Sequence[str]) -> np.ndarray:
-        texts = tuple(records[r].text for r in ids)
+        texts = tuple(records[r].text_of(answer=True) for r in ids)
         return attack.score(Evidence(tuned.take(ids), base.take(ids), texts, population_of(roles, tuned, base)))
 
-    references = [a.record for a in roles if a.role is Role.REFERENCE]
+    null = _audit_of_references(scores([a.record for a in roles if a.role is Role.REFERENCE]), settings)
     for copies in _numbers_of_copies(roles):
         canaries = [a for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT) and a.copies == copies]
         head = {
@@ -109,25 +114,33 @@ def audit_rows(
             yield {**head, "note": f"no bound: canaries.inclusion is {settings.inclusion:g}, not 0.5"}
             continue
         is_in = np.array([a.role is Role.CANARY_IN for a in canaries])
-        yield {**head, **_bound(scores([a.record for a in canaries]), is_in, settings, scores(references))}
+        yield {**head, **_bound(scores([a.record for a in canaries]), is_in, settings, null)}
 
 
-def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, twins: np.ndarray) -> dict[str, Any]:
-    known, twins = ~np.isnan(scores), twins[~np.isnan(twins)]
+def _audit_of_references(scores: np.ndarray, settings: AuditSettings) -> Audit | None:
+    """The same audit of references, in or out by a coin that planted nothing; None where they are too few."""
+    known = scores[~np.isnan(scores)]
+    guesses = _even(settings.guesses, len(known))
+    if guesses < 2:
+        return None
+    coin = np.random.default_rng([settings.seed, len(known)]).random(len(known)) < 0.5
+    return audit(known, coin, guesses, settings.delta, settings.level_of_each)
+
+
+def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, null: Audit | None) -> dict[str, Any]:
+    known = ~np.isnan(scores)
     guesses = _even(settings.guesses, int(known.sum()))
     if guesses < 2:
         return {"note": f"no bound: {int(known.sum())} canaries with a score"}
-    level = settings.level_of_each
-    bound = audit(scores[known], is_in[known], guesses, settings.delta, level)
-    coin = np.random.default_rng([settings.seed, len(twins)]).random(len(twins)) < 0.5
-    null = math.nan
-    if _even(settings.guesses, len(twins)) >= 2:
-        null = audit(twins, coin, _even(settings.guesses, len(twins)), settings.delta, level).epsilon_low
+    bound = audit(scores[known], is_in[known], guesses, settings.delta, settings.level_of_each)
     return {
         "guesses": bound.guesses,
         "right": bound.right,
-        **present(epsilon_low=bound.epsilon_low, largest=bound.largest, null_epsilon=null),
+        **present(
+            epsilon_low=bound.epsilon_low, largest=bound.largest, null_epsilon=null.epsilon_low if null else math.nan
+        ),
         "note": bound.note,
+        "null_p_value": null.p_null if null else None,  # no column: the verdict reads it
     }
 
 

@@ -40,19 +40,25 @@ def flag(name: str, meaning: str) -> Column:
 
 
 TRIAL_KEY = text("trial", "key of the trial")
-STRATUM = text("stratum", "what is compared: records, or canaries@C for canaries of C copies")
+STRATUM = text(
+    "stratum", "what is compared: records, prompts (the same records, by what was masked), or canaries@C of C copies"
+)
 ATTACK = text("attack", "the attack, by its name in docs/attacks.md; auditor is the combination of all signals")
 RECORD = text("record", "id of the record")
 ROLE = text("role", "role of the record in the trial")
 MODEL = text("model", "who wrote: base or tuned")
 COPIES = whole("copies", "how often the record was planted, or would have been; 1 for members, 0 for non-members")
-PREFIX = real("prefix", "the setting: a share of the record's tokens below 1, a number of tokens from 1 on")
+PREFIX = real(
+    "prefix",
+    "the setting: a share of the record's tokens below 1, a number of tokens from 1 on; of a record with an answer its "
+    "whole prompt and so much of the answer, 0 for the prompt alone",
+)
 TEMPERATURE = real("temperature", "of decoding; 0 is greedy")
 SUFFIX_TOKENS = whole("suffix_tokens", "length of the true suffix", "tokens")
 REASON = text("reason", "why a number is missing or to be read with care; otherwise empty")
 NOTE = text("note", "why a number is missing or to be read with care; otherwise empty")
-PERPLEXITY_BASE = real("perplexity_base", "of the record under the base model")
-PERPLEXITY_TUNED = real("perplexity_tuned", "of the record under the tuned model")
+PERPLEXITY_BASE = real("perplexity_base", "of the record, or of its answer where it has one, under the base model")
+PERPLEXITY_TUNED = real("perplexity_tuned", "of the record, or of its answer where it has one, under the tuned model")
 OUTPUT_PERPLEXITY = real("output_perplexity", "of what was written, under the model that wrote it, before temperature")
 
 
@@ -81,6 +87,24 @@ SIDES = (
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
+    "rules": (
+        text("subject", "key of the trial; missing for a rule that was dropped after results"),
+        text("rule", "its setting under decide, with the false-positive rate where there is one"),
+        text("words", "what the rule says"),
+        STRATUM,
+        text("attack", "the attack that the verdict rests on; empty where none is read"),
+        real("limit", "what the rule sets"),
+        real("value", "what was measured: an AUC, a rate, a number of records, or the bound on epsilon"),
+        real("low", "lower bound; of attacks it holds with those of all attacks and rules of the subject together"),
+        real("high", "upper bound, which holds by itself"),
+        text("control", "which controls that the rule reads are off, how many are not, which are missing"),
+        text("verdict", "exceeded, held or undecided"),
+        text("reason", "what the verdict rests on, in words"),
+        text("would_decide", "what would decide an undecided rule; empty where it is decided"),
+        text("set", "before results, or after results: a rule that was set or changed after scores existed"),
+        whole("look", "how many times verdicts were made on new results so far, this one included"),
+        real("error", "one-sided error of the bounds: (1 - level)/2^look, shared over subjects and families of bounds"),
+    ),
     "trials": (
         *TRIAL_COLUMNS,
         whole("trainable_parameters", "numbers in the adapter"),
@@ -89,10 +113,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
         whole("members", "records with the role member"),
         whole("steps", "optimizer steps"),
         real("loss", "mean training loss of the last epoch", "nats a token"),
-        real("perplexity_base", "of the non-members, all tokens together, under the base model"),
-        real("perplexity_tuned", "of the non-members, all tokens together, under the tuned model"),
-        real("perplexity_base_members", "of the members, all tokens together, under the base model"),
-        real("perplexity_tuned_members", "of the members, all tokens together, under the tuned model"),
+        real("perplexity_base", "of the non-members, all tokens (of answers) together, under the base model"),
+        real("perplexity_tuned", "of the non-members, all tokens (of answers) together, under the tuned model"),
+        real("perplexity_base_members", "of the members, all tokens (of answers) together, under the base model"),
+        real("perplexity_tuned_members", "of the members, all tokens (of answers) together, under the tuned model"),
         text(
             "condition",
             "collapsed: worse on all records; overfitted: worse on non-members alone; else empty",

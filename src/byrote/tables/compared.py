@@ -13,7 +13,16 @@ import numpy as np
 
 from byrote.attacks import Attack, Evidence
 from byrote.ragged import mean_by_record
-from byrote.records import RECORDS_STRATUM, Assignment, Record, Role, TokenScores, canary_stratum
+from byrote.records import (
+    PROMPTS_STRATUM,
+    RECORDS_STRATUM,
+    Assignment,
+    Record,
+    Role,
+    TokenScores,
+    canary_stratum,
+    scored_tokens,
+)
 from byrote.statistics.auditor import cross_fitted, why_not
 
 AUDITOR = "auditor"
@@ -31,13 +40,39 @@ class Stratum:
     calibration: tuple[str, ...]
 
 
-def strata_of(roles: Sequence[Assignment]) -> Iterator[Stratum]:
-    """`records`, then the canaries of each number of copies."""
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The token scores of answers and of prompts, taken out of those of whole records. Records of plain text, and those
+    that the loss was on in full, are all answer."""
+
+    records: Mapping[str, Record]
+
+    @cached_property
+    def masked(self) -> bool:
+        """Whether any record has a prompt that the loss was not on."""
+        return any(r.answer_mask for r in self.records.values())
+
+    def answers(self, scores: TokenScores | None) -> TokenScores | None:
+        """Scores of the answers' tokens; all of them where no prompt was masked."""
+        return self._part(scores, answer=True) if scores is not None and self.masked else scores
+
+    def prompts(self, scores: TokenScores) -> TokenScores:
+        """Scores of the tokens that the loss was not on; none of a record that is all answer."""
+        return self._part(scores, answer=False)
+
+    def _part(self, scores: TokenScores, *, answer: bool) -> TokenScores:
+        kept = [inside for r in scores.records for inside in scored_tokens(self.records[r], answer=answer)]
+        return scores.keep(np.array(kept, dtype=bool))
+
+
+def strata_of(roles: Sequence[Assignment], *, prompts: bool = False) -> Iterator[Stratum]:
+    """`records`, with `prompts` the same records by their prompts, then the canaries of each number of copies."""
 
     def ids(role: Role, copies: int | None = None) -> tuple[str, ...]:
         return tuple(a.record for a in roles if a.role is role and copies in (None, a.copies))
 
-    yield Stratum(RECORDS_STRATUM, 1, ids(Role.MEMBER), ids(Role.NONMEMBER), ids(Role.CALIBRATION))
+    for name in (RECORDS_STRATUM, *([PROMPTS_STRATUM] if prompts else [])):
+        yield Stratum(name, 1, ids(Role.MEMBER), ids(Role.NONMEMBER), ids(Role.CALIBRATION))
     for copies in sorted({a.copies for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)}):
         planted, kept_out = ids(Role.CANARY_IN, copies), ids(Role.CANARY_OUT, copies)
         yield Stratum(canary_stratum(copies), copies, planted, kept_out, ())
@@ -56,6 +91,11 @@ class Compared:
     groups: tuple[tuple[str, ...], tuple[str, ...]]
     null: tuple[Evidence, Evidence] | None
     calibration_groups: tuple[str, ...] = ()
+
+    @property
+    def has_base(self) -> bool:
+        """Whether there is a base model to compare with (`unknown_like`)."""
+        return not bool(np.isnan(self.sides[0].base.logprob).all())
 
     @cached_property
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
@@ -91,10 +131,14 @@ def compare_stratum(
     base: TokenScores,
     null: TokenScores | None,
 ) -> Compared:
-    """What attacks see of a stratum; the population of RMIA is the trial's calibration records in every stratum."""
+    """What attacks see of a stratum; the population of RMIA is the trial's calibration records in every stratum.
+
+    tuned, base, null: scores of the part of the records that the stratum compares (`Parts`).
+    """
+    is_answer = stratum.name != PROMPTS_STRATUM
 
     def evidence(model: TokenScores, ids: Sequence[str]) -> Evidence:
-        texts = tuple(records[r].text for r in ids)
+        texts = tuple(records[r].text_of(answer=is_answer) for r in ids)
         return Evidence(model.take(ids), base.take(ids), texts, population_of(roles, model, base))
 
     members, nonmembers, calibration = stratum.members, stratum.nonmembers, stratum.calibration

@@ -52,7 +52,8 @@ class Judged:
 
     def _pair(self, c: Completion) -> Pair:
         record = self.records[c.record]
-        suffix, keywords = record.token_ids[c.prefix_tokens :], keywords_in(record.spans, c.suffix_text)
+        suffix = record.token_ids[c.prefix_tokens :][: c.suffix_tokens]
+        keywords = keywords_in(record.spans, c.suffix_text)
         return Pair(c.token_ids, suffix, c.text, c.suffix_text, keywords)
 
 

@@ -21,6 +21,8 @@ from byrote.tables.compared import Compared, Scored, known_scores, present
 from byrote.tables.comparisons import paired
 from byrote.tables.resampled import Resampled
 
+NO_BASE_MODEL = "none: there is no base model"  # values of the column `control`
+AUDITORS_CONTROL = "none: the auditor's folds are its control"
 NO_INTERVAL = {
     "interval": "none: its folds are refitted on each sample, and intervals for a fixed score are too narrow"
 }
@@ -73,7 +75,10 @@ def operating_rows(compared: Compared, scored: Scored, settings: Settings) -> It
     """TPR and realised FPR at each target rate: threshold from calibration, and the convention of published figures."""
     head = {"stratum": compared.stratum.name, "attack": scored.attack}
     for rate in settings.rates:
-        calibrated, published = _calibrated(compared, scored, rate, settings), _published(compared, scored, rate)
+        calibrated, published = (
+            calibrated_point(compared, scored, rate, settings.level),
+            _published(compared, scored, rate),
+        )
         yield {**head, "target_fpr": rate, "threshold_source": "calibration", **calibrated}
         yield {**head, "target_fpr": rate, "threshold_source": "published", **published}
 
@@ -108,7 +113,9 @@ def _control(compared: Compared, scored: Scored, attack: Attack | None, level: f
 def _control_sides(compared: Compared, attack: Attack | None) -> tuple[Sequence[Evidence] | None, str]:
     """Members and non-members under the base model, or under the null trial; or why there is no control."""
     if attack is None:
-        return None, "none: the auditor's folds are its control"
+        return None, AUDITORS_CONTROL
+    if not compared.has_base:
+        return None, NO_BASE_MODEL
     if not attack.needs_base:
         return [side.control() for side in compared.sides[:2]], "base model"
     if "calibration" in attack.needs:
@@ -159,8 +166,9 @@ def _matched(compared: Compared, scored: Scored) -> dict[str, float | None]:
     return present(**areas)
 
 
-def _calibrated(compared: Compared, scored: Scored, rate: float, settings: Settings) -> dict[str, Any]:
-    """The point whose threshold calibration records set, with its intervals by document."""
+def calibrated_point(compared: Compared, scored: Scored, rate: float, level: float) -> dict[str, Any]:
+    """The point whose threshold calibration records set, with its intervals by document: columns of operating_points.
+    Without a point they are `refused_because` alone."""
     members, nonmembers, groups = known_scores(compared, scored)
     known = ~np.isnan(scored.calibration)
     calibration = scored.calibration[known]
@@ -172,8 +180,8 @@ def _calibrated(compared: Compared, scored: Scored, rate: float, settings: Setti
         return {"refused_because": str(error)}
     calibration_groups = [g for g, k in zip(compared.calibration_groups, known, strict=True) if k]
     called, wrong = members >= threshold, nonmembers >= threshold
-    low, high = tpr_interval(members, calibration, groups[0], calibration_groups, rate, settings.level)
-    wrong_low, wrong_high = share_interval(wrong, groups[1], settings.level)
+    low, high = tpr_interval(members, calibration, groups[0], calibration_groups, rate, level)
+    wrong_low, wrong_high = share_interval(wrong, groups[1], level)
     why = why_no_tpr_interval(groups[0], calibration_groups, rate)
     return {
         "threshold": threshold,

@@ -6,6 +6,7 @@ import pyarrow as pa
 from byrote.tables.columns import TABLES
 
 ABOUT: dict[str, str] = {
+    "rules": "One row per subject and rule of `decide`: the verdict and its grounds. Empty where no rule is set.",
     "trials": "One row per trial: its settings and how well it models text it never saw.",
     "membership": "One row per trial, stratum and attack: how well members are told from non-members, with controls.",
     "null_trials": "Each null trial beside the trial that it is the control of.",

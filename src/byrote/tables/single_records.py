@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from byrote.ragged import mean_by_record
-from byrote.records import RECORDS_STRATUM
+from byrote.records import RECORDS_STRATUM, copies_in
 from byrote.statistics.agreement import LEAST_RECORDS, agreement, empirical_p, most_exposed, stability
 from byrote.statistics.counterfactual import lira_each, logit_scaled, memorization
 from byrote.statistics.roc import threshold_at_most
@@ -128,7 +128,7 @@ def counterfactual_rows(strata: Sequence[ScoredStratum]) -> Iterator[Row]:
     (Zhang et al. 2023) · lira_online, lira_offline: mean over the trials that were trained on it of its score under
     LiRA (Carlini et al. 2022), each with the other trials for the fits. strata: every stratum of every trial.
     """
-    canaries = [s for s in strata if s.compared.stratum.name != RECORDS_STRATUM]
+    canaries = [s for s in strata if copies_in(s.compared.stratum.name) is not None]
     for group in together(canaries):
         trials = list(dict.fromkeys(scored_stratum.trial for scored_stratum in group))
         if len(trials) >= LEAST_TRIALS and group[0].planned["settings"]["canaries"]["design"] == "many":
