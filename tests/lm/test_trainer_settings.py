@@ -45,11 +45,11 @@ def write(path: Path, content: object) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def test_arguments_come_before_the_state(adapter: Path) -> None:
+def test_arguments_come_before_the_state_but_for_epochs_that_were_trained(adapter: Path) -> None:
     write(adapter / "trainer_state.json", STATE)
     write(adapter.parent / "training_args.json", ARGUMENTS)
     told = told_by_trainer(adapter)
-    assert told.values == {"learning_rate": 2e-4, "epochs": 3, "effective_batch": 8 * 4}
+    assert told.values == {"learning_rate": 2e-4, "epochs": 2, "effective_batch": 8 * 4}
     assert told.sources["effective_batch"] == "training_args.json (one device assumed)"
 
 

@@ -12,5 +12,5 @@ def shadow_documents(records: Iterable[Record], seed: int) -> frozenset[str]:
     by `seed`. No document is on both sides, and the order of the records does not matter. Empty where there are fewer
     than two documents."""
     documents = sorted({record.group for record in records if record.split == CALIBRATION})
-    drawn = np.random.default_rng(seed).permutation(len(documents))[: len(documents) // 2]
-    return frozenset(documents[i] for i in drawn)
+    shuffled: list[int] = np.random.default_rng(seed).permutation(len(documents)).tolist()
+    return frozenset(documents[i] for i in shuffled[: len(documents) // 2])

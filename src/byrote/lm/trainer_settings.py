@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,23 +30,35 @@ class Told:
 
 def told_by_trainer(folder: Path) -> Told:
     """Learning rate, epochs and records an optimizer step of an adapter in `folder`, from files in it or one folder
-    up: training_args.json or .yaml before trainer_state.json, the adapter's folder before the one above.
+    up, the adapter's folder first. training_args.json or .yaml comes before trainer_state.json, but for the epochs:
+    a checkpoint has had those of its state, which may be fewer than were planned.
 
     trainer_state.json logs the learning rate at some steps, whose highest is taken, and the batch of one device before
     accumulation. Neither file says how many devices there were: one is assumed. The sources say so. ModelError where
     such a file is no mapping.
     """
-    values: dict[str, float | int] = {}
-    sources: dict[str, str] = {}
     folders = (folder, folder.resolve().parent)
-    for read, names in ((_of_arguments, ARGUMENTS), (_of_state, (STATE,))):
-        for path in (place / name for place in folders for name in names):
-            if not path.is_file():
-                continue
-            for field, (value, source) in read(_mapping(path)).items():
-                if field not in values:
-                    values[field], sources[field] = value, f"{path.name}{source}"
+    arguments, state = _first(folders, ARGUMENTS, _of_arguments), _first(folders, (STATE,), _of_state)
+    found = state | arguments
+    if "epochs" in state:
+        found["epochs"] = state["epochs"]
+    values = {field: value for field, (value, _) in found.items()}
+    sources = {field: source for field, (_, source) in found.items()}
     return Told(values, sources, any((place / PICKLED).is_file() for place in folders))
+
+
+def _first(
+    folders: Sequence[Path],
+    names: Sequence[str],
+    read: Callable[[Mapping[str, Any]], dict[str, tuple[float | int, str]]],
+) -> dict[str, tuple[float | int, str]]:
+    """What the first of these files says that says it, each with the file's name before the remark."""
+    found: dict[str, tuple[float | int, str]] = {}
+    for path in (place / name for place in folders for name in names):
+        if path.is_file():
+            said = {field: (value, path.name + remark) for field, (value, remark) in read(_mapping(path)).items()}
+            found = said | found
+    return found
 
 
 def resolved_training(told: Told, study: Training, subject: str) -> tuple[Training, dict[str, str]]:
@@ -87,7 +99,7 @@ def _of_arguments(content: Mapping[str, Any]) -> dict[str, tuple[float | int, st
         found["epochs"] = _whole(epochs)
     micro = _positive(content.get("per_device_train_batch_size"))
     accumulation = _positive(content.get("gradient_accumulation_steps", 1))
-    if micro and accumulation:
+    if micro and accumulation and micro * accumulation >= 1:
         found["effective_batch"] = int(micro * accumulation), " (one device assumed)"
     return found
 
@@ -102,7 +114,7 @@ def _of_state(content: Mapping[str, Any]) -> dict[str, tuple[float | int, str]]:
         found["learning_rate"] = max(rates), " (the highest that was logged)"
     if epochs := _positive(content.get("epoch")):
         found["epochs"] = _whole(epochs)
-    if batch := _positive(content.get("train_batch_size")):
+    if (batch := _positive(content.get("train_batch_size"))) and batch >= 1:
         found["effective_batch"] = int(batch), " (one device and no gradient accumulation assumed)"
     return found
 
