@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from byrote.attacks import Attack
 from byrote.corpora.rows import did_you_mean
 from byrote.errors import StudyError
 from byrote.records import TokenScores
 from byrote.statistics.delong import clustered, interval, why_no_interval
+from byrote.statistics.verdicts import auc_bound
 from byrote.tables.compared import Compared, Scored, known_scores, score_with
 from byrote.tables.membership import Settings, operating_rows
 
@@ -157,18 +159,13 @@ def crossings(
 
 
 def _lower(compared: Compared, scored: Scored, rate: float | None, error: float) -> float:
-    """NaN where there is none.
-
-    Where every member scores above every non-member there is no normal interval. Of n pairs of a member's and a
-    non-member's document, n the documents of the smaller side, all came out alike, which has the chance AUCⁿ: the bound
-    is the n-th root of the error (Clopper & Pearson 1934 for n of n).
-    """
+    """NaN where there is none. An AUC of 1 has the bound of a sign test (`verdicts.auc_bound`)."""
     if rate is not None:
         (row,) = _operating(compared, scored, (rate,), 1 - 2 * error)
         low = row.get("tpr_low")
         return math.nan if low is None else float(low)
     area, variance, documents = _area(compared, scored)
-    return error ** (1 / documents) if area == 1 else interval(area, variance, 1 - 2 * error)[0]
+    return auc_bound(area, variance, documents, float(norm.isf(error)), "low")
 
 
 def _area(compared: Compared, scored: Scored) -> tuple[float, float, int]:
