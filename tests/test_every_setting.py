@@ -52,6 +52,7 @@ EFFECTS: dict[str, Effect] = {
     "corpus.members": Effect("corpus", "more.jsonl"),
     "corpus.nonmembers": Effect("corpus", "more.jsonl"),
     "corpus.calibration": Effect("corpus", None),
+    "corpus.calibration_half": Effect("corpus", 1, {"corpus.calibration": None}),
     "corpus.limit": Effect("corpus", 11),
     "corpus.shared_groups": Effect("corpus", "allow", {"corpus.group": "site"}),
     "corpus.append_eos": Effect("plan", True),

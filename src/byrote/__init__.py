@@ -8,7 +8,7 @@
 Nothing here imports torch until a run needs it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from byrote.errors import ByroteError, CorpusError, ModelError, StageError, Stor
 from byrote.study import Study, load_study
 
 if TYPE_CHECKING:
+    from byrote.running.audit import Audited
     from byrote.running.pipeline import Outcome
     from byrote.tables import Tables
 
@@ -31,6 +32,7 @@ __all__ = [
     "StoreError",
     "Study",
     "StudyError",
+    "audit",
     "load",
     "load_study",
     "run",
@@ -51,6 +53,41 @@ def run(
     from byrote.running import pipeline
 
     return pipeline.run(checked, out, replace=replace)
+
+
+def audit(
+    *,
+    adapter: str | Path | Sequence[str | Path] = (),
+    model: str | Path | Sequence[str | Path] = (),
+    base: str | Path | None = None,
+    members: Any,
+    nonmembers: Any,
+    calibration: Any = None,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> "Audited":
+    """Measure models that were tuned elsewhere, as `byrote audit` does; returns the verdict and the tables.
+
+    adapter, model: folders, hub ids or patterns, one or several · base: the base model, else the one that the adapter's
+    configuration names; "none" to do without · members, nonmembers, calibration: a path, a list of texts or of dicts, a
+    pandas frame or a `datasets.Dataset`; rows in memory are written into the run folder, readable by you alone ·
+    out: the run folder · settings: any setting of a study, by dotted name · options: the command's options by the names
+    of `byrote.study.audit.AuditOptions`: columns (text, id, group, prompt, completion, messages), canaries, name, and
+    rules (rates as ["0.01=0.05"], max_auc, max_verbatim, max_epsilon, equivalent_within, draws).
+
+    Raises ByroteError for what must be put right first, TypeError for an option that there is not.
+    """
+    from byrote.running.audit import run_audit
+
+    sides = {"members": members, "nonmembers": nonmembers, "calibration": calibration}
+    subjects = {"adapters": _several(adapter), "models": _several(model)}
+    named = {**subjects, "base": None if base is None else str(base), **options}
+    return run_audit(sides, named, out, settings)
+
+
+def _several(source: str | Path | Sequence[str | Path]) -> list[str]:
+    return [str(source)] if isinstance(source, str | Path) else [str(one) for one in source]
 
 
 @dataclass(frozen=True)

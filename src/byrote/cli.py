@@ -1,29 +1,36 @@
 """The command line: parses and prints; the work is elsewhere. Nothing heavy is imported until a verb needs it."""
 
-import json
-import math
 import os
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from byrote import __version__
-from byrote.auc_table import auc_rows, number, print_auc
+from byrote.cli_audit import audit
 from byrote.cli_canaries import canaries
+from byrote.cli_print import (
+    Json,
+    Options,
+    Quiet,
+    err_console,
+    listener_of,
+    out_console,
+    power_table,
+    print_json,
+    print_results,
+)
 from byrote.errors import ByroteError, StudyError
-from byrote.listener import Listener, Silent
 from byrote.study.dotted import dotted_names
 from byrote.study.load import first_comment, load_study, packaged_studies, parse_overrides, study_path
-from byrote.terminal import Terminal, duration
+from byrote.terminal import duration
 
 app = App(
     name="byrote",
@@ -34,9 +41,6 @@ app = App(
 app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]
     help="Install shell completion of byrote's commands and options."
 )
-# A file or a pipe has no width: its lines are kept whole.
-out_console = Console(width=None if sys.stdout.isatty() else 140)
-err_console = Console(stderr=True, soft_wrap=True)
 
 
 def main(tokens: Sequence[str] | None = None) -> NoReturn:
@@ -60,11 +64,6 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
     except Exception:  # noqa: BLE001 (Python's own status for it is 1, which a verdict would be taken for)
         traceback.print_exc()
         sys.exit(2)
-
-
-Options = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
-Quiet = Annotated[bool, Parameter(negative="", help="Print only results and errors, no progress.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON, for programs, instead of tables.")]
 
 
 @app.command
@@ -98,7 +97,7 @@ def run(
     overrides = parse_overrides(options)
     if workers is not None:
         overrides["machine.workers"] = workers
-    resolved, listener = load_study(study, overrides), _listener(quiet)
+    resolved, listener = load_study(study, overrides), listener_of(quiet)
     listener.say("checking the study and reading its records")
     from byrote.running.checks import check_study
 
@@ -107,7 +106,7 @@ def run(
     from byrote.running import pipeline
 
     outcome = pipeline.run(checked, out, listener=listener, replace=replace)
-    _print_results(outcome.path, outcome.report, as_json, outcome.failures)
+    print_results(outcome.path, outcome.report, as_json, outcome.failures)
     for failure in outcome.failures if quiet else ():
         err_console.print(f"failed: {failure['stage']}: {failure['error']}", style="red", markup=False)
     if outcome.failures:
@@ -131,7 +130,7 @@ def plan(
     show_tokens
         Show the first record as the model sees it, and which of its tokens the loss is on, in place of the plan.
     """
-    resolved, listener = load_study(study, parse_overrides(options)), _listener()
+    resolved, listener = load_study(study, parse_overrides(options)), listener_of()
     listener.say("checking the study and reading its records")
     from byrote.running.checks import check_study
 
@@ -147,7 +146,7 @@ def plan(
         return
     expected = forecast(prepared, listener=listener)
     if as_json:
-        _print_json(asdict(expected))
+        print_json(asdict(expected))
         return
     table = Table("trial", "records", "tokens", "steps", "time", box=None)
     for work in expected.work:
@@ -162,12 +161,7 @@ def plan(
     )
     rate = "" if expected.precision.rates else f", products at {expected.flops / 1e9:.0f} GFLOP/s"
     out_console.print(f"precision {expected.precision}{rate}", markup=False, highlight=False)
-    table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)
-    for power in expected.power:
-        rates = [f"{'none' if isinstance(tpr, str) else number(tpr)} at {rate:g}" for rate, tpr in power.tpr]
-        sides = f"{power.stratum} ({power.members}/{power.nonmembers})"
-        table.add_row(sides, *map(number, (power.auc, power.auc_by_document, power.difference)), "; ".join(rates))
-    out_console.print(table)
+    out_console.print(power_table(expected.power))
     out_console.print(
         f"detectable at level 5% with power 80%; by document: where records of one document correlate at {ICC:g}; "
         f"difference: between two trials near AUC 0.7 whose scores correlate at {CORRELATION:g}; none: too few "
@@ -193,7 +187,7 @@ def status(run_folder: Path, /, *, as_json: Json = False) -> None:
         rows = [{"trial": label, **stages} for label, stages in states.items()]
         no_longer_planned = [asdict(leftover) for leftover in leftovers(store)]
         details = {"trials": rows, "failures": store.failures(), "no_longer_planned": no_longer_planned}
-        _print_json({"run": str(run_folder), **details})
+        print_json({"run": str(run_folder), **details})
         return
     table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
     for label, stages in states.items():
@@ -251,11 +245,12 @@ def report(run_folder: Path, /, *options: Options, quiet: Quiet = False, as_json
 
     store = Run.open(run_folder)
     with store.locked():
-        _listener(quiet).say("tables, figures and report")
+        listener_of(quiet).say("tables, figures and report")
         path = render(store, overrides)
-    _print_results(run_folder, path, as_json, store.failures())
+    print_results(run_folder, path, as_json, store.failures())
 
 
+app.command(audit)
 app.command(canaries)
 
 studies = App(name="studies", help="The studies that come with byrote.")
@@ -268,7 +263,7 @@ def list_studies(*, as_json: Json = False) -> None:
     """List the studies, with a line about each."""
     about = {name: first_comment(path) for name, path in packaged_studies().items()}
     if as_json:
-        _print_json([{"study": name, "about": line} for name, line in about.items()])
+        print_json([{"study": name, "about": line} for name, line in about.items()])
         return
     table = Table("study", "what it shows", box=None)
     for row in about.items():
@@ -311,7 +306,7 @@ def settings(*, as_json: Json = False) -> None:
     """Every setting of a study: its dotted name, default and meaning."""
     if as_json:
         named = dotted_names().items()
-        _print_json([{"setting": name, "default": s.default, "meaning": s.meaning} for name, s in named])
+        print_json([{"setting": name, "default": s.default, "meaning": s.meaning} for name, s in named])
         return
     table = Table("setting", "default", "meaning", box=None)
     for name, setting in dotted_names().items():
@@ -327,7 +322,7 @@ def doctor(*, as_json: Json = False) -> int:
     checks = list(examine())
     missing = any(check.needed and not check.ok for check in checks)
     if as_json:
-        _print_json([asdict(check) for check in checks])
+        print_json([asdict(check) for check in checks])
         return 1 if missing else 0
     table = Table("", "what", "on this machine", "what to do", box=None)
     for check in checks:
@@ -335,43 +330,6 @@ def doctor(*, as_json: Json = False) -> int:
         table.add_row(mark, escape(check.what), escape(check.found), "" if check.ok else escape(check.to_do))
     out_console.print(table)
     return 1 if missing else 0
-
-
-def _listener(quiet: bool = False) -> Listener:
-    return Silent() if quiet else Terminal(err_console)
-
-
-def _print_json(value: Any) -> None:
-    """Print JSON, alone on standard output; a missing number is null."""
-    print(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in cast("Sequence[Any]", value)]
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _print_results(run_folder: Path, report: Path, as_json: bool, failures: Sequence[Mapping[str, Any]]) -> None:
-    from byrote.store import Run
-    from byrote.verdict import audit_of, verdict_lines
-
-    store = Run.open(run_folder)
-    study, audit = store.study(), audit_of(store)
-    rows = auc_rows(run_folder, study.membership.primary)
-    if as_json:
-        failed = [{name: failure[name] for name in ("stage", "trial", "error")} for failure in failures]
-        decided = {name: audit[name] for name in ("verdict", "rules")}
-        _print_json({"run": str(run_folder), "report": str(report), "auc": rows, **decided, "failures": failed})
-        return
-    print_auc(out_console, rows, study.statistics.level)
-    for line in verdict_lines(audit):
-        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
-    out_console.print(f"report: {report}", markup=False)
 
 
 def _mebibytes(size: int) -> str:

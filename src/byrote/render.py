@@ -1,6 +1,6 @@
 """Stored results → tables, figures, audit.json and report.html."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from byrote.errors import StudyError
 from byrote.report import report_page
 from byrote.store import STAGES, Run
 from byrote.study import Study, dotted_names, dump_study, load_study
+from byrote.tables.first_records import learned_nothing
 from byrote.verdict import audit_document
 
 
@@ -35,7 +36,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
         study=study,
         tables=run_tables,
         drawn=drawn,
-        findings=plan["findings"],
+        findings=[*plan["findings"], *_nothing_learned(run, plan)],
         failures=run.failures(),
         texts=texts,
         versions=provenance.get("versions", {}),
@@ -43,6 +44,16 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
     )
     run.write_text("report.html", page, private=texts is not None)
     return run.path / "report.html"
+
+
+def _nothing_learned(run: Run, plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A finding for each given subject whose members' loss did not fall, or fell less than that of non-members."""
+    base = plan["base"].get("scores")
+    for row in plan["trials"]:
+        if "subject" in row["settings"] and all(stage and run.has(stage) for stage in (base, row.get("scores"))):
+            why = learned_nothing(run.scores(base), run.scores(row["scores"]), run.roles(row["roles"]))
+            if why:
+                yield {"kind": "learned_nothing", "count": 1, "message": f"{row['label']}: {why}"}
 
 
 def _changed(study: Study, changes: Mapping[str, Any]) -> Study:

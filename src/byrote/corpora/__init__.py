@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
+
 from byrote.corpora import adverse_events, files, hub, phee
 from byrote.corpora.checks import Finding, check, cut_long, drop_blank, drop_misplaced_spans
 from byrote.corpora.near_duplicates import near_duplicates_finding
 from byrote.corpora.rows import Row, Table, build, columns_of
 from byrote.errors import CorpusError
-from byrote.records import CANARIES, Record
+from byrote.records import CALIBRATION, CANARIES, NONMEMBERS, Record
 from byrote.study import CorpusPart
 from byrote.study.settings import Columns, RowsCorpus
 
@@ -19,6 +21,7 @@ __all__ = [
     "CORPORA",
     "Finding",
     "LoadedCorpus",
+    "calibrate_on_half",
     "content_of",
     "cut_long",
     "load_corpus",
@@ -59,15 +62,52 @@ def load_corpus(corpus: CorpusPart, records: Sequence[Record] | None = None) -> 
     records, blank = drop_blank(read_corpus(corpus) if records is None else records)
     records, misplaced = drop_misplaced_spans(records)
     own = SOURCE_FINDINGS[source](corpus) if source in SOURCE_FINDINGS else ()
-    checked = check(records, corpus)
+    checked, half = check(records, corpus), _half_finding(corpus, records)
     near = near_duplicates_finding(records)
-    findings = [finding for finding in (*own, blank, misplaced, *checked, near) if finding]
+    findings = [finding for finding in (*own, half, blank, misplaced, *checked, near) if finding]
     return LoadedCorpus(tuple(records), tuple(findings), content_of(records))
 
 
 def read_corpus(corpus: CorpusPart) -> list[Record]:
     """The records of a corpus as its source has them, unchecked. CorpusError where it cannot be read."""
-    return reader(_source_of(corpus))(corpus)
+    records = reader(_source_of(corpus))(corpus)
+    return records if _halved(corpus) is None else calibrate_on_half(records, _halved(corpus) or 0)
+
+
+def _halved(corpus: CorpusPart) -> int | None:
+    """The seed by which half of the non-members are to become calibration records; None where they are not."""
+    return corpus.calibration_half if corpus.calibration is None else None
+
+
+def calibrate_on_half(records: Sequence[Record], seed: int) -> list[Record]:
+    """Records of which half of the non-members' documents, drawn by the seed, are calibration records instead.
+
+    Which documents are drawn depends on their names and the seed alone, not on the order of the records. CorpusError
+    where there are not two documents.
+    """
+    documents = sorted({r.group for r in records if r.split == NONMEMBERS})
+    if len(documents) < 2:
+        raise CorpusError(
+            f"the non-members are of {len(documents)} document, which cannot be halved to fix thresholds; give "
+            "calibration records (corpus.calibration; --calibration of an audit), or set corpus.calibration_half to "
+            "null"
+        )
+    order: list[int] = np.random.default_rng(seed).permutation(len(documents)).tolist()
+    drawn = {documents[place] for place in order[: len(documents) // 2]}
+    halved = [replace(r, split=CALIBRATION) if r.split == NONMEMBERS and r.group in drawn else r for r in records]
+    return [*(r for r in halved if r.split != CALIBRATION), *(r for r in halved if r.split == CALIBRATION)]
+
+
+def _half_finding(corpus: CorpusPart, records: Sequence[Record]) -> Finding | None:
+    if _halved(corpus) is None:
+        return None
+    count = sum(r.split == CALIBRATION for r in records)
+    kept = sum(r.split == NONMEMBERS for r in records)
+    message = (
+        f"no calibration records are given: {count} of {count + kept} non-members, half of their documents by seed "
+        f"{_halved(corpus)}, fix thresholds and are not evaluated"
+    )
+    return Finding("calibration_half", count, message)
 
 
 def records_of_rows(corpus: CorpusPart, where: str, rows: Sequence[Row]) -> list[Record]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "forest", "roc")
 CANARY_FIGURES = ("exposure_by_copies", "canary_by_copies")
 RECORD_FIGURES = ("agreement",)
+FIRST_PAGE = ("few_records", "learned_nothing")  # findings that open the report
 MOST_OPEN = 12  # rows of an overview that is not folded away
 
 
@@ -77,7 +78,7 @@ def sections_of(
 
 
 def _warnings(tables: "Tables", findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    few = [_sentence(str(finding["message"])) for finding in findings if finding["kind"] == "few_records"]
+    few = [_sentence(str(finding["message"])) for finding in findings if finding["kind"] in FIRST_PAGE]
     return [
         *conditions.collapsed_warnings(tables),
         *few,

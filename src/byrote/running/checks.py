@@ -125,10 +125,14 @@ def _refuse_equal(trials: Sequence[Trial]) -> None:
         first[key] = trial
 
 
+def _calibrates(study: Study) -> bool:
+    return study.corpus.calibration is not None or study.corpus.calibration_half is not None
+
+
 def _few_records(study: Study, of_trials: Sequence[Sequence[Assignment]]) -> Iterator[Finding]:
     """Sides with too few records in some trial; canaries leave fewer members than the corpus has."""
     words = {Role.MEMBER: "members", Role.NONMEMBER: "non-members"}
-    words |= {Role.CALIBRATION: "calibration records"} if study.corpus.calibration is not None else {}
+    words |= {Role.CALIBRATION: "calibration records"} if _calibrates(study) else {}
     for role, name in words.items():
         count = min(sum(a.role is role for a in roles) for roles in of_trials)
         if count < FEW_RECORDS:

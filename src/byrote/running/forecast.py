@@ -111,7 +111,7 @@ def forecast(
         flops=workers * 2 * _weights(prepared) / rates.products,
         memory=workers * (lm.weight_bytes(prepared.files, prepared.precision) + 2 * 2**30),
         disk=_disk(prepared),
-        power=tuple(_power(prepared, prepared.planned[0])),
+        power=tuple(power_of(prepared, prepared.planned[0])),
     )
 
 
@@ -180,7 +180,8 @@ def measured_rates(prepared: Prepared, threads: int) -> Rates:
     return Rates(products, passes)
 
 
-def _power(prepared: Prepared, planned: Planned) -> list[Power]:
+def power_of(prepared: Prepared, planned: Planned) -> list[Power]:
+    """What each comparison of a trial can show: of records, and of canaries of each number of copies."""
     groups = {r.record: r.group for r in prepared.records}
     sides: dict[str, tuple[list[str], list[str]]] = {RECORDS_STRATUM: ([], [])}
     for a in planned.roles:

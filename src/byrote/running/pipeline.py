@@ -3,7 +3,7 @@
 `run` prepares a study and does the stages that are missing, here or by worker processes beside each other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,13 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
     replace: bool = False,
+    on_prepared: Callable[[Prepared], None] | None = None,
 ) -> Outcome:
     """Fine-tune, attack, prompt, tabulate, draw, report; what is finished already is not done again.
 
     out: the run folder, runs/NAME unless told · replace: take a folder whose study planned other trials, or was on
-    another corpus or model; without it that is a StoreError. Raises ByroteError for what the user must fix first; a
-    trial that fails is kept as a failure and the others go on.
+    another corpus or model; without it that is a StoreError · on_prepared: is shown the plan before the work.
+    Raises ByroteError for what the user must fix first; a trial that fails is kept as a failure and the others go on.
     """
     listener = listener or Silent()
     checked = study if isinstance(study, Checked) else checked_study(study, overrides)
@@ -58,6 +59,8 @@ def run(
         if not replace:
             refuse_replacing(store, prepared, listener)
         _write_plan(store, prepared)
+        if on_prepared:
+            on_prepared(prepared)
         _mend(store, list(store.planned_stages()), listener)
         left = sum(cost.units for stage, cost in costs(prepared).items() if not store.has(stage))
         with listener.study(study.name, left):

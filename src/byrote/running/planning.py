@@ -205,6 +205,7 @@ def prepare(
         replace(trial, known=known_of(subjects[number])) if isinstance(trial, GivenTrial) else trial
         for number, trial in enumerate(trials)
     )
+    _refuse_same_files([trial for trial in trials if isinstance(trial, GivenTrial)])
     tokenizer = lm.load_tokenizer(files)
     lm.check_matrices(files, [trial.lora.matrices for trial in trials if isinstance(trial, Trial)])
     for subject in subjects:
@@ -290,6 +291,17 @@ def _of_subjects(
             if subject.changes:
                 message = f"adapter {subject.name} changes more than its update: {', '.join(subject.changes)}"
                 yield Finding("changes", len(subject.changes), message)
+
+
+def _refuse_same_files(trials: Sequence[GivenTrial]) -> None:
+    """StudyError where two subjects hold the same to the byte: they would be one trial."""
+    first: dict[str, str] = {}
+    for trial in trials:
+        other = first.setdefault(trial.of_files.content, trial.name)
+        if other != trial.name:
+            raise StudyError(
+                f"subjects: {other} and {trial.name} hold the same files to the byte; leave one of them out"
+            )
 
 
 def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | None, tuple[Finding, ...]]:

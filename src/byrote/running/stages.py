@@ -28,6 +28,7 @@ from byrote.running.subject import Given, Opened, opened
 from byrote.store import Run, no_room
 from byrote.study import Study
 from byrote.study.schedule import steps_of
+from byrote.tables.first_records import learned_nothing
 
 
 class Worker:
@@ -131,12 +132,21 @@ class Worker:
         if stages.scores:
             with self._kept(stages.scores, planned.key):
                 self._score(stages.scores, label, lambda: subject.model)
+                self._warn_of_nothing_learned(planned, label)
         if stages.completions:
             with self._kept(stages.completions, planned.key):
                 self._complete(stages.completions, label, lambda: subject.model, planned.prompts)
         if stages.untargeted:  # last: it closes the subject
             with self._kept(stages.untargeted, planned.key):
                 self._write_freely(stages.untargeted, label, lambda: subject.model, subject.close)
+
+    def _warn_of_nothing_learned(self, planned: Planned, label: str) -> None:
+        """Said before the prompting, which takes longest: sides may be swapped, or the base model another."""
+        base, tuned = self.prepared.base.scores, planned.stages.scores
+        if planned.given and base and tuned and self.store.has(base):
+            why = learned_nothing(self.store.scores(base), self.store.scores(tuned), planned.roles)
+            if why:
+                self.listener.say(f"warning: {label}: {why}")
 
     @contextmanager
     def _kept(self, stage: str, trial: str, instead: type[ByroteError] | None = None) -> Generator[None]:

@@ -103,6 +103,12 @@ class CorpusPart(Part):
     members: str = Field(default="train", description="split to fine-tune on")
     nonmembers: str = Field(default="test", description="split held out and evaluated")
     calibration: str | None = Field(default="dev", description="split held out to fix thresholds; null for none")
+    calibration_half: int | None = Field(
+        default=None,
+        ge=0,
+        description="seed by which half of the non-members' documents fix thresholds where corpus.calibration is "
+        "null; null for none",
+    )
     limit: int | None = Field(default=None, ge=1, description="first records of each split to take; null for all")
     shared_groups: Literal["refuse", "allow"] = Field(
         default="refuse", description="a document with both members and non-members"
