@@ -9,6 +9,7 @@ import pytest
 import byrote
 from byrote import lm
 from byrote.attacks import ATTACKS
+from byrote.cli import main
 from byrote.errors import CorpusError, StudyError
 from byrote.passes.finetune import steps_of
 from byrote.records import CALIBRATION, Role
@@ -179,7 +180,7 @@ def test_a_run_measures_with_the_shadow_and_resumes(base: lm.Base, study: dict[s
     rows = tables.membership.set_index("attack")
     assert {"difference_shadow", "ratio_shadow", "auditor"} < set(rows.index)
     assert rows.loc[["difference", "rmia"], "control"].tolist() == ["null trial"] * 2
-    assert rows.loc["ratio_shadow", "control"].startswith("none: needs a second shadow")
+    assert str(rows.loc["ratio_shadow", "control"]).startswith("none: needs a second shadow")
     assert rows["attacker"].to_dict() == {
         "loss": "subject only",
         "difference": "base model too",
@@ -204,6 +205,30 @@ def test_a_run_measures_with_the_shadow_and_resumes(base: lm.Base, study: dict[s
     assert (outcome.path / null["finetune"] / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns == before
     audit = json.loads((outcome.path / "audit.json").read_text())
     assert any("tune several models" in line for line in audit["not_tested"])
+
+
+def test_the_check_of_an_audit_says_what_a_shadow_would_be(
+    base: lm.Base, study: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    adapter, corpus = subject(base, tmp_path / "mine"), Path(study["corpus"]["path"])
+    sides = [
+        word for side in ("members", "nonmembers", "calibration") for word in (f"--{side}", corpus / f"{side}.jsonl")
+    ]
+    words = ["audit", "--adapter", adapter, "--base", study["model"]["source"], *sides, "--group", "group", "--shadow"]
+    words += ["--check", "--json", "--machine.device", "cpu", "--model.precision", "fp32"]
+    assert exit_of(words) == 0
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert any(finding.startswith("the shadow of mine is tuned like it: lora q,v, rank 4") for finding in findings)
+    assert any("half of their documents by seed 13" in finding for finding in findings)
+    (adapter / "trainer_state.json").unlink()
+    assert exit_of(words) == 2
+    assert "give --training.learning_rate, --training.epochs" in capsys.readouterr().err
+
+
+def exit_of(words: list[Any]) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return int(stop.value.code or 0)
 
 
 def sum_of(scores: Any, record: str, *, mean: bool = False) -> float:

@@ -1,5 +1,7 @@
 """The settings of a given adapter as a study would write them, so that another can be tuned like it."""
 
+from typing import Any
+
 from byrote.errors import ModelError
 from byrote.lm.adapter_files import AdapterFiles, adapted_modules, config_from, read_shapes, read_values
 from byrote.lm.base import skeleton, text_config
@@ -27,7 +29,7 @@ def lora_of(files: AdapterFiles, base: BaseFiles) -> Lora | str:
     adapted = adapted_modules(files.kind, read_shapes(files.folder, files.name))
     if set(whole) != set(adapted):
         return f"adapts {len(adapted)} of the {len(whole)} modules of {files.matrices}"
-    config = config_from(read_values(files.folder, files.name), files.name)
+    config: Any = config_from(read_values(files.folder, files.name), files.name)
     return Lora.model_validate(
         {
             "matrices": letters,
