@@ -44,7 +44,7 @@ def test_roles_survive():
     rows = [Assignment("a", Role.CANARY_IN, 8), Assignment("b", Role.OVERWRITTEN, 0)]
     assert r.roles_from_table(r.roles_to_table(rows)) == rows
     assert {role.value for role in Role} == {
-        "member", "nonmember", "calibration", "canary_in", "canary_out", "reference", "overwritten",
+        "member", "nonmember", "calibration", "shadow", "canary_in", "canary_out", "reference", "overwritten",
     }  # fmt: skip
 
 
