@@ -12,19 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from byrote import lm
 from byrote.errors import ModelError
-from fake_adapters import CPU, adapter, edit, load_bases, save_peft
+from fake_adapters import CPU, adapter, edit, save_peft
 from fakes import save_tiny_model, tiny_tokenizer
-
-
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, lm.Base]:
-    return load_bases(tmp_path_factory.mktemp("bases"))
-
-
-@pytest.fixture
-def base(bases: dict[str, lm.Base]) -> lm.Base:
-    return bases["llama"]
-
 
 DESCRIBED: dict[str, tuple[str, str, int | None, tuple[str, ...]]] = {
     "lora": ("LORA", "q,v", 4, ()),

@@ -14,7 +14,7 @@ from byrote.lm.base import _spreads, held_bytes
 from byrote.lm.library import quiet
 from byrote.passes.generation import Prompt, complete, suffix_chances
 from byrote.study import Extraction, Lora
-from fake_adapters import CASES, CPU, adapter, fresh, load_bases, scores, theirs, token_ids, weights
+from fake_adapters import CASES, CPU, adapter, fresh, scores, theirs, token_ids, weights
 from fakes import EOS_ID, tiny_tokenizer
 
 PLAIN = {"lora", "rslora", "all-linear", "one-layer"}
@@ -26,16 +26,6 @@ PAIRS = [
     *(pytest.param("gpt2", c, marks=[] if c in SOON else pytest.mark.slow) for c in CASES if c not in ONLY_LLAMA),
 ]
 FEW_CHANGE = {"tokens": 0.5, "only-tokens": 0}  # scores that change where two tokens do
-
-
-@pytest.fixture(scope="module")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, lm.Base]:
-    return load_bases(tmp_path_factory.mktemp("bases"))
-
-
-@pytest.fixture
-def base(bases: dict[str, lm.Base]) -> lm.Base:
-    return bases["llama"]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # PEFT's advice to those who train
