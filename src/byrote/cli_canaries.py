@@ -84,14 +84,17 @@ def make(
     manifest
         The manifest; by default OUT's name with .manifest.json.
     """
-    from byrote.corpora.canary_rows import Columns
     from byrote.running.canaries import Wanted, make_canaries
+    from byrote.study import Columns
 
-    named = (prompt, completion, messages)
+    if not (text or prompt or completion or messages):
+        text = "text"
     wanted = Wanted(
         data=data,
         out=out,
-        columns=Columns(text or (None if any(named) else "text"), *named, id_column, group),
+        columns=Columns(
+            text=text or None, prompt=prompt, completion=completion, messages=messages, id=id_column, group=group
+        ),
         count=count,
         copies=_numbers(copies),
         references=references,

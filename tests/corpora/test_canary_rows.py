@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from byrote.corpora.canary_rows import Columns, Prompts, content_of, examples_of, rows_of_copies
+from byrote.corpora.canary_rows import Prompts, content_of, examples_of, require_shape, rows_of_copies
 from byrote.corpora.rows import Table, columns_of
 from byrote.errors import CorpusError
+from byrote.study import Columns
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 
@@ -155,4 +156,4 @@ def test_wrong_data_is_one_line(rows: list[dict[str, Any]], named: dict[str, str
 @pytest.mark.parametrize("named", [{}, {"prompt": "p"}, {"completion": "c"}, {"text": "t", "messages": "m"}])
 def test_columns_that_are_no_shape_are_refused(named: dict[str, str]) -> None:
     with pytest.raises(CorpusError, match="a canary goes into --text, into --completion after --prompt"):
-        Columns(**named)
+        require_shape(Columns(**named))

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from byrote.corpora import formats
-from byrote.corpora.canary_rows import Columns
 from byrote.errors import ByroteError, CorpusError, StudyError
 from byrote.lm import load_tokenizer, resolve_base
 from byrote.passes.canaries import NEW_WORDS, with_new_tokens
@@ -26,7 +25,7 @@ from byrote.running.checks import check_study
 from byrote.running.planning import prepare
 from byrote.statistics.one_run import largest_showable
 from byrote.store import Run
-from byrote.study import load_study
+from byrote.study import Columns, load_study
 from byrote.study.grid import key_of, roles_key
 from byrote.study.settings import ManifestCanaries
 from byrote.tables import build

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from byrote.corpora.rows import Row, Table, did_you_mean
 from byrote.errors import CorpusError
+from byrote.study import Columns
 
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,15})", re.DOTALL)
 
@@ -25,44 +26,19 @@ Prompt = str | Messages | None
 """A string, a list of messages, or None where the data has none."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """What columns are for: `text`, or `prompt` and `completion`, or `messages`; and the `id` and `group` of a row.
+def require_shape(columns: Columns) -> None:
+    """CorpusError where the columns are of no shape that can hold a canary."""
+    if tuple(columns.shape) not in (("text",), ("prompt", "completion"), ("messages",)):
+        given = " and ".join(f"--{use}" for use in columns.shape) or "nothing"
+        raise CorpusError(
+            f"a canary goes into --text, into --completion after --prompt, or into --messages, got {given}; name the "
+            "columns of one of these"
+        )
 
-    Raises CorpusError where these are no shape.
-    """
 
-    text: str | None = None
-    prompt: str | None = None
-    completion: str | None = None
-    messages: str | None = None
-    id: str | None = None
-    group: str | None = None
-
-    def __post_init__(self) -> None:
-        if tuple(self.shape) not in (("text",), ("prompt", "completion"), ("messages",)):
-            given = " and ".join(f"--{name}" for name in self.shape) or "nothing"
-            raise CorpusError(
-                f"a canary goes into --text, into --completion after --prompt, or into --messages, got {given}; name "
-                "the columns of one of these"
-            )
-
-    @property
-    def shape(self) -> dict[str, str]:
-        """What the columns that hold content are for, and their names."""
-        named = {"text": self.text, "prompt": self.prompt, "completion": self.completion, "messages": self.messages}
-        return {use: column for use, column in named.items() if column is not None}
-
-    @property
-    def named(self) -> dict[str, str]:
-        """All columns that are named, by what they are for."""
-        others = {use: column for use, column in (("id", self.id), ("group", self.group)) if column is not None}
-        return {**self.shape, **others}
-
-    @property
-    def of_lines(self) -> str:
-        """The column that tells how a file's lines are divided, and that plain lines become."""
-        return list(self.shape.values())[-1]
+def of_lines(columns: Columns) -> str:
+    """The column that a canary goes into: it tells how a file's lines are divided, and plain lines become it."""
+    return list(columns.shape.values())[-1]
 
 
 @dataclass(frozen=True)
@@ -86,7 +62,7 @@ def examples_of(table: Table, columns: Columns) -> list[Example]:
             )
     examples = [_example(row, columns, f"{table.where}, row {number}") for number, row in enumerate(table.rows, 1)]
     if not any(example.answer.strip() for example in examples):
-        raise CorpusError(f"{table.where}: every {columns.of_lines!r} is empty; name the column that holds texts")
+        raise CorpusError(f"{table.where}: every {of_lines(columns)!r} is empty; name the column that holds texts")
     return examples
 
 

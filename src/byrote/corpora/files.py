@@ -22,7 +22,7 @@ def read(corpus: FilesCorpus) -> list[Record]:
     folder = Path(corpus.path or ".").expanduser()
     if corpus.file is None:
         tables = {
-            split: read_table(folder, name, corpus.columns.of_content[0]) for split, name in split_names(corpus).items()
+            split: read_table(folder, name, _first_content(corpus)) for split, name in split_names(corpus).items()
         }
     else:
         tables = _divided(corpus)
@@ -34,7 +34,7 @@ def findings(corpus: FilesCorpus) -> tuple[Finding, ...]:
     not a comma."""
     folder = Path(corpus.path or ".").expanduser()
     names = split_names(corpus).values() if corpus.file is None else (corpus.file,)
-    column = corpus.columns.of_content[0]
+    column = _first_content(corpus)
     notes = [note for name in names if (note := _separator(folder / Path(name).expanduser(), column))]
     if corpus.file is not None:
         notes += _left_out(corpus)
@@ -67,7 +67,7 @@ def _with_splits(corpus: FilesCorpus) -> tuple[Table, list[str]]:
     """The file that holds every split, and the split that each of its rows names."""
     assert corpus.file is not None
     assert corpus.split is not None
-    whole = read_table(Path(corpus.path or ".").expanduser(), corpus.file, corpus.columns.of_content[0])
+    whole = read_table(Path(corpus.path or ".").expanduser(), corpus.file, _first_content(corpus))
     require_columns(whole.where, whole.columns, {"split": corpus.split})
     return whole, [name_in(row, corpus.split, f"{whole.where}, row {n}") for n, row in enumerate(whole.rows, 1)]
 
@@ -113,3 +113,8 @@ def _neighbours(path: Path) -> str:
         return f"the folder {folder} does not exist; set corpus.path"
     names = sorted(other.name for other in folder.iterdir() if other.is_file())
     return f"{folder} holds {first_few(names, 8) or 'no files'}{did_you_mean(path.name, names)}"
+
+
+def _first_content(corpus: FilesCorpus) -> str:
+    """The column that plain lines become, and that tells how a file's lines are divided."""
+    return next(iter(corpus.columns.shape.values()))

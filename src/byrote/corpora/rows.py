@@ -99,7 +99,7 @@ def _drafts(
         name = f"{table.stem}:{number}" if columns.id is None else name_in(row, columns.id, where)
         document = None if columns.group is None else name_in(row, columns.group, where)
         if columns.text is None:
-            for column in columns.of_content:
+            for column in columns.shape.values():
                 _value(row, column, where)
             text, turns, marked = chat.read_row(row, columns, where)
         else:

@@ -13,7 +13,15 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from byrote.corpora import formats
-from byrote.corpora.canary_rows import Columns, Example, Prompts, content_of, examples_of, rows_of_copies
+from byrote.corpora.canary_rows import (
+    Example,
+    Prompts,
+    content_of,
+    examples_of,
+    of_lines,
+    require_shape,
+    rows_of_copies,
+)
 from byrote.corpora.files import read_bytes
 from byrote.corpora.inserting import same_format, with_rows
 from byrote.corpora.rows import Table
@@ -23,7 +31,7 @@ from byrote.planting.manifest import FAIR, Manifest, ManifestCanary, deal
 from byrote.planting.written import LEAST_TOKENS, Recipe
 from byrote.records import MEMBERS, Assignment, Record, Role
 from byrote.statistics.one_run import largest_showable
-from byrote.study import ManyCanaries, Model
+from byrote.study import Columns, ManyCanaries, Model
 from byrote.study.checks import local_base
 from byrote.study.settings import SMOLLM2, Audit
 
@@ -152,6 +160,7 @@ def _facts(path: Path, data: bytes, rows: int) -> dict[str, Any]:
 
 
 def _check(wanted: Wanted) -> None:
+    require_shape(wanted.columns)
     if wanted.kind not in KINDS:
         raise StudyError(f"--kind must be one of {', '.join(KINDS)}, got {wanted.kind!r}")
     if not wanted.copies or min(wanted.copies) < 1 or len(set(wanted.copies)) < len(wanted.copies):
@@ -294,7 +303,7 @@ def _read(wanted: Wanted) -> _Source:
     """The data, of which it is known that a canary's row fits into its format."""
     data, path = read_bytes(wanted.data), wanted.data
     same_format(path.name, wanted.out.name, data)
-    columns, rows = formats.parse(data, path.name, str(path), wanted.columns.of_lines)
+    columns, rows = formats.parse(data, path.name, str(path), of_lines(wanted.columns))
     table = Table(str(path), formats.stem(path.name), columns, rows)
     source = _Source(data, table, examples_of(table, wanted.columns))
     trial = content_of(wanted.columns, source.examples[0].prompt, "a canary")
@@ -312,7 +321,7 @@ def _planted(wanted: Wanted, source: _Source, canaries: Sequence[ManifestCanary]
     for row in rows:
         additions.setdefault(generator.randint(0, len(table.rows)), []).append(row)
     names = wanted.data.name, wanted.out.name
-    return with_rows(source.data, *names, wanted.columns.of_lines, additions), len(table.rows) + len(rows)
+    return with_rows(source.data, *names, of_lines(wanted.columns), additions), len(table.rows) + len(rows)
 
 
 def _write(files: Mapping[Path, tuple[bytes, int]]) -> None:

@@ -85,16 +85,15 @@ class Columns:
     loss_on: Literal["all", "completion", "assistant"] = "all"
 
     @property
-    def of_content(self) -> tuple[str, ...]:
-        """Those that hold what the model reads."""
-        named = (self.text, self.prompt, self.completion, self.messages)
-        return tuple(column for column in named if column is not None)
+    def shape(self) -> dict[str, str]:
+        """What the columns that hold what the model reads are for (`text`, `prompt` …), and their names."""
+        return {use: column for use, column in self.named.items() if use not in ("id", "group")}
 
     @property
-    def named(self) -> dict[str, str | None]:
-        """The setting under `corpus` → its column; None where there is none."""
-        names = ("text", "prompt", "completion", "messages", "id", "group")
-        return {name: getattr(self, name) for name in names}
+    def named(self) -> dict[str, str]:
+        """All columns that are named, by what they are for: the setting under `corpus`."""
+        uses = ("text", "prompt", "completion", "messages", "id", "group")
+        return {use: column for use in uses if (column := getattr(self, use)) is not None}
 
 
 class CorpusPart(Part):
