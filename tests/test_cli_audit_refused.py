@@ -1,5 +1,6 @@
 """What `byrote audit` refuses: one line that names the thing and the way out, exit status 2."""
 
+import inspect
 import json
 import shutil
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from byrote.cli import main
+from byrote.cli_audit import audit
 from byrote.lm.library import quiet
+from byrote.study.audit import FLAGS
 from fakes import TEXTS, save_tiny_model
 
 COLUMNS = ("id", "patient", "text")
@@ -187,3 +190,9 @@ def test_a_mistake_is_told_without_torch(place: Path):
     assert done.returncode == 2
     assert done.stdout.strip() == "False"
     assert time.monotonic() - began < 20  # two seconds on an idle machine
+
+
+def test_the_nearest_option_is_looked_for_among_all_of_them() -> None:
+    renamed = {"id_column": "id", "as_json": "json"}
+    taken = [renamed.get(name, name.replace("_", "-")) for name in inspect.signature(audit).parameters]
+    assert sorted(FLAGS) == sorted(set(taken) - {"words"})

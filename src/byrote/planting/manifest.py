@@ -18,7 +18,7 @@ from byrote.errors import CorpusError
 from byrote.records import CANARIES, MEMBERS, Assignment, Record, Role
 
 VERSION = 1
-FAIR = 0.5
+FAIR = 0.5  # the coin of a manifest, and the one that the audit of one run needs
 _SHOWN = 3
 
 

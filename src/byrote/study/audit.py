@@ -193,13 +193,12 @@ def _by_number(path: str) -> tuple[str, int, str]:
     return stem, int(digits or 0), path
 
 
-FLAGS = {
-    **{name: f"--{name}" for name in ("members", "nonmembers", "calibration", "text", "id", "group")},
-    **{name: f"--{name}" for name in ("adapter", "model", "base", "prompt", "completion", "messages", "canaries")},
-    **{name: f"--{name}" for name in ("max-tpr-at-fpr", "max-auc", "max-verbatim", "max-epsilon", "equivalent-within")},
-    **{name: f"--{name}" for name in ("draws", "name", "out", "replace", "check", "show-tokens", "quiet", "json")},
-    "shadow": "--shadow",
-}
+FLAGS = (
+    *("adapter", "model", "base", "members", "nonmembers", "calibration", "text", "id", "group"),
+    *("prompt", "completion", "messages", "canaries", "shadow"),
+    *("max-tpr-at-fpr", "max-auc", "max-verbatim", "max-epsilon", "equivalent-within", "draws"),
+    *("name", "out", "replace", "check", "show-tokens", "quiet", "json"),
+)
 """The options of `byrote audit`, for words that name none of them nor a setting."""
 
 
@@ -210,7 +209,7 @@ def audit_study(options: AuditOptions, source: str | None = None, words: Sequenc
         flag = word.partition("=")[0].removeprefix("--")
         if word.startswith("--") and "." not in flag and flag not in dotted_names():
             close = get_close_matches(flag, FLAGS, 1, 0.6)
-            near = f"; did you mean {FLAGS[close[0]]}?" if close else ""
+            near = f"; did you mean --{close[0]}?" if close else ";"
             raise StudyError(f"unknown option --{flag}{near} `byrote audit --help` lists all")
     told = parse_overrides(words)
     settings = {**audit_settings(options, source is not None), **told}

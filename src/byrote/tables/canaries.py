@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from byrote.attacks import Attack, Evidence
+from byrote.planting.manifest import FAIR
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.exposure import exposure_by_rank, exposure_extrapolated
 from byrote.statistics.one_run import Audit, audit
 from byrote.tables.compared import population_of, present
 from byrote.tables.perplexity import perplexity_of_each
-
-FAIR = 0.5  # the coin that the audit needs
 
 
 def coin_of(canaries: Mapping[str, Any]) -> float | None:
