@@ -55,7 +55,7 @@ from byrote.lm.products import DEFAULT_SHAPES, pass_seconds, precision_of, produ
 from byrote.lm.sources import BaseFiles, resolve_base
 from byrote.lm.threads import in_threads, side_by_side
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
-from byrote.lm.trainer_state import steps_in
+from byrote.lm.trainer_settings import steps_in
 from byrote.lm.undisturbed import has_adapter, undisturbed, why_not_its_base, why_not_whole, without_adapter
 
 __all__ = [

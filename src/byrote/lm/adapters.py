@@ -54,7 +54,25 @@ def restore_generators(states: Mapping[str, torch.Tensor]) -> None:
             torch.cuda.set_rng_state(states[f"cuda:{i}"], i)
 
 
-class Adapted(nn.Module):
+class Carrier(nn.Module):
+    """A base model that carries adapters: `inner` is the model with them on it, whose passes these are."""
+
+    inner: Any
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own forward pass."""
+        return self.inner(*args, **kwargs)
+
+    def get_output_embeddings(self) -> Any:
+        """The model's output layer."""
+        return self.inner.get_output_embeddings()
+
+    def get_decoder(self) -> Any:
+        """The model without its output layer."""
+        return self.inner.get_decoder()
+
+
+class Adapted(Carrier):
     """A base model with one adapter on it, or a stack of them; the base's weights are frozen and lent.
 
     A stack of K runs batches whose rows are K equal parts, one an adapter. In evaluation mode all of them are on.
@@ -83,18 +101,6 @@ class Adapted(nn.Module):
     def size(self) -> int:
         """Adapters in the stack; 1 ordinarily."""
         return self._stack.size
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own forward pass."""
-        return self.inner(*args, **kwargs)
-
-    def get_output_embeddings(self) -> Any:
-        """The model's output layer."""
-        return self.inner.get_output_embeddings()
-
-    def get_decoder(self) -> Any:
-        """The model without its output layer."""
-        return self.inner.get_decoder()
 
     def at(self, step: int, micro_batch: int) -> None:
         """Say where training is: this, the adapter's seed and the module decide which elements dropout drops."""

@@ -15,7 +15,6 @@ from peft import PeftConfig, PeftModelForCausalLM, get_peft_model_state_dict, se
 from peft.tuners.tuners_utils import check_target_module_exists
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from byrote.errors import ModelError
@@ -30,7 +29,7 @@ from byrote.lm.adapter_files import (
     read_values,
     tokenizer_content,
 )
-from byrote.lm.adapters import Adapted, detach, refuse_second, seeded
+from byrote.lm.adapters import Adapted, Carrier, detach, refuse_second, seeded
 from byrote.lm.base import Base, linear_width, load_base, skeleton
 from byrote.lm.files import BaseFiles
 from byrote.lm.library import first_line, quiet
@@ -45,7 +44,7 @@ _PUT_BEFORE = ("PROMPT_TUNING", "P_TUNING", "CPT")  # embeddings before every re
 _ERRORS = (ValueError, RuntimeError, TypeError, KeyError, AttributeError, ImportError, NotImplementedError)
 
 
-class PeftAdapted(nn.Module):
+class PeftAdapted(Carrier):
     """A base model with an adapter that PEFT runs, in evaluation mode, nothing trainable.
 
     packs: whether byrote's packed passes compute what PEFT's forward pass does.
@@ -55,18 +54,6 @@ class PeftAdapted(nn.Module):
         super().__init__()
         self.inner, self.packs, self._snapshot = model, packs, snapshot
         self.eval().requires_grad_(False)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """PEFT's forward pass."""
-        return self.inner(*args, **kwargs)
-
-    def get_output_embeddings(self) -> Any:
-        """The output layer, as adapted."""
-        return self.inner.get_output_embeddings()
-
-    def get_decoder(self) -> Any:
-        """The model without its output layer, as adapted."""
-        return self.inner.get_decoder()
 
     def remove(self) -> None:
         """Put the plain modules, their weights and settings back."""

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from byrote.errors import ModelError, StudyError
-from byrote.lm.trainer_state import STATE
 from byrote.study import Training
 
+STATE = "trainer_state.json"
 ARGUMENTS = ("training_args.json", "training_args.yaml", "training_args.yml")
 PICKLED = "training_args.bin"  # torch.save of a Python object: to open it is to run whatever it says
 NEEDED = ("learning_rate", "epochs", "effective_batch")
@@ -59,6 +59,17 @@ def _first(
             said = {field: (value, path.name + remark) for field, (value, remark) in read(_mapping(path)).items()}
             found = said | found
     return found
+
+
+def steps_in(folder: Path) -> int | None:
+    """The optimizer steps after which a checkpoint was saved, from transformers' trainer_state.json; None where there
+    is none, or it does not say."""
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    steps = state.get("global_step") if isinstance(state, dict) else None
+    return steps if isinstance(steps, int) and steps >= 0 else None
 
 
 def resolved_training(told: Told, study: Training, subject: str) -> tuple[Training, dict[str, str]]:

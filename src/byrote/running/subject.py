@@ -61,13 +61,11 @@ def opened(subject: Trained | Given, base: Callable[[], lm.Base], store: Run, de
         if isinstance(subject, Given):
             assert isinstance(subject.files, lm.AdapterFiles)
             model = lm.open_adapter(on, subject.files)
-            attached.callback(lm.close_adapter, on, model)
+        elif store.has(subject.stage):
+            model = lm.open_adapter(on, lm.resolve_adapter(str(store.adapter(subject.stage))))
         else:
-            if store.has(subject.stage):
-                model = lm.open_adapter(on, lm.resolve_adapter(str(store.adapter(subject.stage))))
-            else:
-                model = lm.attach(on, subject.lora, subject.seed)
-            attached.callback(lm.close_adapter, on, model)
+            model = lm.attach(on, subject.lora, subject.seed)
+        attached.callback(lm.close_adapter, on, model)
         yield Opened(model, attached.close, on.total_parameters)
 
 
@@ -112,13 +110,7 @@ def virtual_tokens(files: lm.AdapterFiles | lm.BaseFiles) -> int:
 
 def known_of(files: lm.AdapterFiles | lm.BaseFiles) -> Known:
     """What the files of a subject say of it."""
+    steps = lm.steps_in(files.folder)
     if isinstance(files, lm.BaseFiles):
-        return Known("model", files.content, "all weights", steps=lm.steps_in(files.folder))
-    return Known(
-        files.kind,
-        files.content,
-        files.matrices,
-        files.rank,
-        steps=lm.steps_in(files.folder),
-        changes=files.changes,
-    )
+        return Known("model", files.content, "all weights", steps=steps)
+    return Known(files.kind, files.content, files.matrices, files.rank, steps=steps, changes=files.changes)

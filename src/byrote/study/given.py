@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from byrote.study.labels import SUBJECT, label_of_parts, label_without_seeds
+from byrote.study.labels import SUBJECT, Labelled
 from byrote.study.settings import Canaries, Study, Subject
 
 
@@ -28,7 +28,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class GivenTrial:
+class GivenTrial(Labelled):
     """A trial that trains nothing. `known` is None until the subject's files are read."""
 
     subject: Subject
@@ -71,18 +71,8 @@ class GivenTrial:
 
     @property
     def label_parts(self) -> list[tuple[str, str]]:
-        """The parts of the label: the subject's name alone."""
+        """The subject's name alone: each is a configuration of its own."""
         return [(SUBJECT, self.name)]
-
-    @property
-    def label(self) -> str:
-        """What a reader calls this trial."""
-        return label_of_parts(self.label_parts)
-
-    @property
-    def configuration_label(self) -> str:
-        """The same: a subject is a configuration of its own."""
-        return label_without_seeds(self.label_parts)
 
 
 def given_trials(study: Study) -> tuple[GivenTrial, ...]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from byrote.errors import StudyError
 from byrote.study.dotted import set_dotted
-from byrote.study.labels import label_of_parts, label_parts, label_without_seeds
+from byrote.study.labels import Labelled, label_parts
 from byrote.study.mistakes import explain_all
 from byrote.study.settings import (
     Canaries,
@@ -40,7 +40,7 @@ METHOD_VERSION: Mapping[str, int] = {
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(Labelled):
     """One fine-tuning configuration; every seed is a number. `axes` are the values that set it apart in the grid."""
 
     lora: Lora
@@ -72,18 +72,8 @@ class Trial:
 
     @property
     def label_parts(self) -> list[tuple[str, str]]:
-        """The parts of the label: the setting and its words each."""
+        """Matrices, rank, what else varies in the grid, and seed."""
         return label_parts(self.matrices, self.lora.rank, self.seed, self.axes)
-
-    @property
-    def label(self) -> str:
-        """What a reader calls this trial: matrices, rank, what else varies in the grid, and seed."""
-        return label_of_parts(self.label_parts)
-
-    @property
-    def configuration_label(self) -> str:
-        """The label without its seeds."""
-        return label_without_seeds(self.label_parts)
 
 
 def trials_of(study: Study) -> tuple[Trial, ...]:

@@ -65,3 +65,22 @@ def _between(matrices: str, rank: str, others: list[tuple[str, str]], seed: str)
 
 def _short(value: Any) -> str:
     return ",".join(map(str, cast("Sequence[object]", value))) if isinstance(value, list | tuple) else str(value)
+
+
+class Labelled:
+    """What has a label: `label_parts` are the setting and its words each."""
+
+    @property
+    def label_parts(self) -> list[tuple[str, str]]:
+        """The parts of the label."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """What a reader calls this trial."""
+        return label_of_parts(self.label_parts)
+
+    @property
+    def configuration_label(self) -> str:
+        """The label without its seeds."""
+        return label_without_seeds(self.label_parts)
