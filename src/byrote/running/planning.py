@@ -4,8 +4,8 @@
 """
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -88,7 +88,9 @@ class Planned:
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A study whose corpus is read, tokenised and checked, with all its trials planned. files: of the base model; where
-    there is none, of the first subject."""
+    there is none, of the first subject. parts, earlier, drawn: where documents were drawn (byrote.running.sampling),
+    the records in parts that are scored by themselves; stage of scores → those of its first 1, 2 … parts; rows of
+    sample.json."""
 
     study: Study
     records: tuple[Record, ...]
@@ -104,6 +106,19 @@ class Prepared:
     base: Stages
     canaries: str | None
     start_id: int | None
+    parts: tuple[tuple[Record, ...], ...] = ()
+    earlier: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    drawn: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def scored_parts(self) -> tuple[tuple[Record, ...], ...]:
+        """Records that are scored, in parts one after the other; all at once unless documents were drawn."""
+        return self.parts or (self.records,)
+
+    @property
+    def scored_records(self) -> tuple[Record, ...]:
+        """All of them."""
+        return tuple(record for part in self.scored_parts for record in part)
 
     @property
     def precision(self) -> str:
