@@ -337,6 +337,7 @@ def printed_json(capsys: pytest.CaptureFixture[str], *words: object) -> object:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_json_where_a_verb_prints_a_table(finished_run: Path, capsys: pytest.CaptureFixture[str]):
     study_yaml = finished_run.parent / "tiny.yaml"
     results = printed_json(capsys, "run", study_yaml, "--out", finished_run)
@@ -372,6 +373,7 @@ def test_studies_list_and_show(capsys: pytest.CaptureFixture[str]):
     assert "did you mean 'small/rank'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_report_settings_hold_for_one_report(finished_run: Path, capsys: pytest.CaptureFixture[str]):
     page, before = finished_run / "report.html", (finished_run / "study.yaml").read_bytes()
     assert byrote("report", finished_run, "--report.include_text", "true") == 0

@@ -221,6 +221,7 @@ def _stop(*_: Any, **__: Any) -> None:
     raise _ReachedError
 
 
+@pytest.mark.slow
 def test_the_audit_of_an_adapter_of_byrotes_own_gives_the_tables_of_its_run(
     tiny_study: dict[str, Any], corpus_folder: Path, tiny_folder: Path, tmp_path: Path
 ):

@@ -44,6 +44,7 @@ def audit(
     completion: str | None = None,
     messages: str | None = None,
     canaries: str | None = None,
+    shadow: Annotated[bool, Parameter(negative="")] = False,
     max_tpr_at_fpr: Several = None,
     max_auc: float | None = None,
     max_verbatim: int | None = None,
@@ -93,6 +94,9 @@ def audit(
         The column of conversations.
     canaries
         The manifest that `byrote canaries make` wrote.
+    shadow
+        Tune an adapter like each subject on half of the calibration documents: as control, and for the attacks of
+        somebody who has such documents. Takes as long as a training of that kind.
     max_tpr_at_fpr
         F=T: at a false-positive rate of F, at most a true-positive rate of T; several may be given.
     max_auc
@@ -133,6 +137,7 @@ def audit(
         completion=completion,
         messages=messages,
         canaries=canaries,
+        shadow=shadow,
         rates=max_tpr_at_fpr or (),
         max_auc=max_auc,
         max_verbatim=max_verbatim,

@@ -41,6 +41,7 @@ class Role(StrEnum):
     MEMBER = "member"
     NONMEMBER = "nonmember"
     CALIBRATION = "calibration"
+    SHADOW = "shadow"
     CANARY_IN = "canary_in"
     CANARY_OUT = "canary_out"
     REFERENCE = "reference"

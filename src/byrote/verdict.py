@@ -110,7 +110,8 @@ def not_tested(study: Study, tables: "Tables") -> list[str]:
     """What these results cannot speak of."""
     attacks, strata = (set(tables.membership[name]) for name in ("attack", "stratum"))
     asked, prompts = {str(rule).split()[0] for rule in tables.rules["rule"]}, study.extraction.prompts.members
-    left_out = [name for name in ATTACKS if name not in attacks]
+    shadow = study.controls.shadow
+    left_out = [name for name, attack in ATTACKS.items() if name not in attacks and (shadow or not attack.needs_shadow)]
     unread = sorted(strata - set(tables.rules["stratum"])) if asked else []
     return [
         *([f"Attacks that were not run: {', '.join(left_out)}."] if left_out else []),
@@ -119,7 +120,11 @@ def not_tested(study: Study, tables: "Tables") -> list[str]:
         *([] if prompts == "all" else [f"Suffixes of more than {prompts} members (extraction.prompts.members)."]),
         *([] if MAX_EPSILON in asked else ["Whether epsilon is above a limit: no rule asks (max_epsilon)."]),
         "Suffixes after other prompts than those of extraction.prefix, and suffixes nearly word for word.",
-        "Attackers who tune models of their own on documents like these, or who see the training.",
+        (
+            "Attackers who tune several models of their own on documents like these, or who see the training."
+            if shadow
+            else "Attackers who tune models of their own on documents like these, or who see the training."
+        ),
         "Attacks that are not among those of docs/attacks.md.",
     ]
 

@@ -40,6 +40,10 @@ class Case:
             return self.base_first or self.column("wrong")
         return [not wrong for wrong in self.column("wrong")]
 
+    @property
+    def shadow(self) -> list[float]:
+        return [x - 0.5 - i % 3 for i, x in enumerate(self.base)]
+
     def column(self, name: str) -> list[float]:
         filler = {"wrong": True, "mean": -1.0, "std": 1.0}[name]
         return getattr(self, name) or [filler] * len(self.tuned)
@@ -64,7 +68,8 @@ def scores(cases: list[Case], model: str) -> TokenScores:
 
 def evidence(cases: list[Case], population: list[Case] | None = None) -> Evidence:
     others = (scores(population, "tuned"), scores(population, "base")) if population else None
-    return Evidence(scores(cases, "tuned"), scores(cases, "base"), tuple(c.text for c in cases), others)
+    texts = tuple(c.text for c in cases)
+    return Evidence(scores(cases, "tuned"), scores(cases, "base"), texts, others, scores(cases, "shadow"))
 
 
 def attack(name: str, *cases: Case, population: list[Case] | None = None) -> list[float]:
@@ -177,6 +182,8 @@ TWINS: dict[str, Callable[[Case], float]] = {
     "wbc_released": naive_wbc_released,
     "rmia": lambda case: naive_rmia(case, 1.0),
     "rmia_a03": lambda case: naive_rmia(case, 0.3),
+    "difference_shadow": lambda case: sum(t - s for t, s in zip(case.tuned, case.shadow, strict=True)),
+    "ratio_shadow": lambda case: naive_ratio(replace(case, base=case.shadow)),
 }
 
 quarters = st.integers(-20, 0).map(lambda n: n / 4)
@@ -274,7 +281,8 @@ def test_an_impossible_token_is_no_error(name: str):
     cases = [Case([low, -1.0], [-1.0, -1.0]), Case([-1.0, -1.0], [low, -1.0]), Case([low, -1.0], [low, -1.0])]
     scores = attack(name, *cases, population=[*POPULATION, *cases])
     assert scores[0] <= scores[1]
-    assert math.isnan(scores[2]) == ATTACKS[name].needs_base or name in ("rmia_a03",)
+    compares = ATTACKS[name].needs_base or ATTACKS[name].needs_shadow
+    assert math.isnan(scores[2]) == compares or name in ("rmia_a03",)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -284,6 +292,7 @@ def test_needs_names_what_the_score_depends_on_and_nothing_else(name: str):
     others: dict[Need, Evidence] = {
         "base": replace(whole, base=scores(moved, "base")),
         "calibration": replace(whole, population=(scores(CASES, "tuned"), scores(CASES, "base"))),
+        "shadow": replace(whole, shadow=scores(moved, "base")),
         "text": replace(whole, text_bytes=tuple(c.text + " and 12 more words" for c in CASES)),
     }
     assert tuple(others) == get_args(Need)
@@ -483,7 +492,8 @@ def test_an_unknown_attack_lists_the_names():
     with pytest.raises(StudyError, match=f"no attack 'zlibb'; there are all, {', '.join(ATTACKS)}"):
         find_attacks(["loss", "zlibb"])
     assert list(find_attacks(["ez", "loss"])) == ["ez", "loss"]
-    assert list(find_attacks(["all"])) == list(ATTACKS)
+    assert list(find_attacks(["all"], shadow=True)) == list(ATTACKS)
+    assert {*ATTACKS} - {*find_attacks(["all"])} == {"difference_shadow", "ratio_shadow"}
 
 
 def test_the_page_has_a_row_for_every_attack():

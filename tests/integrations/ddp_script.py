@@ -46,3 +46,5 @@ result = {
     "looks": [look.step for look in audit.looks] if audited else [],
 }
 (folder / f"{trainer.args.process_index}.json").write_text(json.dumps(result))
+distributed.barrier()
+distributed.destroy_process_group()  # gloo's threads must not outlive the interpreter

@@ -48,6 +48,7 @@ def test_a_report_adds_nothing_up_that_ran_side_by_side():
     assert machine_sentences(none, 0)[0] == "No timings are stored."
 
 
+@pytest.mark.slow
 def test_every_stage_says_when_it_began_and_finished_the_null_trial_too(tiny_study: dict, tmp_path: Path):
     out = tmp_path / "run"
     study = byrote.load_study(tiny_study, {"grid.matrices": [["v"]], "controls.null_trial": True})
@@ -58,6 +59,7 @@ def test_every_stage_says_when_it_began_and_finished_the_null_trial_too(tiny_stu
     assert ((finished - began).dt.total_seconds() > timings["seconds"] - 0.01).all()
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_byrote_counts_its_seconds(study: byrote.Study, tmp_path: Path):
     out = tmp_path / "run"
     pipeline.run(study, out, listener=Recorder())

@@ -173,6 +173,7 @@ def raw_study(tiny_study: dict, made: Made, **changes: Any) -> dict[str, Any]:
     return {**tiny_study, **small, "corpus": corpus, "canaries": canaries, **changes}
 
 
+@pytest.mark.slow
 def test_a_run_on_the_file_gives_exposure_and_bounds_with_their_controls(
     made: Made, tiny_study: dict, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from byrote.study import load_study
 from fake_listener import Recorder
 
 
+@pytest.mark.slow
 def test_the_pieces_of_a_run_cost_together_what_the_study_was_said_to(study: byrote.Study, tmp_path: Path):
     listener = Recorder()
     pipeline.run(study, tmp_path / "run", listener=listener)

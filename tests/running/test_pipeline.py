@@ -410,6 +410,7 @@ def test_a_base_model_that_fails_in_a_worker_ends_the_run(study: byrote.Study, t
         weights.write_bytes(whole)
 
 
+@pytest.mark.slow
 def test_an_error_that_ends_the_run_leaves_a_worker_with_its_class(study: byrote.Study, tmp_path: Path):
     prepared = pipeline.prepare(study)
     store = Run(tmp_path / "run")

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +337,15 @@ class Interrupting(Recorder):
         return super().task(label, total, *rest)
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard: a process that a shell started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_the_workers_and_loses_no_task(small: Study, tmp_path: Path):
     prepared, store, listener = pipeline.prepare(small), Run(tmp_path / "run"), Interrupting()
     lost: list[tuple[str, str]] = []

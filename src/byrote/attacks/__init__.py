@@ -19,13 +19,16 @@ from byrote.attacks.min_k_difference import min_k_difference
 from byrote.attacks.min_k_plus_plus import min_k_plus_plus
 from byrote.attacks.ratio import ratio
 from byrote.attacks.rmia import rmia, rmia_a03
+from byrote.attacks.shadow import difference_shadow, ratio_shadow
 from byrote.attacks.wbc import wbc, wbc_released
 from byrote.attacks.zlib import zlib, zlib_sum
 from byrote.errors import StudyError
 
 __all__ = ["ATTACKS", "Attack", "Evidence", "Need", "find_attacks"]
 
-Need = Literal["base", "calibration", "text"]
+Need = Literal["base", "calibration", "shadow", "text"]
+
+SUBJECT_ONLY, BASE_TOO, OWN_DOCUMENTS = "subject only", "base model too", "documents of their own too"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Attack:
     """`score(evidence)` → float64 (N,), higher for members.
 
     needs: what it looks at beside the tuned model's scores (base: the base model's, calibration: the population's,
-    text: the records' texts) · source: its paper · short_records: which records are missing, and what the shortest get.
+    text: the records' texts, shadow: a shadow's scores) · source: its paper · short_records: which records are missing,
+    and what the shortest get.
     """
 
     score: Callable[[Evidence], np.ndarray]
@@ -46,11 +50,25 @@ class Attack:
         """It compares with the base model, so the base model's own AUC is no control for it."""
         return "base" in self.needs
 
+    @property
+    def needs_shadow(self) -> bool:
+        """It compares with a shadow, which only a study with `controls.shadow` has."""
+        return "shadow" in self.needs
+
+    @property
+    def attacker(self) -> str:
+        """What an outsider must have to run it: the subject only, the base model too, or documents of their own like
+        the members too."""
+        if self.needs & {"calibration", "shadow"}:
+            return OWN_DOCUMENTS
+        return BASE_TOO if self.needs_base else SUBJECT_ONLY
+
 
 _ALONE: frozenset[Need] = frozenset()
 _BASE: frozenset[Need] = frozenset({"base"})
 _TEXT: frozenset[Need] = frozenset({"text"})
-_ALL_BUT_TEXT: frozenset[Need] = frozenset({"base", "calibration"})
+_POPULATION: frozenset[Need] = frozenset({"base", "calibration"})
+_SHADOW: frozenset[Need] = frozenset({"shadow"})
 
 ATTACKS: dict[str, Attack] = {
     "loss": Attack(loss, _ALONE, "Yeom et al. 2018", "One token is enough."),
@@ -68,15 +86,20 @@ ATTACKS: dict[str, Attack] = {
     "wbc_released": Attack(
         wbc_released, _BASE, "released code of arXiv 2601.02751", "Windows wider than the record are cut to it."
     ),
-    "rmia": Attack(rmia, _ALL_BUT_TEXT, "Zarifzadeh et al. 2024", "All missing without calibration records."),
-    "rmia_a03": Attack(rmia_a03, _ALL_BUT_TEXT, "Zarifzadeh et al. 2024", "All missing without calibration records."),
+    "rmia": Attack(rmia, _POPULATION, "Zarifzadeh et al. 2024", "All missing without calibration records."),
+    "rmia_a03": Attack(rmia_a03, _POPULATION, "Zarifzadeh et al. 2024", "All missing without calibration records."),
+    "difference_shadow": Attack(difference_shadow, _SHADOW, "SPV-MIA, arXiv 2311.06062", "One token is enough."),
+    "ratio_shadow": Attack(ratio_shadow, _SHADOW, "own; after SPV-MIA, arXiv 2311.06062", "One token is enough."),
 }
 
 
-def find_attacks(names: Sequence[str], setting: str = "membership.attacks") -> dict[str, Attack]:
-    """The attacks of these names; `all` is every one. StudyError names the setting and lists the names there are."""
+def find_attacks(
+    names: Sequence[str], setting: str = "membership.attacks", *, shadow: bool = False
+) -> dict[str, Attack]:
+    """The attacks of these names; `all` is every one, of those that need a shadow only with `shadow`. StudyError names
+    the setting and lists the names there are."""
     if "all" in names:
-        return dict(ATTACKS)
+        return {name: attack for name, attack in ATTACKS.items() if shadow or not attack.needs_shadow}
     for name in names:
         if name not in ATTACKS:
             raise StudyError(f"{setting}: no attack {name!r}; there are all, {', '.join(ATTACKS)}")

@@ -16,13 +16,15 @@ class Evidence:
 
     tuned, base: token scores under the tuned and the base model, same records, same order · text_bytes: the N texts
     (a str counts in UTF-8), empty where a text was removed · population: tuned and base scores of the calibration
-    records, None where there are none. Raises ValueError where these do not belong together.
+    records, None where there are none · shadow: the same records' scores under a shadow, None where there is none.
+    Raises ValueError where these do not belong together.
     """
 
     tuned: TokenScores
     base: TokenScores
     text_bytes: tuple[bytes, ...] | tuple[str, ...]
     population: tuple[TokenScores, TokenScores] | None = None
+    shadow: TokenScores | None = None
 
     def __post_init__(self) -> None:
         same_tokens(self.tuned, self.base)
@@ -30,6 +32,8 @@ class Evidence:
             raise ValueError(f"{len(self.text_bytes)} texts for {len(self.tuned)} scored records; give one a record")
         if self.population is not None:
             same_tokens(*self.population)
+        if self.shadow is not None:
+            same_tokens(self.tuned, self.shadow)
 
     def __len__(self) -> int:
         return len(self.tuned)

@@ -94,6 +94,9 @@ class AuditCallback(TrainerCallback):
             raise StudyError(
                 f"attacks: {wanting[0]} compares with calibration records; give calibration, or leave it out"
             )
+        shadowed = [name for name, attack in self.attacks.items() if attack.needs_shadow]
+        if shadowed:
+            raise StudyError(f"attacks: {shadowed[0]} compares with a shadow, which `byrote audit` tunes; leave it out")
         self.bounds = bounds_of(stop_when, list(self.attacks), rates, calibration is not None)
         self._sample = draw(splits_of(members, nonmembers, calibration), size=size, seed=seed, text=text, group=group)
         self.every, self.at, self.rates, self.level = every, tuple(at), tuple(rates), level

@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from byrote.report.page import labels_of, stratum_words
 from byrote.report.words import count, listing, spread
-from byrote.tables.membership import AUDITORS_CONTROL, NO_BASE_MODEL
+from byrote.tables.membership import AUDITORS_CONTROL, NO_BASE_MODEL, NO_SECOND_SHADOW
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -71,6 +71,11 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
     ]
     if set(rows["control"]) <= {NO_BASE_MODEL, AUDITORS_CONTROL}:
         sentences.append("There is no base model, so no attack has a control in which nothing was learned.")
+    elif NO_SECOND_SHADOW in set(rows[rows["attack"] == primary]["control"]):
+        sentences.append(
+            f"The primary attack ({primary}) compares with the shadow, so the shadow is no control for it; a second "
+            "shadow would be one, and there is none."
+        )
     elif primary not in set(controlled["attack"]):
         sentences.append(
             f"The primary attack ({primary}) compares with the base model, so the base model is no control for it; "

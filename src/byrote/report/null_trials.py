@@ -78,9 +78,9 @@ def null_trials_grid(tables: "Tables") -> Grid:
     headers = ["trial", "null trial", "epochs", "of the null trial", "steps", "of the null trial"]
     headers += ["perplexity", "of the null trial", "note"]
     note = (
-        "The null trial is tuned on the calibration records, whose documents are on neither side, for as many steps "
-        "as the trial, but for at most twice its epochs. Perplexity: on non-members, which neither has seen. "
-        "Unmatched: the perplexities differ by more than a tenth of the trial's."
+        "The null trial is tuned on the calibration records (a shadow on half of them), whose documents are on neither "
+        "side, for as many steps as the trial, but for at most twice its epochs. Perplexity: on non-members, which "
+        "neither has seen. Unmatched: the perplexities differ by more than a tenth of the trial's."
     )
     return without_empty(Grid("Trials and their null trials", headers, body, 2, note, tail=1), "note")
 

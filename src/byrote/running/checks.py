@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from byrote.corpora import Finding, LoadedCorpus, content_of, load_corpus, read_corpus, records_of_rows
+from byrote.corpora.shadow import shadow_roles
 from byrote.errors import CorpusError, StudyError
 from byrote.planting.manifest import Manifest, canary_records, check_planted, read_manifest, without_canaries
 from byrote.planting.roles import assign, training_records
@@ -52,6 +53,8 @@ def check_study(study: Study) -> Checked:
     _refuse_lone_records(study, corpus.records)
     records = _with_stand_ins(trials, corpus.records)
     roles = [assign(records, trial.canaries, manifest) for trial in trials]
+    if study.controls.shadow:
+        roles = [list(shadow_roles(assigned, records, study.seed)) for assigned in roles]
     settled = tuple(
         _settled(trial, records, assigned) if isinstance(trial, Trial) else trial
         for trial, assigned in zip(trials, roles, strict=True)

@@ -4,13 +4,13 @@ of the sets compared. Attacks that compare with the base model have no other con
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from byrote.corpora import Finding
 from byrote.passes.finetune import steps_of
 from byrote.records import CALIBRATION, Record, masks_of
 from byrote.study import Study, Training
-from byrote.study.grid import Keys, configuration_key
+from byrote.study.grid import Keys, Trial, configuration_key
 
 if TYPE_CHECKING:
     from byrote.running.planning import Planned
@@ -21,12 +21,15 @@ MOST_EPOCHS = 2  # times the trial's: more would overfit the calibration records
 @dataclass(frozen=True)
 class NullTrials:
     """The null trials of a study, or why there are none. `of`: trial → its null trial, by key, and whether that was
-    planned for another configuration."""
+    planned for another configuration. shadow: what plan.json says of them where they are shadows; labels: null trial,
+    by key → what it is then called."""
 
     planned: tuple["Planned", ...] = ()
     of: Mapping[str, tuple[str, bool]] | None = None
     missing: str = ""
     findings: tuple[Finding, ...] = ()
+    shadow: Mapping[str, Any] | None = None
+    labels: Mapping[str, str] | None = None
 
 
 def null_training(trial: Training, trial_records: int, records: int) -> Training:
@@ -35,12 +38,17 @@ def null_training(trial: Training, trial_records: int, records: int) -> Training
     plain = trial.model_copy(update={"warmup_steps": 0})
     wanted, batch = steps_of(trial_records, plain), trial.effective_batch
     most = MOST_EPOCHS * math.ceil(wanted / math.ceil(trial_records / batch))
-    in_epoch = math.ceil(records / batch)
+    return in_steps(trial, wanted, most, records)
+
+
+def in_steps(like: Training, wanted: int, most: int, records: int) -> Training:
+    """A training on so many records in `wanted` steps, as far as `most` epochs go, with the same share of warm-up."""
+    in_epoch = math.ceil(records / like.effective_batch)
     epochs = min(math.ceil(wanted / in_epoch), most)
     steps = min(wanted, epochs * in_epoch)
-    warmup = min(round(trial.warmup_steps * steps / wanted), steps - 1)
+    warmup = min(round(like.warmup_steps * steps / wanted), steps - 1)
     cap = steps if steps < epochs * in_epoch else None
-    return trial.model_copy(update={"epochs": epochs, "steps": cap, "warmup_steps": warmup})
+    return like.model_copy(update={"epochs": epochs, "steps": cap, "warmup_steps": warmup})
 
 
 def plan_null_trials(study: Study, planned: Sequence["Planned"], records: Sequence[Record], keys: Keys) -> NullTrials:
@@ -69,10 +77,16 @@ def plan_null_trials(study: Study, planned: Sequence["Planned"], records: Sequen
 
 def _plan_null(like: "Planned", roles_key: str, training: Sequence[Record], keys: Keys) -> "Planned":
     trial = replace(like.trained, training=null_training(like.trained.training, len(like.training_ids), len(training)))
+    return trained_on(like, trial, roles_key, training, keys)
+
+
+def trained_on(like: "Planned", trial: Trial, roles_key: str, training: Sequence[Record], keys: Keys) -> "Planned":
+    """A null trial on these records, which is scored and nothing else; the rest is that of a planned trial."""
     key = keys.trial(trial, roles_key, training)
     return replace(
         like,
         trial=trial,
+        given=None,
         key=key,
         training_ids=tuple(r.token_ids for r in training),
         training_masks=masks_of(training),

@@ -14,6 +14,7 @@ import torch
 from byrote import lm
 from byrote.corpora import Finding
 from byrote.corpora.checks import answers_checked, cut_long
+from byrote.corpora.shadow import shadow_roles
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.passes.generation import Prompt
@@ -24,6 +25,7 @@ from byrote.records import Assignment, Record, masks_of
 from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
 from byrote.running.prompts import all_prompts, prompts_of, unprompted
+from byrote.running.shadows import plan_shadows
 from byrote.running.subject import Given, Trained, base_files, check_fit, given_files, known_of, virtual_tokens
 from byrote.study import Study
 from byrote.study.given import GivenTrial
@@ -154,6 +156,7 @@ class Prepared:
             "trials": [self._trial_row(planned) for planned in self.planned],
             "nulls": [{**null.row(), "label": self.label_of(null)} for null in self.null_trials.planned],
             "null_missing": self.null_trials.missing,
+            **({"shadow": dict(self.null_trials.shadow)} if self.null_trials.shadow else {}),
             "findings": [asdict(finding) for finding in self.findings],
         }
 
@@ -170,6 +173,8 @@ class Prepared:
         """What a reader calls a trial; a null trial by the configuration it is like, where there are several."""
         if not self.is_null(planned):
             return planned.trial.label
+        if self.null_trials.labels:
+            return self.null_trials.labels[planned.key]
         several = len(self.null_trials.planned) > 1
         return f"null trial of {planned.trial.configuration_label}" if several else "null trial"
 
@@ -246,7 +251,10 @@ def prepare(
         else _plan_trial(study, trial, records, keys, checked.manifest)
         for number, trial in enumerate(trials)
     )
-    null_trials = plan_null_trials(study, planned, records, keys)
+    if study.controls.shadow:
+        null_trials = plan_shadows(study, planned, records, keys, files)
+    else:
+        null_trials = plan_null_trials(study, planned, records, keys)
     base_prompts = all_prompts(records, [p.prompts for p in planned])
     left_out = (*unprompted([p.roles for p in planned], base_prompts), *null_trials.findings)
     for finding in (*findings, *left_out):
@@ -383,7 +391,9 @@ def _plan_given(
     study: Study, trial: GivenTrial, given: Given, records: Sequence[Record], keys: Keys, manifest: Manifest | None
 ) -> Planned:
     roles = tuple(assign(records, trial.canaries, manifest))
-    roles_key = keys.roles(trial.canaries)
+    if study.controls.shadow:
+        roles = shadow_roles(roles, records, study.seed)
+    roles_key = keys.roles(trial.canaries, study.seed if study.controls.shadow else None)
     key = keys.given(trial.of_files.content, roles_key)
     prompts = prompts_of(study, records, roles)
     stages = keys.trial_stages(key, prompts)

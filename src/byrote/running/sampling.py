@@ -135,9 +135,20 @@ def draw(prepared: Prepared, documents: Sequence[int]) -> Prepared:
     )
     base = keys[-1].base_stages(base_prompts) if prepared.has_base else Stages()
     earlier = {str(p.stages.scores): tuple(str(k.trial_stages(p.key, ()).scores) for k in keys[:-1]) for p in planned}
+    nulls = tuple(replace(p, stages=keys[-1].null_stages(p.key)) for p in prepared.null_trials.planned)
+    null_trials = replace(prepared.null_trials, planned=nulls)
+    earlier |= {str(p.stages.scores): tuple(str(k.null_stages(p.key).scores) for k in keys[:-1]) for p in nulls}
     if base.scores:
         earlier[base.scores] = tuple(str(k.base_stages(()).scores) for k in keys[:-1])
-    return replace(prepared, parts=parts, planned=planned, base=base, base_prompts=base_prompts, earlier=earlier)
+    return replace(
+        prepared,
+        parts=parts,
+        planned=planned,
+        null_trials=null_trials,
+        base=base,
+        base_prompts=base_prompts,
+        earlier=earlier,
+    )
 
 
 def _part(place: int, documents: Sequence[int]) -> int:

@@ -46,6 +46,7 @@ class AuditOptions:
     completion: str | None = None
     messages: str | None = None
     canaries: str | None = None
+    shadow: bool = False
     rates: Sequence[str] = ()
     max_auc: float | None = None
     max_verbatim: int | None = None
@@ -150,6 +151,8 @@ def _settings(options: AuditOptions, study: bool) -> Iterator[tuple[str, Any]]:
             yield f"corpus.{name}", getattr(options, name)
     if options.canaries is not None:
         yield "canaries", {"design": "manifest", "path": str(Path(options.canaries).expanduser().absolute())}
+    if options.shadow:
+        yield "controls.shadow", True
     yield from _rules(options)
     if options.minutes is not None:
         yield "machine.minutes", options.minutes
@@ -200,7 +203,7 @@ FLAGS = {
     **{name: f"--{name}" for name in ("adapter", "model", "base", "prompt", "completion", "messages", "canaries")},
     **{name: f"--{name}" for name in ("max-tpr-at-fpr", "max-auc", "max-verbatim", "max-epsilon", "equivalent-within")},
     **{name: f"--{name}" for name in ("draws", "minutes", "name", "out", "replace", "check")},
-    **{name: f"--{name}" for name in ("show-tokens", "quiet", "json")},
+    **{name: f"--{name}" for name in ("show-tokens", "quiet", "json", "shadow")},
 }
 """The options of `byrote audit`, for words that name none of them nor a setting."""
 

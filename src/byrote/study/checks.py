@@ -63,6 +63,8 @@ def _subjects(study: Study) -> Iterator[str]:
                 f"model.source {source!r} is for studies of given subjects; name the base model that is fine-tuned, or "
                 "give subjects"
             )
+        if study.controls.shadow:
+            yield "controls.shadow is for given subjects; for trials that are trained here set controls.null_trial"
         return
     adapters = [subject.source for subject in subjects if subject.adapter is not None]
     if study.grid:
@@ -73,7 +75,14 @@ def _subjects(study: Study) -> Iterator[str]:
             "set it to none, or to manifest where `byrote canaries make` put canaries into its data"
         )
     if study.controls.null_trial != "none":
-        yield "controls.null_trial tunes like the study's trials, but subjects are given; set it to none"
+        yield (
+            "controls.null_trial tunes like the study's trials, but subjects are given; set it to none "
+            "(controls.shadow tunes like a subject)"
+        )
+    if study.controls.shadow and source == NO_BASE:
+        yield "controls.shadow tunes an adapter on the base model, but model.source is none; name that model"
+    if study.controls.shadow and study.corpus.calibration is None and study.corpus.calibration_half is None:
+        yield "controls.shadow learns half of the calibration documents, but corpus.calibration is null; name a split"
     if adapters and source == NO_BASE:
         yield f"model.source is none, but the adapter {adapters[0]!r} works on a base model alone; name that model"
     if len(adapters) < len(subjects) and source == FROM_ADAPTER:
@@ -87,7 +96,7 @@ def _subjects(study: Study) -> Iterator[str]:
 
 def _without_base(study: Study) -> Iterator[str]:
     """Attacks that the study asks for by name and that compare with a base model, which there is not."""
-    alone = ", ".join(name for name, attack in ATTACKS.items() if not attack.needs_base)
+    alone = ", ".join(name for name, attack in ATTACKS.items() if not (attack.needs_base or attack.needs_shadow))
     asked = {"membership.primary": [study.membership.primary], "membership.attacks": study.membership.attacks}
     for setting, names in asked.items():
         for name in names:
@@ -137,11 +146,31 @@ def _attacks(study: Study) -> Iterator[str]:
     yield from _unknown("membership.primary", membership.primary, list(ATTACKS))
     if study.audit.attack is not None:
         yield from _unknown("audit.attack", study.audit.attack, list(ATTACKS))
+    yield from _of_a_shadow(study)
     if membership.primary in ATTACKS and not {membership.primary, "all"} & set(membership.attacks):
         yield (
             f"membership.primary is {membership.primary!r}, not one of membership.attacks "
             f"({', '.join(membership.attacks)}); add it there, or name one of them"
         )
+
+
+def _of_a_shadow(study: Study) -> Iterator[str]:
+    """Attacks that compare with a shadow, asked for where there is none to compare with."""
+    membership = study.membership
+    named = {"membership.attacks": membership.attacks, "membership.primary": [membership.primary]}
+    for setting, names in named.items() if not study.controls.shadow else ():
+        for name in names:
+            if name in ATTACKS and ATTACKS[name].needs_shadow:
+                yield f"{setting}: {name!r} compares with a shadow; set controls.shadow, or leave it out"
+    of_canaries = study.decide.attack or study.audit.attack or membership.primary
+    unscored = {
+        "extraction.untargeted.attacks": study.extraction.untargeted.attacks,
+        "audit.attack": [study.audit.attack, of_canaries if isinstance(study.canaries, ManifestCanaries) else None],
+    }
+    for setting, names in unscored.items():
+        for name in names:
+            if name in ATTACKS and ATTACKS[name].needs_shadow:
+                yield f"{setting}: {name!r} compares with a shadow, which does not score these; name another attack"
 
 
 def _unknown(setting: str, name: str, known: Sequence[str]) -> Iterator[str]:

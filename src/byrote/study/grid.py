@@ -199,14 +199,14 @@ def configuration_key(settings: Mapping[str, Mapping[str, Any]]) -> str:
     return json.dumps(plain, sort_keys=True)
 
 
-def roles_key(members_digest: str, canaries: Canaries) -> str:
+def roles_key(members_digest: str, canaries: Canaries, shadow: int | None = None) -> str:
     """Key of a role file: the records it assigns, written canaries too, and the canary plan with its seeds, or the
-    digest of its manifest."""
+    digest of its manifest. shadow: the seed that parts the calibration documents; None where there is no shadow."""
     if isinstance(canaries, ManifestCanaries) and canaries.sha256 is None:
         raise ValueError("the digest of a manifest is settled before the key of its roles is made")
     no_part = {"temperature", "changed", "path"}  # what came of these is in the records, or in the manifest
     plan = canaries.model_dump(mode="json", exclude=no_part)
-    return key_of("roles", METHOD_VERSION["roles"], members_digest, plan)
+    return key_of("roles", METHOD_VERSION["roles"], members_digest, plan, *([] if shadow is None else [shadow]))
 
 
 def canaries_key(base: str, members: Sequence[Sequence[str]], settings: Mapping[str, Any]) -> str:
@@ -283,9 +283,9 @@ class Keys:
     start: int | None
     extraction: Extraction
 
-    def roles(self, canaries: Canaries) -> str:
-        """Key of the roles of all records under a canary plan."""
-        return roles_key(self.records, canaries)
+    def roles(self, canaries: Canaries, shadow: int | None = None) -> str:
+        """Key of the roles of all records under a canary plan; shadow: the seed of its documents."""
+        return roles_key(self.records, canaries, shadow)
 
     def trial(self, trial: Trial, roles: str, training: Sequence[Sequenced]) -> str:
         """Key of the adapter that a trial trains on these records; roles: their key."""

@@ -65,8 +65,12 @@ def parse_overrides(tokens: Sequence[str]) -> dict[str, Any]:
 
 
 def dump_study(study: Study) -> dict[str, Any]:
-    """The study as plain values, fit for YAML, JSON and a second `load_study`."""
-    return study.model_dump(mode="json", exclude_none=False)
+    """The study as plain values, fit for YAML, JSON and a second `load_study`. With a shadow, `training` holds what the
+    study sets alone: what it leaves open is taken from the files of the subjects' trainers."""
+    plain = study.model_dump(mode="json", exclude_none=False)
+    if study.controls.shadow:
+        plain["training"] = study.training.model_dump(mode="json", exclude_unset=True)
+    return plain
 
 
 def packaged_studies() -> dict[str, Path]:

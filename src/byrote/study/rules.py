@@ -99,9 +99,9 @@ def rules_of(study: Study) -> list[Rule]:
 
 
 def attacks_of(study: Study) -> dict[str, Attack]:
-    """The attacks of a study; where it has no base model, those that need none."""
+    """The attacks of a study; where it has no base model, those that need none; where it has no shadow, likewise."""
     has_base = study.model.source != NO_BASE
-    attacks = find_attacks(study.membership.attacks)
+    attacks = find_attacks(study.membership.attacks, shadow=study.controls.shadow)
     return {name: attack for name, attack in attacks.items() if has_base or not attack.needs_base}
 
 

@@ -462,6 +462,11 @@ class Controls(Part):
         description="tune an adapter on the calibration records, as control for attacks that compare with the base "
         "model: one with the first trial's settings, or one for each configuration",
     )
+    shadow: bool = Field(
+        default=False,
+        description="where subjects are given: tune an adapter like each on half of the calibration documents, by the "
+        "study's seed, as reference of attacks and as control",
+    )
 
     @field_validator("null_trial", mode="before")
     @classmethod

@@ -82,8 +82,8 @@ def strata_of(roles: Sequence[Assignment], *, prompts: bool = False) -> Iterator
 class Compared:
     """A stratum of one trial as attacks see it: evidence of members, non-members and calibration records.
 
-    null: the same members and non-members under the null trial; None where there is none. calibration_groups: the
-    document of each calibration record.
+    null: the same members and non-members under the null trial, or the shadow; None where there is none.
+    calibration_groups: the document of each calibration record.
     """
 
     stratum: Stratum
@@ -96,6 +96,11 @@ class Compared:
     def has_base(self) -> bool:
         """Whether there is a base model to compare with (`unknown_like`)."""
         return not bool(np.isnan(self.sides[0].base.logprob).all())
+
+    @property
+    def has_shadow(self) -> bool:
+        """Whether the null trial is a shadow: it learned none of the calibration records, and is a reference too."""
+        return self.sides[0].shadow is not None
 
     @cached_property
     def lengths(self) -> tuple[np.ndarray, np.ndarray]:
@@ -133,13 +138,16 @@ def compare_stratum(
 ) -> Compared:
     """What attacks see of a stratum; the population of RMIA is the trial's calibration records in every stratum.
 
-    tuned, base, null: scores of the part of the records that the stratum compares (`Parts`).
+    tuned, base, null: scores of the part of the records that the stratum compares (`Parts`). Where a shadow learned
+    some of the records (Role.SHADOW), `null` is the shadow's, and a reference for attacks on the tuned model too.
     """
     is_answer = stratum.name != PROMPTS_STRATUM
+    shadow = null if any(a.role is Role.SHADOW for a in roles) else None
 
     def evidence(model: TokenScores, ids: Sequence[str]) -> Evidence:
         texts = tuple(records[r].text_of(answer=is_answer) for r in ids)
-        return Evidence(model.take(ids), base.take(ids), texts, population_of(roles, model, base))
+        reference = shadow.take(ids) if shadow is not None and model is tuned else None
+        return Evidence(model.take(ids), base.take(ids), texts, population_of(roles, model, base), reference)
 
     members, nonmembers, calibration = stratum.members, stratum.nonmembers, stratum.calibration
     return Compared(

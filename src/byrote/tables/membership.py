@@ -17,11 +17,12 @@ from byrote.statistics.intervals import hanley_mcneil
 from byrote.statistics.matched import matched_auc
 from byrote.statistics.operating_point import published_point, share_interval, tpr_interval, why_no_tpr_interval
 from byrote.statistics.roc import auc, roc_curve, threshold_at_most
-from byrote.tables.compared import Compared, Scored, known_scores, present
+from byrote.tables.compared import AUDITOR, Compared, Scored, known_scores, present
 from byrote.tables.comparisons import paired
 from byrote.tables.resampled import Resampled
 
 NO_BASE_MODEL = "none: there is no base model"  # values of the column `control`
+NO_SECOND_SHADOW = "none: needs a second shadow in the subject's place, which is not trained yet"
 AUDITORS_CONTROL = "none: the auditor's folds are its control"
 NO_INTERVAL = {
     "interval": "none: its folds are refitted on each sample, and intervals for a fixed score are too narrow"
@@ -54,6 +55,7 @@ def membership_row(
         "copies": compared.stratum.copies,
         "attack": scored.attack,
         "knowledge": "auditor" if attack is None else "outsider",
+        "attacker": AUDITOR if attack is None else attack.attacker,
         "n_members": len(members),
         "n_nonmembers": len(nonmembers),
         "left_out": int(np.isnan(scored.members).sum() + np.isnan(scored.nonmembers).sum()),
@@ -116,9 +118,11 @@ def _control_sides(compared: Compared, attack: Attack | None) -> tuple[Sequence[
         return None, AUDITORS_CONTROL
     if not compared.has_base:
         return None, NO_BASE_MODEL
+    if attack.needs_shadow:
+        return None, NO_SECOND_SHADOW
     if not attack.needs_base:
         return [side.control() for side in compared.sides[:2]], "base model"
-    if "calibration" in attack.needs:
+    if "calibration" in attack.needs and not compared.has_shadow:
         return None, "none: a null trial is tuned on the very population this attack measures against"
     if compared.null is None:
         return None, "none: needs a null trial (controls.null_trial)"

@@ -56,19 +56,21 @@ def null_trial_row(run: Run, trial: Measured, null: NullTrial, failed: set[str])
     perplexity, null_perplexity = perplexity_over(trial.tuned, held_out), perplexity_over(null.scores, held_out)
     unmatched = why_unmatched(perplexity, null_perplexity)
     known = null.scores is not None and trial.tuned is not None
+    settings = trial.row["settings"]["training"]
+    steps = of_trial.get("steps", settings.get("steps"))  # of a given subject those that its trainer wrote down
     return {
         "trial": trial.row["trial"],
         "null_trial": null.row["trial"],
         "another_configuration": null.another,
-        "epochs": trial.row["settings"]["training"]["epochs"],
-        "steps": of_trial.get("steps"),
+        "epochs": settings.get("epochs"),
+        "steps": steps,
         **present(perplexity=perplexity),
         "null_epochs": null.row["settings"]["training"]["epochs"],
         "null_steps": done.get("steps"),
         **present(null_perplexity=null_perplexity),
         "matched": not unmatched if known else None,
         "state": state_of(run, null.row, failed),
-        "note": _note(null.another, unmatched if known else "", of_trial.get("steps"), done.get("steps")),
+        "note": _note(null.another, unmatched if known else "", steps, done.get("steps")),
     }
 
 

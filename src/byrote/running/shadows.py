@@ -1,0 +1,141 @@
+"""Shadows of given subjects: adapters that are tuned like them on half of the calibration documents. A shadow is the
+null trial of its subject, and the reference of an attacker who has such documents (SPV-MIA, arXiv 2311.06062)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from byrote import lm
+from byrote.corpora import Finding
+from byrote.lm.adapter_lora import lora_of
+from byrote.lm.trainer_settings import resolved_training, told_by_trainer
+from byrote.planting.roles import training_records
+from byrote.records import CALIBRATION, Record, Role
+from byrote.running.null_trials import MOST_EPOCHS, NullTrials, in_steps, trained_on
+from byrote.study import Lora, NoCanaries, Study, Training
+from byrote.study.grid import Keys, Trial
+from byrote.study.schedule import settle_warmup, steps_of
+
+if TYPE_CHECKING:
+    from byrote.running.planning import Planned
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """The shadow of one subject. wanted: the subject's optimizer steps · taken: setting → where it was taken from, in
+    words."""
+
+    subject: str
+    planned: "Planned"
+    wanted: int
+    taken: Mapping[str, str]
+
+    @property
+    def steps(self) -> int:
+        """Its own optimizer steps."""
+        return steps_of(len(self.planned.training_ids), self.planned.trained.training)
+
+
+def plan_shadows(
+    study: Study, planned: Sequence["Planned"], records: Sequence[Record], keys: Keys, base: lm.BaseFiles
+) -> NullTrials:
+    """One shadow for each different configuration of the subjects, all on the records that have the role.
+
+    Raises StudyError where a subject's training is not known, ModelError where its matrices are not.
+    """
+    of_role = {a.record for a in planned[0].roles if a.role is Role.SHADOW}
+    learned = [r for r in records if r.record in of_role]
+    shadows = [_shadow(study, subject, (records, learned), keys, base) for subject in planned]
+    first = {shadow.planned.key: shadow for shadow in reversed(shadows)}
+    distinct = [first[key] for key in dict.fromkeys(shadow.planned.key for shadow in shadows)]
+    names = {d.planned.key: [s.subject for s in shadows if s.planned.key == d.planned.key] for d in distinct}
+    return NullTrials(
+        planned=tuple(shadow.planned for shadow in distinct),
+        of={subject.key: (shadow.planned.key, False) for subject, shadow in zip(planned, shadows, strict=True)},
+        findings=(_cut(study, records, learned), *(f for s in shadows for f in _findings(s))),
+        shadow={
+            "seed": study.seed,
+            "records": len(learned),
+            "documents": len({r.group for r in learned}),
+            "taken": {shadow.subject: dict(shadow.taken) for shadow in shadows},
+        },
+        labels={key: f"shadow of {', '.join(of)}" if len(distinct) > 1 else "shadow" for key, of in names.items()},
+    )
+
+
+def _shadow(
+    study: Study,
+    subject: "Planned",
+    records: tuple[Sequence[Record], Sequence[Record]],
+    keys: Keys,
+    base: lm.BaseFiles,
+) -> Shadow:
+    """records: all of them, and those that a shadow learns."""
+    assert subject.given
+    every, learned = records
+    files, name = subject.given.files, subject.trial.label
+    lora, of_lora = _lora(study, files, base)
+    lm.check_matrices(base, [lora.matrices])
+    training, taken = resolved_training(told_by_trainer(files.folder), study.training, name)
+    taken = dict(taken)
+    members = len(training_records(every, subject.roles, subject.trial.canaries))
+    wanted, taken["steps"] = _steps(training, lm.steps_in(files.folder), members)
+    seed = study.seed if study.training.seed is None else study.training.seed
+    own = _training(training.model_copy(update={"seed": seed}), wanted, len(learned))
+    trial = Trial(lora, own, NoCanaries(design="none"), ())
+    return Shadow(
+        name, trained_on(subject, trial, subject.roles_key, learned, keys), wanted, {"lora": of_lora, **taken}
+    )
+
+
+def _lora(study: Study, files: lm.AdapterFiles | lm.BaseFiles, base: lm.BaseFiles) -> tuple[Lora, str]:
+    """The adapter's own settings and where they are from, or the study's and why."""
+    found = lora_of(files, base) if isinstance(files, lm.AdapterFiles) else "is a whole model"
+    return (
+        (found, "adapter_config.json") if isinstance(found, Lora) else (study.lora, f"the study: {files.name} {found}")
+    )
+
+
+def _steps(training: Training, known: int | None, members: int) -> tuple[int, str]:
+    """The subject's optimizer steps, and where they are from: the study, its trainer, else epochs and batch."""
+    if training.steps is not None:
+        return training.steps, "the study"
+    if known:
+        return known, "trainer_state.json"
+    return steps_of(members, training), f"epochs and batch on {members} members"
+
+
+def _training(training: Training, wanted: int, records: int) -> Training:
+    """The subject's training on the shadow's records, in as many steps, up to MOST_EPOCHS times the epochs."""
+    most, warmup = MOST_EPOCHS * training.epochs, training.warmup_steps
+    if isinstance(warmup, int):
+        return in_steps(training, wanted, most, records)
+    cold = in_steps(training.model_copy(update={"warmup_steps": 0}), wanted, most, records)
+    return settle_warmup(records, cold.model_copy(update={"warmup_steps": warmup}))
+
+
+def _cut(study: Study, records: Sequence[Record], learned: Sequence[Record]) -> Finding:
+    every = [r for r in records if r.split == CALIBRATION]
+    message = (
+        f"{len(learned)} of {len(every)} calibration records, half of their documents by seed {study.seed}, are what a "
+        "shadow learns; they set no threshold and are in no population or comparison"
+    )
+    return Finding("shadow", len(learned), message)
+
+
+def _findings(shadow: Shadow) -> Iterator[Finding]:
+    trial = shadow.planned.trained
+    told = {"lora": f"{trial.matrices}, rank {trial.rank}, alpha {trial.lora.alpha:g}", "steps": str(shadow.wanted)}
+    parts = [
+        f"{name} {told.get(name) or getattr(trial.training, name)} ({source})"
+        for name, source in shadow.taken.items()
+        if name != "epochs"  # the subject's; the shadow's follow from the steps
+    ]
+    message = f"the shadow of {shadow.subject} is tuned like it: {'; '.join(parts)}; the rest is byrote's default"
+    yield Finding("shadow", 1, message)
+    if shadow.steps < shadow.wanted:
+        message = (
+            f"the shadow of {shadow.subject} takes {shadow.steps} optimizer steps, its subject {shadow.wanted}: more "
+            f"than {MOST_EPOCHS} times the epochs on {len(shadow.planned.training_ids)} records would overfit them"
+        )
+        yield Finding("shadow", 1, message)
