@@ -166,3 +166,16 @@ def test_a_subject_without_its_first_scores_is_scored_in_the_same_parts(study: d
     alone = draw(prepared_for(study), [30])
     assert sample.earlier == {base: (alone.base.scores,), tuned: (alone.planned[0].stages.scores,)}
     assert draw(prepared_for(study), [45]).base.scores != base, "other parts are other batches"
+
+
+def test_a_shadow_is_scored_on_the_documents_drawn(study: dict[str, Any]) -> None:
+    with_shadow = prepared_for(
+        {**study, "controls": {"shadow": True}, "training": {"learning_rate": 1e-3, "epochs": 1, "effective_batch": 8}}
+    )
+    (whole,), (sample,) = with_shadow.null_trials.planned, draw(with_shadow, [30]).null_trials.planned
+    assert sample.key == whole.key, "what it learns is the same"
+    assert sample.stages.scores != whole.stages.scores
+    larger = draw(with_shadow, [30, 45])
+    stage = larger.null_trials.planned[0].stages.scores
+    assert stage is not None
+    assert larger.earlier[stage] == (sample.stages.scores,)
