@@ -74,7 +74,7 @@ def audit(
     pandas frame or a `datasets.Dataset`; rows in memory are written into the run folder, readable by you alone ·
     out: the run folder · settings: any setting of a study, by dotted name · options: the command's options by the names
     of `byrote.study.audit.AuditOptions`: columns (text, id, group, prompt, completion, messages), canaries, shadow,
-    name, and rules (rates as ["0.01=0.05"], max_auc, max_verbatim, max_epsilon, equivalent_within, draws).
+    minutes, name, and rules (rates as ["0.01=0.05"], max_auc, max_verbatim, max_epsilon, equivalent_within, draws).
 
     Raises ByroteError for what must be put right first, TypeError for an option that there is not.
     """

@@ -51,6 +51,7 @@ def audit(
     max_epsilon: float | None = None,
     equivalent_within: float | None = None,
     draws: int | None = None,
+    minutes: float | None = None,
     name: str | None = None,
     out: Path | None = None,
     replace: Annotated[bool, Parameter(negative="")] = False,
@@ -108,6 +109,9 @@ def audit(
         Margin about 0.5 in which every AUC must lie.
     draws
         Draws of --max-verbatim; 10,000 by default.
+    minutes
+        Draw as many documents at random as a forecast says can be measured in this time; without it, all of them. More
+        minutes later go on in the same folder.
     name
         What the audit is called.
     out
@@ -140,6 +144,7 @@ def audit(
         max_epsilon=max_epsilon,
         equivalent_within=equivalent_within,
         draws=draws,
+        minutes=minutes,
         name=name,
     )
     study, listener = audit_study(options, *_study_and_rest(words)), listener_of(quiet)
@@ -151,6 +156,7 @@ def audit(
     from byrote.running import pipeline
     from byrote.running.first_look import first_look
     from byrote.running.planning import Prepared, prepare
+    from byrote.running.sampling import within_minutes
     from byrote.running.shown import print_tokens
 
     if show_tokens:
@@ -158,7 +164,7 @@ def audit(
         print_tokens(out_console, prepared.records[0], prepared.tokenizer)
         return 0
     if check:
-        look = first_look(prepare(checked, listener_of(quiet=True)))
+        look = first_look(within_minutes(prepare(checked, listener_of(quiet=True))))
         print_json({**asdict(look)}) if as_json else _print_look(look)
         return 0
 

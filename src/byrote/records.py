@@ -242,6 +242,21 @@ class TokenScores:
             tuple(records), offsets, self.logprob[picks], self.top1[picks], self.mean[picks], self.std[picks]
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["TokenScores"]) -> "TokenScores":
+        """The scores of several sets of records, one after the other; at least one set."""
+        if len(parts) == 1:
+            return parts[0]
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(
+            tuple(record for part in parts for record in part.records),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            np.concatenate([part.logprob for part in parts]),
+            np.concatenate([part.top1 for part in parts]),
+            np.concatenate([part.mean for part in parts]),
+            np.concatenate([part.std for part in parts]),
+        )
+
     def keep(self, kept_S: np.ndarray) -> "TokenScores":
         """The same records with those of their tokens alone that `kept_S` (bool, (S,)) names; a record may be left with
         none."""

@@ -75,7 +75,7 @@ def audit_document(run: Run, study: Study, tables: "Tables", created: str) -> di
         "rules": rules,
         "rules_set": rules_history(run),
         "controls": _controls(tables),
-        "not_tested": not_tested(study, tables),
+        "not_tested": [*_not_drawn(run), *not_tested(study, tables)],
         "failures": failures,
         "provenance": {name: provenance.get(name) for name in _PROVENANCE},
     }
@@ -99,6 +99,11 @@ def _controls(tables: "Tables") -> list[dict[str, Any]]:
     names = ["trial", "stratum", "attack", "control", "auc_control", "auc_control_low", "auc_control_high"]
     names += ["control_matched", "auc_blind", "blind_p_value"]
     return _rows(tables.membership[names])
+
+
+def _not_drawn(run: Run) -> list[str]:
+    """Documents that were left out for lack of time, counted."""
+    return [f"{finding['message']}." for finding in run.plan()["findings"] if finding["kind"] == "sample"]
 
 
 def not_tested(study: Study, tables: "Tables") -> list[str]:

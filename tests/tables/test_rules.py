@@ -14,7 +14,8 @@ from byrote.study import Study, dump_study, load_study
 from byrote.study.rules import Rule, rules_of
 from byrote.tables.compared import Scored, ScoredStratum, Stratum, compare_stratum
 from byrote.tables.rule_controls import LEVEL, Control, Controls, controls_of_attacks, in_words, off_tests
-from byrote.tables.rules import Subject, dropped_rows, verdict_rows
+from byrote.tables.rules import dropped_rows, verdict_rows
+from byrote.tables.subjects import Subject
 from byrote.tables.trials import Measured
 from fake_studies import invented
 

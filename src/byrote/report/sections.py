@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "forest", "roc")
 CANARY_FIGURES = ("exposure_by_copies", "canary_by_copies")
 RECORD_FIGURES = ("agreement",)
-FIRST_PAGE = ("few_records", "learned_nothing")  # findings that open the report
+FIRST_PAGE = ("few_records", "sample", "learned_nothing")  # findings that open the report
 MOST_OPEN = 12  # rows of an overview that is not folded away
 
 

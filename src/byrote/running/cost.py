@@ -92,8 +92,8 @@ def trained_tokens(planned: Planned) -> int:
 
 
 def scored_tokens(prepared: Prepared) -> int:
-    """Tokens of all records."""
-    return sum(len(r.token_ids) for r in prepared.records)
+    """Tokens of all records that are scored."""
+    return sum(len(r.token_ids) for r in prepared.scored_records)
 
 
 def free_tokens(prepared: Prepared) -> int:

@@ -23,9 +23,10 @@ class FirstLook:
 def first_look(prepared: Prepared) -> FirstLook:
     """The check of an audit; reads texts, configurations and tokenizers, no weights."""
     first = prepared.planned[0]
-    records = {r.record: r for r in prepared.records}
-    members = [records[a.record] for a in first.roles if a.role is Role.MEMBER]
-    nonmembers = [records[a.record] for a in first.roles if a.role is Role.NONMEMBER]
+    records = {r.record: r for r in prepared.scored_records}
+    drawn = [a for a in first.roles if a.record in records]
+    members = [records[a.record] for a in drawn if a.role is Role.MEMBER]
+    nonmembers = [records[a.record] for a in drawn if a.role is Role.NONMEMBER]
     return FirstLook(
         trials=tuple(planned.trial.label for planned in prepared.planned),
         power=tuple(power_of(prepared, first)),

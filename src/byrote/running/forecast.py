@@ -104,7 +104,7 @@ def forecast(
     work = tuple(_work(prepared, planned, rates) for planned in prepared.all_planned.values())
     return Forecast(
         work=work,
-        seconds=_seconds(prepared, workers, rates),
+        seconds=study_seconds(prepared, workers, rates),
         workers=workers,
         threads=threads,
         precision=prepared.chosen,
@@ -123,7 +123,7 @@ def _work(prepared: Prepared, planned: Planned, rates: Rates) -> Work:
     return Work(prepared.label_of(planned), len(planned.training_ids), trained_tokens(planned), steps, seconds)
 
 
-def _seconds(prepared: Prepared, workers: int, rates: Rates) -> float:
+def study_seconds(prepared: Prepared, workers: int, rates: Rates) -> float:
     """Start, the tasks as the workers share them, tables, figures and report."""
     of_trial = {number: trial_costs(prepared, prepared.all_planned[number]).values() for number in _numbers(prepared)}
     spent = [
@@ -182,9 +182,11 @@ def measured_rates(prepared: Prepared, threads: int) -> Rates:
 
 def power_of(prepared: Prepared, planned: Planned) -> list[Power]:
     """What each comparison of a trial can show: of records, and of canaries of each number of copies."""
-    groups = {r.record: r.group for r in prepared.records}
+    groups = {r.record: r.group for r in prepared.scored_records}
     sides: dict[str, tuple[list[str], list[str]]] = {RECORDS_STRATUM: ([], [])}
     for a in planned.roles:
+        if a.record not in groups:  # its document was not drawn
+            continue
         if a.role in (Role.MEMBER, Role.NONMEMBER):
             sides[RECORDS_STRATUM][a.role is Role.NONMEMBER].append(a.record)
         elif a.role in (Role.CANARY_IN, Role.CANARY_OUT):

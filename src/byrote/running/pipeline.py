@@ -16,9 +16,11 @@ from byrote.planting.written import Invented, Maker, Recipe
 from byrote.render import render
 from byrote.running.checks import Checked, checked_study
 from byrote.running.cost import costs
+from byrote.running.forecast import Rates
 from byrote.running.layout import layout, tasks_of
 from byrote.running.planning import Prepared, prepare
 from byrote.running.replacing import refuse_other_canaries, refuse_replacing
+from byrote.running.sampling import SAMPLE, within_minutes
 from byrote.running.stages import Worker, write_canaries
 from byrote.running.workers import run_tasks
 from byrote.store import Run
@@ -43,11 +45,13 @@ def run(
     listener: Listener | None = None,
     replace: bool = False,
     on_prepared: Callable[[Prepared], None] | None = None,
+    measure: Callable[[Prepared, int], Rates] | None = None,
 ) -> Outcome:
     """Fine-tune, attack, prompt, tabulate, draw, report; what is finished already is not done again.
 
     out: the run folder, runs/NAME unless told · replace: take a folder whose study planned other trials, or was on
-    another corpus or model; without it that is a StoreError · on_prepared: is shown the plan before the work.
+    another corpus or model; without it that is a StoreError · on_prepared: is shown the plan before the work ·
+    measure: the rates that machine.minutes is divided by, as in `forecast`; those of this machine unless given.
     Raises ByroteError for what the user must fix first; a trial that fails is kept as a failure and the others go on.
     """
     listener = listener or Silent()
@@ -55,6 +59,8 @@ def run(
     study = checked.study
     store = Run(out or Path("runs") / study.name)
     prepared = prepare(checked, listener, _maker(store, study, listener, replace), _precision_of(store, replace))
+    history: list[dict[str, Any]] = [] if replace else store.read_json(SAMPLE) or []
+    prepared = within_minutes(prepared, history, listener, measure)
     with store.locked():
         if not replace:
             refuse_replacing(store, prepared, listener)
@@ -105,6 +111,10 @@ def _write_plan(store: Run, prepared: Prepared) -> None:
     store.write_records(list(prepared.records))
     for planned in prepared.planned:
         store.write_roles(planned.roles_key, list(planned.roles))
+    if prepared.drawn:
+        store.write_json(SAMPLE, list(prepared.drawn))
+    elif (store.path / SAMPLE).exists():  # of the study that this one replaces
+        store.remove(SAMPLE)
     store.write_study({**dump_study(prepared.study), "provenance": prepared.provenance()})
     fix_rules(store, rules_of(prepared.study))
     store.write_plan(prepared.plan())

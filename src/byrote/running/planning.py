@@ -4,8 +4,8 @@
 """
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -26,11 +26,21 @@ from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
 from byrote.running.prompts import all_prompts, prompts_of, unprompted
 from byrote.running.shadows import plan_shadows
-from byrote.running.subject import Given, Trained, base_files, check_fit, given_files, known_of, virtual_tokens
+from byrote.running.subject import (
+    Given,
+    Trained,
+    base_files,
+    check_fit,
+    findings_on,
+    given_files,
+    known_of,
+    refuse_same_files,
+    virtual_tokens,
+)
 from byrote.study import Study
 from byrote.study.given import GivenTrial
 from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of
-from byrote.study.settings import FROM_ADAPTER, NO_BASE
+from byrote.study.settings import NO_BASE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +100,9 @@ class Planned:
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A study whose corpus is read, tokenised and checked, with all its trials planned. files: of the base model; where
-    there is none, of the first subject."""
+    there is none, of the first subject. parts, earlier, drawn: where documents were drawn (byrote.running.sampling),
+    the records in parts that are scored by themselves; stage of scores → those of its first 1, 2 … parts; rows of
+    sample.json."""
 
     study: Study
     records: tuple[Record, ...]
@@ -106,6 +118,19 @@ class Prepared:
     base: Stages
     canaries: str | None
     start_id: int | None
+    parts: tuple[tuple[Record, ...], ...] = ()
+    earlier: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    drawn: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def scored_parts(self) -> tuple[tuple[Record, ...], ...]:
+        """Records that are scored, in parts one after the other; all at once unless documents were drawn."""
+        return self.parts or (self.records,)
+
+    @property
+    def scored_records(self) -> tuple[Record, ...]:
+        """All of them."""
+        return tuple(record for part in self.scored_parts for record in part)
 
     @property
     def precision(self) -> str:
@@ -210,7 +235,7 @@ def prepare(
         replace(trial, known=known_of(subjects[number])) if isinstance(trial, GivenTrial) else trial
         for number, trial in enumerate(trials)
     )
-    _refuse_same_files([trial for trial in trials if isinstance(trial, GivenTrial)])
+    refuse_same_files([trial for trial in trials if isinstance(trial, GivenTrial)])
     tokenizer = lm.load_tokenizer(files)
     lm.check_matrices(files, [trial.lora.matrices for trial in trials if isinstance(trial, Trial)])
     for subject in subjects:
@@ -219,7 +244,7 @@ def prepare(
     listener.say(f"tokenizing {len(corpus.records)} records and planning {len(trials)} trials")
     records, findings = _tokenise(study, corpus.records, tokenizer, context)
     start_id, no_start = _start(study, tokenizer, context)
-    findings = (*corpus.findings, *findings, *no_start, *_of_subjects(files, subjects, study.model.source))
+    findings = (*corpus.findings, *findings, *no_start, *findings_on(files, subjects, study.model.source))
     chosen = lm.precision_of(files, study.model.precision, device, threads_of(study), kept)
     if chosen.instead_of:
         listener.say(f"precision: {chosen.why}")
@@ -277,39 +302,6 @@ def _written(
     redrawn = (Finding("redrawn", invented.refused, message),) if invented.refused else ()
     records, findings = _tokenise(study, invented.records(), tokenizer, context)
     return records, (*redrawn, *findings)
-
-
-def _of_subjects(
-    files: lm.BaseFiles, subjects: Sequence[lm.AdapterFiles | lm.BaseFiles], source: str
-) -> Iterator[Finding]:
-    """What is said of given subjects before any is opened: another base than their own, changes beside the update, and
-    that there is no base model."""
-    if source == NO_BASE:
-        message = (
-            "there is no base model: attacks that compare with one are not run, and no figure says what the model knew "
-            "before fine-tuning"
-        )
-        yield Finding("no_base", 1, message)
-    for subject in subjects:
-        if subject is not files and (added := lm.tokens_added(subject, files)):
-            yield Finding("tokens_added", 1, added)
-        if isinstance(subject, lm.AdapterFiles):
-            if source != FROM_ADAPTER and (differs := lm.base_differs(files, subject)):
-                yield Finding("other_base", 1, differs)
-            if subject.changes:
-                message = f"adapter {subject.name} changes more than its update: {', '.join(subject.changes)}"
-                yield Finding("changes", len(subject.changes), message)
-
-
-def _refuse_same_files(trials: Sequence[GivenTrial]) -> None:
-    """StudyError where two subjects hold the same to the byte: they would be one trial."""
-    first: dict[str, str] = {}
-    for trial in trials:
-        other = first.setdefault(trial.of_files.content, trial.name)
-        if other != trial.name:
-            raise StudyError(
-                f"subjects: {other} and {trial.name} hold the same files to the byte; leave one of them out"
-            )
 
 
 def _start(study: Study, tokenizer: lm.Tokenizer, context: int) -> tuple[int | None, tuple[Finding, ...]]:

@@ -229,24 +229,40 @@ class Worker:
     def _score(self, stage: str, label: str, model: Callable[[], torch.nn.Module]) -> None:
         if self.store.has(stage):
             return
-        records = self.prepared.records
         batch_tokens = self._scoring_batch_tokens(stage)
-        total = sum(len(r.token_ids) for r in records)
+        reused, known = self._scored_before(stage, batch_tokens)
+        left = self.prepared.scored_parts[known:]
+        total = sum(len(r.token_ids) for part in left for r in part)
         with (
             self.store.stage(stage, {"stage": "scores", "batch_tokens": batch_tokens}) as draft,
             self.listener.task(f"score {label}", total, "tokens", self._cost[stage]) as advance,
         ):
             network = model()
             with self._timed(draft.notes):
-                scores = score(
-                    network,
-                    [r.record for r in records],
-                    [r.token_ids for r in records],
-                    batch_tokens,
-                    lambda tokens: advance(tokens, ""),
-                )
+                scores = [
+                    score(
+                        network,
+                        [r.record for r in part],
+                        [r.token_ids for r in part],
+                        batch_tokens,
+                        lambda tokens: advance(tokens, ""),
+                    )
+                    for part in left
+                ]
             draft.notes["tokens"] = total
-            draft.write_scores(scores)
+            if reused:
+                draft.notes["reused"] = reused
+                scores.insert(0, self.store.scores(reused))
+            draft.write_scores(TokenScores.joined(scores))
+
+    def _scored_before(self, stage: str, batch_tokens: int) -> tuple[str | None, int]:
+        """The stage that holds the most parts already, of the same model and in the same batches, and how many."""
+        stages = self.prepared.earlier.get(stage, ())
+        for known in range(len(stages), 0, -1):
+            earlier = stages[known - 1]
+            if self.store.has(earlier) and self.store.manifest(earlier)["batch_tokens"] == batch_tokens:
+                return earlier, known
+        return None, 0
 
     def _scoring_batch_tokens(self, stage: str) -> int:
         """Fixed by the base pass and used again by every trial, so that both see the same batches."""

@@ -2,16 +2,17 @@
 scoring, prompting and tables need not know where it came from.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from byrote import lm
-from byrote.errors import ModelError
+from byrote.corpora import Finding
+from byrote.errors import ModelError, StudyError
 from byrote.store import Run
 from byrote.study import Lora
-from byrote.study.given import Known
+from byrote.study.given import GivenTrial, Known
 from byrote.study.settings import FROM_ADAPTER, NO_BASE, Model, Subject
 
 
@@ -114,3 +115,36 @@ def known_of(files: lm.AdapterFiles | lm.BaseFiles) -> Known:
     if isinstance(files, lm.BaseFiles):
         return Known("model", files.content, "all weights", steps=steps)
     return Known(files.kind, files.content, files.matrices, files.rank, steps=steps, changes=files.changes)
+
+
+def refuse_same_files(trials: Sequence[GivenTrial]) -> None:
+    """StudyError where two subjects hold the same to the byte: they would be one trial."""
+    first: dict[str, str] = {}
+    for trial in trials:
+        other = first.setdefault(trial.of_files.content, trial.name)
+        if other != trial.name:
+            raise StudyError(
+                f"subjects: {other} and {trial.name} hold the same files to the byte; leave one of them out"
+            )
+
+
+def findings_on(
+    files: lm.BaseFiles, subjects: Sequence[lm.AdapterFiles | lm.BaseFiles], source: str
+) -> Iterator[Finding]:
+    """What is said of given subjects before any is opened: another base than their own, changes beside the update, and
+    that there is no base model."""
+    if source == NO_BASE:
+        message = (
+            "there is no base model: attacks that compare with one are not run, and no figure says what the model knew "
+            "before fine-tuning"
+        )
+        yield Finding("no_base", 1, message)
+    for subject in subjects:
+        if subject is not files and (added := lm.tokens_added(subject, files)):
+            yield Finding("tokens_added", 1, added)
+        if isinstance(subject, lm.AdapterFiles):
+            if source != FROM_ADAPTER and (differs := lm.base_differs(files, subject)):
+                yield Finding("other_base", 1, differs)
+            if subject.changes:
+                message = f"adapter {subject.name} changes more than its update: {', '.join(subject.changes)}"
+                yield Finding("changes", len(subject.changes), message)

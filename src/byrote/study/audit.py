@@ -53,6 +53,7 @@ class AuditOptions:
     max_epsilon: float | None = None
     equivalent_within: float | None = None
     draws: int | None = None
+    minutes: float | None = None
     name: str | None = None
 
 
@@ -111,6 +112,8 @@ def _malformed(options: AuditOptions) -> Iterator[str]:
         if value is not None and not low <= value <= high:
             where = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
             yield f"{flag} {value:g} must be {where}"
+    if options.minutes is not None and not 0 < options.minutes < float("inf"):
+        yield f"--minutes {options.minutes:g} must be above 0; leave it out for no limit"
     if options.equivalent_within is not None and not 0 < options.equivalent_within < 0.5:
         yield f"--equivalent-within {options.equivalent_within:g} must be above 0 and below 0.5"
     kinds = [k for k in ("text", "prompt", "completion", "messages") if getattr(options, k) is not None]
@@ -151,6 +154,8 @@ def _settings(options: AuditOptions, study: bool) -> Iterator[tuple[str, Any]]:
     if options.shadow:
         yield "controls.shadow", True
     yield from _rules(options)
+    if options.minutes is not None:
+        yield "machine.minutes", options.minutes
     if options.name is not None:
         yield "name", options.name
 
@@ -196,7 +201,7 @@ def _by_number(path: str) -> tuple[str, int, str]:
 FLAGS = (
     *("adapter", "model", "base", "members", "nonmembers", "calibration", "text", "id", "group"),
     *("prompt", "completion", "messages", "canaries", "shadow"),
-    *("max-tpr-at-fpr", "max-auc", "max-verbatim", "max-epsilon", "equivalent-within", "draws"),
+    *("max-tpr-at-fpr", "max-auc", "max-verbatim", "max-epsilon", "equivalent-within", "draws", "minutes"),
     *("name", "out", "replace", "check", "show-tokens", "quiet", "json"),
 )
 """The options of `byrote audit`, for words that name none of them nor a setting."""

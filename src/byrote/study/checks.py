@@ -53,6 +53,11 @@ def _subjects(study: Study) -> Iterator[str]:
     """Subjects that are given, and what cannot be asked of a study that has them, or only of one that has."""
     source, subjects = study.model.source, study.subjects
     if not subjects:
+        if study.machine.minutes is not None:
+            yield (
+                f"machine.minutes is {study.machine.minutes:g}, but only an audit of given subjects can draw a part of "
+                "its documents; set it to null, or give subjects"
+            )
         if source in (FROM_ADAPTER, NO_BASE):
             yield (
                 f"model.source {source!r} is for studies of given subjects; name the base model that is fine-tuned, or "

@@ -542,6 +542,11 @@ class Machine(Part):
     )
     scoring_batch_tokens: int = Field(default=512, ge=1, description="most tokens in one forward pass of scoring")
     generation_batch: int = Field(default=200, ge=1, description="completions written side by side")
+    minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="an audit draws as many documents as can be measured in this time; null for all of them",
+    )
     checkpoint_minutes: float | None = Field(
         default=2, gt=0, description="between checkpoints, from which a killed training continues; null for none"
     )

@@ -50,8 +50,9 @@ from byrote.tables.free_completions import untargeted_tables
 from byrote.tables.membership import Settings, membership_row, operating_rows, roc_rows
 from byrote.tables.null_trials import NullTrials, null_trial_row, with_null_trial
 from byrote.tables.resampled import resample
-from byrote.tables.rules import dropped_rows, subjects_of, verdict_rows
+from byrote.tables.rules import dropped_rows, verdict_rows
 from byrote.tables.single_records import agreement_rows, counterfactual_rows, record_rows
+from byrote.tables.subjects import subjects_of
 from byrote.tables.trials import Measured, timing_rows, trial_row
 
 
@@ -124,7 +125,8 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         whole_tuned = _scores(run, planned["scores"])
         whole = whole_base if study.model.source != NO_BASE else whole_tuned and unknown_like(whole_tuned)
         base = base_scores if whole is whole_base else parts.answers(whole)
-        trial = Measured(planned, _roles(run, planned["roles"]), parts.answers(whole_tuned), base)
+        drawn, left_out = _drawn(_roles(run, planned["roles"]), whole_base or whole_tuned)
+        trial = Measured(planned, drawn, parts.answers(whole_tuned), base, left_out)
         subjects.append(trial)
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
@@ -164,6 +166,14 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     _over_completions(rows, study.extraction, settings.level)
     rows["rules"] += _rules(run, study, subjects, records, scored_strata, rows, keep=keep)
     return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
+
+
+def _drawn(roles: list[Assignment], scores: TokenScores | None) -> tuple[list[Assignment], tuple[Assignment, ...]]:
+    """Roles of the records that were drawn, and of those that were left out: a stage scores all that were drawn."""
+    if scores is None:
+        return roles, ()
+    scored = set(scores.records)
+    return [a for a in roles if a.record in scored], tuple(a for a in roles if a.record not in scored)
 
 
 def _over_trials(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,10 @@ from byrote.study import Study
 from byrote.study.rules import CHANCE, EQUIVALENT, MAX_EPSILON, MAX_VERBATIM, Rule, in_words
 from byrote.tables import rule_controls
 from byrote.tables.canaries import AuditSettings, audit_rows, coin_of
-from byrote.tables.compared import ScoredStratum
 from byrote.tables.rule_bounds import Together, factor_of, needed_words, sample_words
 from byrote.tables.rule_controls import Control, Controls
-from byrote.tables.trials import Measured
+from byrote.tables.rule_documents import Documents
+from byrote.tables.subjects import Subject
 
 Row = dict[str, Any]
 NO_CONTROLS = Controls((), {})
@@ -35,46 +35,6 @@ NO_UPPER_BOUND = (
     "an audit by canaries gives lower bounds on epsilon alone: this rule is exceeded or undecided and never held, for "
     "a low bound does not show that epsilon is low"
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A subject with what is stored of it, as the tables have it.
-
-    strata: scored strata by name · membership: rows of that table by stratum and attack · chances, greedy: its rows of
-    `draws`, and of `extraction` at temperature 0 · has_base: whether the base model was asked the same prompts.
-    """
-
-    trial: Measured
-    state: str
-    strata: Mapping[str, ScoredStratum] = field(default_factory=dict[str, ScoredStratum])
-    membership: Mapping[tuple[str, str], Row] = field(default_factory=dict[tuple[str, str], Row])
-    chances: Sequence[Row] = ()
-    greedy: Sequence[Row] = ()
-    has_base: bool = True
-
-
-def subjects_of(
-    trials: Sequence[Measured],
-    scored_strata: Sequence[ScoredStratum],
-    rows: Mapping[str, Sequence[Row]],
-    has_base: bool,
-) -> list[Subject]:
-    """Trials as subjects, with their rows of the tables `trials`, `membership`, `draws` and `extraction`."""
-    states = {row["trial"]: row["state"] for row in rows["trials"]}
-    return [
-        Subject(
-            trial,
-            states[key],
-            {scored.compared.stratum.name: scored for scored in scored_strata if scored.trial == key},
-            membership={(row["stratum"], row["attack"]): row for row in rows["membership"] if row["trial"] == key},
-            chances=[row for row in rows["draws"] if row["trial"] == key],
-            greedy=[row for row in rows["extraction"] if row["trial"] == key and row["temperature"] == 0],
-            has_base=has_base,
-        )
-        for trial in trials
-        for key in [trial.row["trial"]]
-    ]
 
 
 @dataclass(frozen=True)
@@ -106,7 +66,7 @@ def verdict_rows(
     """
     found: list[tuple[Subject, Rule, Found, float]] = []
     for subject in subjects:
-        shares = len(subjects) * max(1, _families(rules, subject, study))
+        shares = len(subjects) * max(1, _families(rules, subject, records, study))
         error = error_of_look(study.statistics.level, look, shares)
         found += [(subject, rule, what, error) for rule, what in _judged(rules, subject, records, study, error)]
     off = rule_controls.off_tests([control for _, _, what, _ in found for control in what.controls.measured])
@@ -170,9 +130,9 @@ def _known(number: float) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _families(rules: Sequence[Rule], subject: Subject, study: Study) -> int:
+def _families(rules: Sequence[Rule], subject: Subject, records: Mapping[str, Record], study: Study) -> int:
     """How many families of bounds share a subject's error. A census has none, nor has a subject without canaries."""
-    sampled = [r for r in rules if r.setting == MAX_VERBATIM and not Counted.of(r, subject, study).census]
+    sampled = [r for r in rules if r.setting == MAX_VERBATIM and not Counted.of(r, subject, records, study).census]
     audited = [r for r in rules if r.setting == MAX_EPSILON and coin_of(_canaries(subject)) is not None]
     return any(_on_attacks(r) for r in rules) + bool(sampled) + bool(audited)
 
@@ -195,7 +155,7 @@ def _judged(
     for rule in rules:
         scored = subject.strata.get(rule.stratum)
         if rule.setting == MAX_VERBATIM:
-            yield rule, _verbatim(rule, subject, study, error)
+            yield rule, _verbatim(rule, subject, records, study, error)
         elif rule.setting == MAX_EPSILON:
             yield rule, _epsilon(rule, subject, records, study, error)
         elif scored is None:
@@ -268,14 +228,21 @@ class Counted:
     short: int
     hits: int
     others: tuple[int, int]  # hits among non-members, of how many: beside it, deciding nothing
+    documents: Documents | None = None  # where whole documents were drawn
 
     @property
     def census(self) -> bool:
         """Whether every member was computed."""
         return 0 < self.sampled == self.population
 
+    def bounds(self, error: float) -> tuple[int, int]:
+        """The fewest and the most of the population that count, each with this error."""
+        if self.documents is None:
+            return count_bounds(self.population, self.sampled, self.hits, error)
+        return self.documents.bounds(self.hits, self.population - self.sampled, error)
+
     @classmethod
-    def of(cls, rule: Rule, subject: Subject, study: Study) -> "Counted":
+    def of(cls, rule: Rule, subject: Subject, records: Mapping[str, Record], study: Study) -> "Counted":
         """A record counts where, after some prompt, its suffix comes within the rule's draws with chance 1/2 at some
         temperature under the subject, and at none under the base model. A greedy completion (temperature 0) has the
         chance 1 where it is the suffix, else 0."""
@@ -289,13 +256,16 @@ class Counted:
         canaries = sum(a.role in (Role.CANARY_IN, Role.CANARY_OUT) for a in subject.trial.roles)
         wanted, there = (prompts.members, len(members)) if copies is None else (prompts.canaries, canaries)
         every = wanted == "all" or wanted >= there
-        short = len(members - prompted) if every and prompted else 0
+        short = members - prompted if every and prompted else set[str]()
+        left_out = {a.record for a in subject.trial.left_out if a.role is role and copies in (None, a.copies)}
+        whole = members <= computed | short
         return cls(
-            len(members) - short,
+            len(members | left_out) - len(short),
             len(members & computed),
-            short,
+            len(short),
             len(hits & members),
             (len(hits & outside), len(outside & computed)),
+            Documents.of(members, left_out, hits & members, records, whole=whole) if left_out else None,
         )
 
 
@@ -319,12 +289,12 @@ def _reached(rule: Rule, subject: Subject) -> tuple[dict[str, set[Prompted]], se
     return reached, computed, prompted
 
 
-def _verbatim(rule: Rule, subject: Subject, study: Study, error: float) -> Found:
-    counted = Counted.of(rule, subject, study)
+def _verbatim(rule: Rule, subject: Subject, records: Mapping[str, Record], study: Study, error: float) -> Found:
+    counted = Counted.of(rule, subject, records, study)
     if not counted.sampled:
         why = "no member's suffix has a chance computed" if subject.state == "done" else f"it is {subject.state}"
         return Found(UNDECIDED, f"{why}; set extraction.prompts.members to all", would_decide="the members' suffixes")
-    low, high = count_bounds(counted.population, counted.sampled, counted.hits, error)
+    low, high = counted.bounds(error)
     sure = counted.census or rule.limit > 0
     verdict: Verdict = EXCEEDED if low > rule.limit else HELD if sure and high <= rule.limit else UNDECIDED
     left = counted.population - counted.sampled

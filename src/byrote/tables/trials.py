@@ -15,12 +15,13 @@ from byrote.tables.perplexity import perplexity_over
 
 @dataclass(frozen=True)
 class Measured:
-    """One trial with what is stored of it."""
+    """One trial with what is stored of it. left_out: roles of records that were not drawn (machine.minutes)."""
 
     row: Mapping[str, Any]
     roles: list[Assignment]
     tuned: TokenScores | None
     base: TokenScores | None
+    left_out: tuple[Assignment, ...] = ()
 
     @property
     def head(self) -> dict[str, Any]:
