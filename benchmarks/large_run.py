@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from plan_rows import plan_row
 
 from byrote.records import (
     Assignment,
@@ -55,11 +56,6 @@ def scores(of: list[Record], seed: int) -> TokenScores:
     return TokenScores(tuple(r.record for r in of), offsets, logprob, generator.random(size) < 0.3, -spread, spread)
 
 
-def _named(label: str) -> dict[str, object]:
-    """A label of one part, as plan.json keeps it."""
-    return {"label": label, "label_parts": [("name", label)]}
-
-
 def write_run(path: Path) -> Run:
     """A run folder as the pipeline leaves it, with made-up results."""
     run, made = Run(path), records()
@@ -97,8 +93,10 @@ def write_run(path: Path) -> Run:
         return {"scores": f"{name}/scores", "completions": f"{name}/completions"}
 
     settings = {part: getattr(study, part).model_dump(mode="json") for part in ("lora", "training", "canaries")}
-    head = {"matrices": "v", "rank": 1, "seed": 0, "settings": settings, "roles": "r", "finetune": "none"}
-    rows = [{"trial": f"t{k}", **_named(f"t{k}"), **head, **stages(f"trials/{k}", k + 1)} for k in range(TRIALS)]
+    rows = [
+        {**plan_row(f"t{k}", settings, seed=k), "roles": "r", "finetune": "none", **stages(f"trials/{k}", k + 1)}
+        for k in range(TRIALS)
+    ]
     run.write_json("plan.json", {"base": stages("base", 0), "trials": rows, "findings": [], "nulls": []})
     return run
 

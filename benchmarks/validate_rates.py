@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from plan_rows import plan_row
 from scipy.special import expit
 from scipy.stats import norm
 
@@ -17,7 +18,6 @@ from byrote.statistics.delong import clustered
 from byrote.statistics.intervals import clopper_pearson
 from byrote.statistics.roc import rate_at, threshold_at_most
 from byrote.statistics.seeds import over_seeds
-from byrote.study.labels import label_parts
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of
 from byrote.tables.compared import Compared, Scored, ScoredStratum, Stratum
 from byrote.tables.configurations import configuration_rows
@@ -166,8 +166,7 @@ def _scored_stratum(
     half = len(noise) // 2
     sides = [Side(part, tuple(f"{name}{i}" for i in range(half))) for name, part in (("m", scores), ("n", scores))]
     settings = {"lora": {"rank": rank}, "training": {"seed": seed}, "canaries": {"design": "none", "seed": 0}}
-    parts = label_parts("v", rank, seed, ())
-    planned = {"trial": f"{rank}-{seed}", "matrices": "v", "rank": rank, "label_parts": parts, "settings": settings}
+    planned = plan_row(f"{rank}-{seed}", settings, rank, seed)
     scored = Scored("loss", scores[:half] + lift, scores[half:], np.empty(0))
     return ScoredStratum(planned, compared_of(sides[0], sides[1], Side(np.empty(0), ())), {"loss": scored})
 
