@@ -10,7 +10,7 @@ from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil, hanley_mcneil_se
-from byrote.statistics.roc import auc, rate_at, roc_curve, threshold_at_most
+from byrote.statistics.roc import auc, corners, rate_at, roc_curve, threshold_at_most
 
 numbers = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=20).map(np.array)
 
@@ -127,3 +127,14 @@ def test_clopper_pearson_bounds_have_exactly_the_tail_they_promise(hits: int, tr
     low, high = clopper_pearson(hits, trials)
     assert (low == 0) if hits == 0 else binom.sf(hits - 1, trials, low) == pytest.approx(0.025)
     assert (high == 1) if hits == trials else binom.cdf(hits, trials, high) == pytest.approx(0.025)
+
+
+@given(numbers, numbers)
+def test_corners_keep_the_curve(members: np.ndarray, nonmembers: np.ndarray) -> None:
+    whole = list(zip(*roc_curve(members, nonmembers), strict=True))
+    kept = list(zip(*corners(*roc_curve(members, nonmembers)), strict=True))
+    inside = [
+        b for a, b, c in zip(whole, whole[1:], whole[2:], strict=False) if a[0] == b[0] == c[0] or a[1] == b[1] == c[1]
+    ]
+    assert kept == [point for point in whole if point not in inside]
+    assert [(p, q) for p, q in (kept[0], kept[-1])] == [(0.0, 0.0), (1.0, 1.0)]

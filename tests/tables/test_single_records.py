@@ -53,7 +53,7 @@ def scored_stratum(
 
 def test_the_most_exposed_come_first_with_what_puts_them_there():
     records = scored_stratum({"a": 50.5, "b": 199.5, "c": math.nan, "d": -300.0})
-    rows = list(record_rows([records], [[records]], "loss"))
+    rows = list(record_rows([[records]], "loss"))
     assert [(row["record"], row["exposed_rank"]) for row in rows] == [("b", 1), ("d", 2), ("a", 3)]
     of = {row["record"]: row for row in rows}
     assert of["b"]["percentile"] == pytest.approx((1 + 0) / 2)
@@ -68,7 +68,7 @@ def test_the_most_exposed_come_first_with_what_puts_them_there():
 def test_planted_canaries_stand_among_the_members_and_no_more_than_the_top_are_listed():
     records = scored_stratum({f"m{i}": float(i) for i in range(TOP)})
     planted = scored_stratum({"x": 500.0, "y": 0.5}, copies=8, out={"z": 900.0})
-    rows = list(record_rows([records, planted], [[records, planted]], "loss"))
+    rows = list(record_rows([[records, planted]], "loss"))
     assert len(rows) == TOP
     assert "z" not in {row["record"] for row in rows}
     x = next(row for row in rows if row["record"] == "x")
@@ -79,7 +79,9 @@ def test_planted_canaries_stand_among_the_members_and_no_more_than_the_top_are_l
 def test_seeds_spread_is_over_the_trials_that_trained_on_the_record_as_often():
     first = [scored_stratum({"a": 1.0, "b": 2.0}), scored_stratum({"x": 5.0}, copies=2, out={"y": 1.0})]
     second = [scored_stratum({"a": 4.0, "b": 2.0}, seed=1), scored_stratum({"y": 7.0}, copies=2, out={"x": 0.0})]
-    rows = {row["record"]: row for row in record_rows(first, [first, second], "loss")}
+    of_both = list(record_rows([first, second], "loss"))
+    rows = {row["record"]: row for row in of_both if row["trial"] == first[0].trial}
+    assert {row["trial"] for row in of_both} == {first[0].trial, second[0].trial}
     assert rows["a"]["seeds_sd"] == pytest.approx(np.std([1, 4], ddof=1))
     assert rows["b"]["seeds_sd"] == 0
     assert rows["x"]["seeds_sd"] is None
@@ -88,7 +90,7 @@ def test_seeds_spread_is_over_the_trials_that_trained_on_the_record_as_often():
 def test_without_a_threshold_nothing_is_counted_as_above():
     short = scored_stratum({"a": 1.0})
     few = {name: Scored(name, s.members, s.nonmembers[:20], s.calibration[:20]) for name, s in short.scores.items()}
-    (row,) = record_rows([ScoredStratum(short.planned, short.compared, few)], [[short]], "loss")
+    (row,) = record_rows([[ScoredStratum(short.planned, short.compared, few)]], "loss")
     assert row["attacks_above"] is None
     assert "2 of 2 attacks have no threshold for 1%" in row["note"]
 

@@ -9,7 +9,7 @@ themselves; only a standard deviation cannot be had from them (NaN).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations, combinations_with_replacement
+from itertools import combinations_with_replacement
 
 import numpy as np
 from scipy.stats import rankdata
@@ -92,22 +92,11 @@ def agreement(scores: Mapping[str, np.ndarray], n: int) -> Agreement:
     return Agreement(names, spearman_AA, jaccard_AA, records_AA)
 
 
-@dataclass(frozen=True)
-class Stability:
-    """Of each record, (N,): standard deviation across seeds in the score's unit and the seeds with a score. Spearman's
-    correlation between seeds: mean over the `pairs` of seeds that have one."""
+def spread_over_seeds(scores_SN: np.ndarray) -> np.ndarray:
+    """The unbiased standard deviation of each record's score over seeds, (N,), in the score's unit.
 
-    sd: np.ndarray
-    seeds: np.ndarray
-    spearman: float
-    pairs: int
-
-
-def stability(scores_SN: np.ndarray) -> Stability:
-    """How far seeds agree on records: the unbiased sd of each record and the mean Spearman correlation of two seeds.
-
-    An sd is NaN for fewer than two seeds with a score, and where one of them is infinite. The correlation is NaN where
-    no pair of seeds has one (see `agreement`). Raises ValueError for an array that is not (S, N).
+    NaN for fewer than two seeds with a score, and where one of them is infinite. Raises ValueError for an array that is
+    not (S, N).
     """
     scores_SN = np.asarray(scores_SN, dtype=np.float64)
     if scores_SN.ndim != 2:
@@ -115,12 +104,8 @@ def stability(scores_SN: np.ndarray) -> Stability:
     known_SN = ~np.isnan(scores_SN)
     seeds_N = known_SN.sum(axis=0)
     values_SN = np.where(np.isinf(scores_SN).any(axis=0), np.nan, scores_SN)
-    mean_N = _mean_of_known(values_SN)
-    square_N = np.where(known_SN, (values_SN - mean_N) ** 2, 0.0).sum(axis=0)
-    correlations = [spearman(*common(scores_SN[i], scores_SN[j])) for i, j in combinations(range(len(scores_SN)), 2)]
-    kept = [c for c in correlations if not math.isnan(c)]
-    sd_N = np.sqrt(np.where(seeds_N < 2, np.nan, square_N / np.maximum(seeds_N - 1, 1)))
-    return Stability(sd_N, seeds_N, float(np.mean(kept)) if kept else math.nan, len(kept))
+    square_N = np.where(known_SN, (values_SN - _mean_of_known(values_SN)) ** 2, 0.0).sum(axis=0)
+    return np.sqrt(np.where(seeds_N < 2, np.nan, square_N / np.maximum(seeds_N - 1, 1)))
 
 
 def spearman(first_N: np.ndarray, second_N: np.ndarray) -> float:

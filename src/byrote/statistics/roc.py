@@ -37,6 +37,17 @@ def roc_curve(members: np.ndarray, nonmembers: np.ndarray) -> tuple[np.ndarray, 
     return rates[0], rates[1]
 
 
+def corners(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The points of a curve (K,) without those inside a level or an upright run, which lie on the line between its
+    ends: the curve is the same (as scikit-learn's `roc_curve` with `drop_intermediate`)."""
+    if len(fpr) < 3:
+        return fpr, tpr
+    level, upright = np.diff(tpr) == 0, np.diff(fpr) == 0
+    inside = (level[1:] & level[:-1]) | (upright[1:] & upright[:-1])
+    kept = np.concatenate([[True], ~inside, [True]])
+    return fpr[kept], tpr[kept]
+
+
 def threshold_at_most(nonmembers: np.ndarray, rate: float) -> float:
     """The highest threshold that calls as many of the non-members members as `rate` allows: one of their own scores.
 

@@ -47,9 +47,10 @@ from byrote.tables.completions import (
 )
 from byrote.tables.configurations import configuration_rows, detectable_rows, together
 from byrote.tables.free_completions import untargeted_tables
-from byrote.tables.membership import Settings, membership_row, operating_rows, roc_rows
+from byrote.tables.membership import Settings, membership_row, operating_rows
 from byrote.tables.null_trials import NullTrials, null_trial_row, with_null_trial
 from byrote.tables.resampled import resample
+from byrote.tables.roc import roc_table
 from byrote.tables.rules import dropped_rows, verdict_rows
 from byrote.tables.single_records import agreement_rows, counterfactual_rows, record_rows
 from byrote.tables.subjects import subjects_of
@@ -118,6 +119,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         rows["timings"] += timing_rows(run, null["trial"], null)
     blind: dict[str, BlindTest] = {}
     scored_strata: list[ScoredStratum] = []
+    curves: list[pa.Table] = []
     subjects: list[Measured] = []
     failed = {failure["stage"] for failure in run.failures()}
     family = _bounds(run, plan)
@@ -150,7 +152,9 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
                 if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
                     blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
                 controls = Controls(blind_columns(compared, blind.get(planned["roles"])), beside)
-                scores = _membership(trial, compared, attacks, settings, controls, rows)
+                with_auditor = _membership(trial, compared, attacks, settings, controls, rows)
+                curves += [roc_table(planned["trial"], compared, scored) for scored in with_auditor.values()]
+                scores = {name: scored for name, scored in with_auditor.items() if name != AUDITOR}
                 scored_strata.append(ScoredStratum(planned, compared, scores))
             rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, trial.base))
             rows["audits"] += ({**head, **row} for row in _audits(trial, records, study, family))
@@ -165,7 +169,9 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     _over_trials(rows, scored_strata, settings, study)
     _over_completions(rows, study.extraction, settings.level)
     rows["rules"] += _rules(run, study, subjects, records, scored_strata, rows, keep=keep)
-    return {name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(COLUMNS[name].items()))) for name in COLUMNS}
+    schemas = {name: pa.schema(list(columns.items())) for name, columns in COLUMNS.items()}
+    arrow = {name: pa.Table.from_pylist(rows[name], schema=schema) for name, schema in schemas.items()}
+    return {**arrow, "roc": pa.concat_tables([arrow["roc"], *curves]).combine_chunks()}
 
 
 def _drawn(roles: list[Assignment], scores: TokenScores | None) -> tuple[list[Assignment], tuple[Assignment, ...]]:
@@ -194,8 +200,8 @@ def _over_trials(
             by_trial.setdefault(scored_stratum.trial, []).append(scored_stratum)
     for configuration in together([strata[0] for strata in by_trial.values()]):
         siblings = [by_trial[first.trial] for first in configuration]
+        rows["records"] += record_rows(siblings, primary)
         for strata in siblings:
-            rows["records"] += record_rows(strata, siblings, primary)
             rows["agreement"] += agreement_rows(strata[0])
     rows["counterfactual"] += counterfactual_rows(scored_strata)
 
@@ -303,7 +309,7 @@ def _membership(
     controls: Controls,
     rows: dict[str, list[dict[str, Any]]],
 ) -> dict[str, Scored]:
-    """Append all rows of one stratum of a trial; returns the scores by attack."""
+    """Append all rows of one stratum of a trial; returns the scores by attack, the auditor's too."""
     head = {"trial": trial.row["trial"]}
     wanted = {**attacks, settings.primary: find_attacks([settings.primary])[settings.primary]}
     scores = score_with(compared, wanted)
@@ -315,8 +321,7 @@ def _membership(
     for name, scored in with_auditor.items():
         row = membership_row(compared, scored, wanted.get(name), settings, resampled)
         rows["membership"].append({**trial.head, **with_null_trial(row, controls.null_trial), **controls.blind})
-        rows["roc"] += ({**head, **point} for point in roc_rows(compared, scored))
         rows["operating_points"] += ({**head, **point} for point in operating_rows(compared, scored, settings))
     same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}
     rows["comparisons"] += ({**same, **row} for row in attack_comparisons(compared, scores, resampled))
-    return scores
+    return with_auditor

@@ -363,7 +363,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "roc": (
         *ATTACK_COLUMNS,
-        real("fpr", "share of non-members at or above a threshold"),
+        real("fpr", "share of non-members at or above a threshold; corners of the curve alone"),
         real("tpr", "share of members at or above it"),
     ),
 }

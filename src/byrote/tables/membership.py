@@ -16,7 +16,7 @@ from byrote.statistics.detectable import smallest_auc
 from byrote.statistics.intervals import hanley_mcneil
 from byrote.statistics.matched import matched_auc
 from byrote.statistics.operating_point import published_point, share_interval, tpr_interval, why_no_tpr_interval
-from byrote.statistics.roc import auc, roc_curve, threshold_at_most
+from byrote.statistics.roc import auc, threshold_at_most
 from byrote.tables.compared import AUDITOR, Compared, Scored, known_scores, present
 from byrote.tables.comparisons import paired
 from byrote.tables.resampled import Resampled
@@ -64,13 +64,6 @@ def membership_row(
         **(NO_INTERVAL if attack is None else _intervals(compared, scored, area, settings, resampled)),
         **_matched(compared, scored),
     }
-
-
-def roc_rows(compared: Compared, scored: Scored) -> Iterator[dict[str, Any]]:
-    """Points of the ROC curve."""
-    members, nonmembers, _ = known_scores(compared, scored)
-    for x, y in zip(*roc_curve(members, nonmembers), strict=True):
-        yield {"stratum": compared.stratum.name, "attack": scored.attack, "fpr": float(x), "tpr": float(y)}
 
 
 def operating_rows(compared: Compared, scored: Scored, settings: Settings) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from byrote.ragged import mean_by_record
 from byrote.records import RECORDS_STRATUM, copies_in
-from byrote.statistics.agreement import LEAST_RECORDS, agreement, empirical_p, most_exposed, stability
+from byrote.statistics.agreement import LEAST_RECORDS, agreement, empirical_p, most_exposed, spread_over_seeds
 from byrote.statistics.counterfactual import lira_each, logit_scaled, memorization
 from byrote.statistics.roc import threshold_at_most
 from byrote.tables.compared import Scored, ScoredStratum, present, strongest
@@ -24,16 +24,30 @@ LEAST_TRIALS = 4  # of one configuration, for counterfactual rows
 Row = dict[str, Any]
 
 
-def record_rows(
-    strata: Sequence[ScoredStratum], siblings: Sequence[Sequence[ScoredStratum]], primary: str
-) -> Iterator[Row]:
-    """The TOP most exposed records of a trial among its members and planted canaries (`agreement.most_exposed`).
+Known = Mapping[tuple[str, str], float]  # the primary attack's score of members, by stratum and record
 
-    strata: the trial's, `records` first · siblings: the strata of each trial of its configuration, itself among them.
-    percentile: mean over attacks of the share of non-members below the record. attacks_above: how many put it at or
-    above their threshold for 1% of false positives. seeds_sd: of the primary attack's score, over the seeds that
-    trained on the record as often.
+
+def record_rows(siblings: Sequence[Sequence[ScoredStratum]], primary: str) -> Iterator[Row]:
+    """The TOP most exposed records of each trial of a configuration, among its members and planted canaries
+    (`agreement.most_exposed`).
+
+    siblings: the strata of each trial, `records` first. percentile: mean over attacks of the share of non-members below
+    the record. attacks_above: how many put it at or above their threshold for 1% of false positives. seeds_sd: of the
+    primary attack's score, over the seeds that trained on the record as often.
     """
+    known = [
+        {
+            (s.compared.stratum.name, record): score
+            for s in strata
+            for record, score in zip(s.compared.stratum.members, s.scores[primary].members.tolist(), strict=True)
+        }
+        for strata in siblings
+    ]
+    for strata in siblings:
+        yield from _record_rows(strata, known)
+
+
+def _record_rows(strata: Sequence[ScoredStratum], known: Sequence[Known]) -> Iterator[Row]:
     first = strata[0]
     scores = {name: np.concatenate([s.scores[name].members for s in strata]) for name in first.scores}
     nonmembers = {name: scored.nonmembers for name, scored in first.scores.items()}
@@ -42,7 +56,7 @@ def record_rows(
         return
     top = most_exposed(scores, nonmembers, TOP).records
     stratum = [s.compared.stratum for s in strata for _ in s.compared.stratum.members]
-    sd, why = _seeds_sd([(stratum[i].name, ids[i]) for i in top], siblings, primary)
+    sd, why = _seeds_sd([(stratum[i].name, ids[i]) for i in top], known)
     below = _below(scores, nonmembers, top)
     thresholds = {name: _threshold(scored) for name, scored in first.scores.items()}
     set_ = {name: threshold for name, threshold in thresholds.items() if threshold is not None}
@@ -82,21 +96,12 @@ def _threshold(scored: Scored) -> float | None:
     return None
 
 
-def _seeds_sd(
-    wanted: Sequence[tuple[str, str]], siblings: Sequence[Sequence[ScoredStratum]], primary: str
-) -> tuple[np.ndarray, str]:
+def _seeds_sd(wanted: Sequence[tuple[str, str]], known: Sequence[Known]) -> tuple[np.ndarray, str]:
     """Spread of the primary attack's score over seeds (n,), of records by stratum and id; and why there is none."""
-    if len(siblings) < 2:
+    if len(known) < 2:
         return np.full(len(wanted), math.nan), "one seed: no spread over seeds"
-    scores_SN = np.full((len(siblings), len(wanted)), math.nan)
-    for row, strata in zip(scores_SN, siblings, strict=True):
-        known = {
-            (s.compared.stratum.name, record): score
-            for s in strata
-            for record, score in zip(s.compared.stratum.members, s.scores[primary].members, strict=True)
-        }
-        row[:] = [known.get(key, math.nan) for key in wanted]
-    return stability(scores_SN).sd, ""
+    scores_SN = [[of_seed.get(key, math.nan) for key in wanted] for of_seed in known]
+    return spread_over_seeds(np.array(scores_SN)), ""
 
 
 def _mean(values: np.ndarray) -> float:
