@@ -29,6 +29,7 @@ from common import SIDE
 from workers import Settings, Worker
 
 from byrote.errors import ByroteError
+from byrote.large_pages import ENVIRONMENT
 
 SOURCE = "smollm2-135m"
 MODULES = {"reference": "reference", "tuned": "tuned", "byrote": "engine"}
@@ -145,9 +146,10 @@ class Run:
             print(f"{SIDE} is skipped: {self.excused[SIDE]}", flush=True)
         half = replace(settings, threads=settings.threads // 2)
         both = () if SIDE in self.excused else (half, half)
-        self.workers = {name: Worker(module, settings) for name, module in MODULES.items()}
-        self.side = [Worker("engine", each) for each in both]
-        self.products = [Worker("gemm", each) for each in (both or (settings,))]
+        starts_with = {"byrote": ENVIRONMENT}  # as its commands and workers do; Trainer's users have nothing like it
+        self.workers = {name: Worker(m, settings, starts_with.get(name, {})) for name, m in MODULES.items()}
+        self.side = [Worker("engine", each, ENVIRONMENT) for each in both]
+        self.products = [Worker("gemm", each, ENVIRONMENT) for each in (both or (settings,))]
 
     def warm_up(self, token_ids: Ids) -> None:
         """A few records through every loop, untimed: libraries set themselves up at first use."""

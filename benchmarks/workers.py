@@ -5,9 +5,11 @@ every process imports this file.
 """
 
 import logging
+import os
 import resource
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -34,12 +36,17 @@ class Settings:
 class Worker:
     """A contender in a process of its own. `ask` waits for the answer; `start` and `finish` let two work at once."""
 
-    def __init__(self, module: str, settings: Settings) -> None:
+    def __init__(self, module: str, settings: Settings, environment: Mapping[str, str]) -> None:
+        """environment: variables that the process starts with, where they are not set already."""
         context = get_context("spawn")
         self._module = module
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, module, settings), daemon=True)
+        added = {name: value for name, value in environment.items() if name not in os.environ}
+        os.environ.update(added)
         self._process.start()
+        for name in added:
+            del os.environ[name]
         theirs.close()
 
     def start(self, name: str, *arguments: Any) -> None:

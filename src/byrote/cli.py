@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from byrote import __version__
+from byrote import __version__, large_pages
 from byrote.cli_audit import audit
 from byrote.cli_canaries import canaries
 from byrote.cli_print import (
@@ -48,6 +48,8 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
 
     Exit status: 0 done, 1 some trials failed, 2 something to correct or an error that nobody foresaw, 130 interrupted.
     """
+    if tokens is None and sys.argv[1:2] and sys.argv[1] in ("run", "audit"):
+        large_pages.start_again()
     try:
         sys.exit(app(tokens, exit_on_error=False, result_action="return_value") or 0)
     except CycloptsError:  # printed already

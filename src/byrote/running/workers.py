@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from byrote import large_pages
 from byrote.errors import ByroteError, CorpusError, ModelError, StageError, StoreError, StudyError
 from byrote.listener import Listener
 
-# glibc's large pages: a twentieth of a training step on a processor (docs/log.md). It can be set before a start only.
-_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 _ERRORS: dict[str, type[ByroteError]] = {
     kind.__name__: kind for kind in (StudyError, CorpusError, ModelError, StoreError, StageError)
 }
@@ -160,7 +159,7 @@ class _Process:
         import pickle
 
         reading, writing = os.pipe()
-        environment = {**_ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
+        environment = {**large_pages.ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
         command = [sys.executable, "-m", "byrote.running.worker", str(writing)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(writing,), env=environment)
         os.close(writing)
