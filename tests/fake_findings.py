@@ -63,6 +63,23 @@ def over_trials(rows, attack):
         rows["configurations"].append({**mean_a, "against": mean_b["label"], **verdict})
 
 
+def checkpoints(rows, attack):
+    """The finished trials as if they were checkpoints of one training."""
+    done = [row for row in rows["trials"] if row["state"] == "done"]
+    for place, row in enumerate(done):
+        area = 0.55 + 0.03 * place
+        rows["checkpoints"].append(
+            {
+                **{"trial": row["trial"], "label": row["label"], "steps": 100 * (place + 1), "attack": attack},
+                **{"loss_nonmembers": 2.9 - 0.05 * place, "loss_members": 2.8 - 0.2 * place, "loss_base": 3.3},
+                **{"auc": area, "auc_low": area - 0.04, "auc_high": area + 0.04, "strongest": "wbc"},
+                **{"strongest_auc": area + 0.01, "strongest_low": area - 0.05, "strongest_high": area + 0.07},
+                **{"target_fpr": 0.01, "tpr": 0.03, "tpr_low": 0.01, "tpr_high": 0.06},
+                **{"verdict": "exceeded" if place else "held", "last_held": place == 0},
+            }
+        )
+
+
 def _written(rows, trial, canaries):
     sides = [("member", 1, 12), ("nonmember", 0, 1)]
     sides += [(role, c, 3) for role in ("canary_in", "canary_out") for c in (1, 8)] if canaries else []

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
 from byrote.tables.build import COLUMNS, Tables
-from fake_findings import of_trial, over_trials
+from fake_findings import checkpoints, of_trial, over_trials
 
 PLACEMENT = {"q": 0.66, "k": 0.67, "v": 0.79, "o": 0.76, "q,k": 0.74}
 
@@ -53,6 +53,7 @@ def fake_tables(
                 }
             )
     over_trials(rows, "ratio")
+    checkpoints(rows, "ratio")
     return from_rows(rows)
 
 

@@ -1,10 +1,12 @@
 """`byrote audit`: models tuned by plain PEFT, Trainer and transformers, measured by one command."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pandas as pd
 import peft
 import pytest
@@ -14,6 +16,7 @@ from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 import byrote
 from byrote.cli import main
 from byrote.corpora.adverse_events import read
+from byrote.figures import FIGURES, Options
 from byrote.lm.library import quiet
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS
 from byrote.store import Run
@@ -21,6 +24,7 @@ from byrote.study import AdverseEventsCorpus
 from fakes import tiny_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_figure")
+SCHEMA = Path(byrote.__file__).parent / "schemas" / "audit.schema.json"
 FILES = {MEMBERS: "train.jsonl", NONMEMBERS: "heldout.jsonl", CALIBRATION: "heldout2.jsonl"}
 CHEAP = ("--machine.device", "cpu", "--machine.threads", "1", "--machine.workers", "1", "--model.precision", "fp32")
 CHEAP += ("--statistics.bootstrap", "100", "--extraction.prompts.members", "4", "--extraction.prompts.nonmembers", "4")
@@ -64,7 +68,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, rows: dict[str, Any], tiny_f
     return folder
 
 
-def train(model: Any, texts: list[str], folder: Path) -> None:
+def train(model: Any, texts: list[str], folder: Path, **more: Any) -> None:
     tokenizer = tiny_tokenizer()
     examples = [{"input_ids": ids, "labels": ids} for ids in (tokenizer(text)["input_ids"][:128] for text in texts)]
     arguments = TrainingArguments(
@@ -73,7 +77,8 @@ def train(model: Any, texts: list[str], folder: Path) -> None:
         per_device_train_batch_size=1,
         learning_rate=1e-2,
         report_to=[],
-        save_strategy="no",
+        save_strategy=more.get("save_strategy", "no"),
+        save_steps=more.get("save_steps", 500),
         disable_tqdm=True,
         use_cpu=True,
         seed=1,
@@ -169,6 +174,39 @@ def _interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
+def test_checkpoints_of_one_training_stand_side_by_side(
+    data: Path, rows: dict[str, Any], tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    texts, steps = [row["text"] for row in rows[MEMBERS]], 12 * len(rows[MEMBERS])
+    model = AutoModelForCausalLM.from_pretrained(tiny_folder)
+    config = peft.LoraConfig(r=16, lora_alpha=64, target_modules="all-linear", task_type="CAUSAL_LM")
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(0)
+        tuned = peft.get_peft_model(model, config)
+        train(tuned, texts, tmp_path, save_strategy="steps", save_steps=steps // 3)
+    words = ["--adapter", tmp_path / "out" / "checkpoint-*", *sides(data), *CHEAP, "--out", tmp_path / "run"]
+    assert audit(*words, "--max-auc", "0.6") == 1
+    capsys.readouterr()
+    run = byrote.load(tmp_path / "run")
+    table, trials = run.tables.checkpoints, run.tables.trials.set_index("trial")
+    assert list(table["steps"]) == [steps // 3, 2 * steps // 3, steps]
+    assert list(table["label"]) == [f"checkpoint-{n}" for n in table["steps"]]
+    assert table["verdict"].iloc[-1] == "exceeded"
+    assert not table["last_held"].any()
+    for row in table.itertuples():
+        assert math.exp(row.loss_nonmembers) == pytest.approx(trials.loc[row.trial, "perplexity_tuned"])
+        assert row.auc_low < row.auc < row.auc_high or pd.isna(row.auc_low)
+    assert table["loss_members"].is_monotonic_decreasing
+    document = json.loads((tmp_path / "run" / "audit.json").read_text())
+    assert [entry["steps"] for entry in document["checkpoints"]] == list(table["steps"])
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "At none of 3 checkpoints is every rule held." in page
+    drawn = FIGURES["leakage_by_step"].function(run.tables, Options())
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["AUC (dashed: guessing)", "loss, nats a token"]
+
+
 @pytest.mark.parametrize("kind", ["texts", "dicts", "frame", "dataset", "path"])
 def test_from_python_with_rows_in_memory(
     kind: str, tuned: Path, data: Path, rows: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -204,6 +242,11 @@ def test_from_python_with_rows_in_memory(
     assert found.rules[0]["rule"].startswith("max_auc")
     assert found.tables.membership.set_index("attack").loc["ratio", "auc"] > 0.9
     assert file.exists() == (kind == "dicts")
+    if kind == "dicts":
+        before = file.read_bytes()
+        with pytest.raises(byrote.StudyError, match="whose members were other rows; name another folder"):
+            byrote.audit(adapter=tuned / "adapter", **{**sides, "members": rows[MEMBERS][1:]}, **words)
+        assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("rows", [3, {"text": "A rash."}, [3], [{"text": "A rash.", "at": object()}]])

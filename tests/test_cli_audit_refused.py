@@ -99,6 +99,7 @@ BEFORE_TORCH = [
     (f"{A} {S} --max-auc low", "low"),
     (f"{A} {S} --max-verbatim -1", "--max-verbatim -1 must be at least 0"),
     (f"{A} {S} --max-epsilon -1", "--max-epsilon -1 must be at least 0"),
+    (f"{A} {S} --max-epsilon 4", "only canaries that a coin put in or left out bound epsilon"),
     (f"{A} {S} --equivalent-within 0.7", "--equivalent-within 0.7 must be above 0 and below 0.5"),
     (f"{A} {S} --draws 0", "--draws 0 must be at least 1"),
     (f"{A} {S} --membres x", "unknown option --membres; did you mean --members?"),

@@ -72,6 +72,7 @@ def audit_document(run: Run, study: Study, tables: "Tables", created: str) -> di
         "error_of_this_look": None if look is None else error_of_look(study.statistics.level, look),
         "looks": looks_of(run),
         "subjects": _rows(tables.trials[["trial", "label", "state", "members", "condition"]]),
+        "checkpoints": _rows(tables.checkpoints),
         "rules": rules,
         "rules_set": rules_history(run),
         "controls": _controls(tables),

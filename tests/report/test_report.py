@@ -75,7 +75,7 @@ def test_a_run_without_results_still_reports(matrices, tmp_path):
     page = report(tables, tmp_path, failures=failures, drawn=draw_all(tables, tmp_path / "figures"))
     assert f"0 of {words.count(len(matrices), 'trial')} finished" in page
     assert f"{matrices[0]} · rank 1 · seed 13, adapter: StageError: &lt;nan&gt;" in page
-    assert "11 figures were not drawn" in page
+    assert "12 figures were not drawn" in page
     assert "nan" not in text_of(page).replace("&lt;nan&gt;", "")
 
 

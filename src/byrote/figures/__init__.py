@@ -20,6 +20,7 @@ from byrote.figures.base_tuned_perplexity import base_tuned_perplexity
 from byrote.figures.canary_by_copies import canary_by_copies
 from byrote.figures.exposure_by_copies import exposure_by_copies
 from byrote.figures.forest import forest
+from byrote.figures.leakage_by_step import leakage_by_step
 from byrote.figures.published import PUBLISHED, Published, find_published
 from byrote.figures.roc import roc
 from byrote.figures.share_against_perplexity import share_against_base_perplexity, share_against_tuned_perplexity
@@ -69,6 +70,13 @@ FIGURES: dict[str, Figure] = {
         auc_by_rank,
         ("trials", "membership"),
         "AUC of the primary attack against the LoRA rank, one line for each choice of adapted matrices.",
+    ),
+    "leakage_by_step": Figure(
+        "Leakage and loss over training steps",
+        leakage_by_step,
+        ("checkpoints",),
+        "Left: AUC of the primary and of the strongest attack at each checkpoint, with intervals that hold for all "
+        "checkpoints together. Right: loss on non-members, which is what more steps are worth, and on members.",
     ),
     "forest": Figure(
         "Every attack with its controls",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from byrote.figures import Drawn, find_published
 from byrote.report import (
     canaries,
+    checkpoints,
     comparisons,
     conditions,
     controls,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from byrote.tables import Tables
 
 MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "forest", "roc")
+CHECKPOINT_FIGURES = ("leakage_by_step",)
 CANARY_FIGURES = ("exposure_by_copies", "canary_by_copies")
 RECORD_FIGURES = ("agreement",)
 FIRST_PAGE = ("few_records", "sample", "learned_nothing")  # findings that open the report
@@ -60,6 +62,7 @@ def sections_of(
     return [
         verdict.verdict_section(tables),
         Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables, remarks.findings)]),
+        *([_checkpoints(tables, drawn)] if len(tables.checkpoints) else []),
         Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
         _membership(study, tables, drawn),
         _generation(tables, drawn, texts, many),
@@ -95,6 +98,16 @@ def _named(drawn: Sequence[Drawn], names: Sequence[str]) -> list[Drawn]:
     return [figure for figure in drawn if figure.name in names]
 
 
+def _checkpoints(tables: "Tables", drawn: Sequence[Drawn]) -> Section:
+    return Section(
+        "checkpoints",
+        "Checkpoints",
+        checkpoints.sentences(tables),
+        filled(checkpoints.checkpoints_grid(tables)),
+        pictures=pictures(_named(drawn, CHECKPOINT_FIGURES)),
+    )
+
+
 def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Section:
     primary, compare_to = study.membership.primary, study.report.compare_to
     published = None if compare_to is None else find_published(compare_to)
@@ -128,7 +141,7 @@ def _shows_texts(texts: Mapping[str, str] | None) -> list[str]:
 
 def _generation(tables: "Tables", drawn: Sequence[Drawn], texts: Mapping[str, str] | None, many: bool) -> Section:
     shown = [] if texts is None else filled(generation.text_grid(tables, texts))
-    elsewhere = {*MEMBERSHIP_FIGURES, *RECORD_FIGURES, *(CANARY_FIGURES if many else ())}
+    elsewhere = {*MEMBERSHIP_FIGURES, *CHECKPOINT_FIGURES, *RECORD_FIGURES, *(CANARY_FIGURES if many else ())}
     grids = [rates.open_rates_grid(tables, canaries=False)]
     grids += [] if many else [rates.open_rates_grid(tables, canaries=True)]
     summary = filled(generation.generation_grid(tables))

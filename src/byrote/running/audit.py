@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from byrote.errors import CorpusError
+from byrote.errors import CorpusError, StudyError
 from byrote.running.checks import check_study
 from byrote.store import Run
 from byrote.study.audit import AUDIT_DEFAULTS, AuditOptions, audit_settings
@@ -57,6 +57,7 @@ def run_audit(
     named |= {name: str(folder / "given" / f"{name}.jsonl") for name in lines}
     chosen = AuditOptions(**{**options, **named})
     study = load_study(AUDIT_DEFAULTS, {**audit_settings(chosen, study=False), **settings})
+    _refuse_other_rows(folder, lines)
     for name, text in lines.items():
         Run(folder).write_text(f"given/{name}.jsonl", text, private=True)
     checked = check_study(study)  # before torch is imported, so that mistakes are told at once
@@ -65,6 +66,16 @@ def run_audit(
     outcome = pipeline.run(checked, folder)
     audit = audit_of(Run.open(outcome.path))
     return Audited(outcome.path, outcome.report, audit["verdict"], tuple(audit["rules"]), audit["exit_status"])
+
+
+def _refuse_other_rows(folder: Path, lines: Mapping[str, str]) -> None:
+    """StudyError where the folder holds an audit of other rows: they are what its results are of."""
+    if not (folder / "study.yaml").exists():
+        return
+    for name, text in lines.items():
+        given = folder / "given" / f"{name}.jsonl"
+        if not given.exists() or given.read_text(encoding="utf-8") != text:
+            raise StudyError(f"{folder} holds an audit whose {name} were other rows; name another folder with out")
 
 
 def _json_lines(rows: Any, name: str, column: str) -> str:

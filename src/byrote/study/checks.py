@@ -236,6 +236,11 @@ def _guesses(study: Study, most: int) -> Iterator[str]:
 
 def _decide(study: Study) -> Iterator[str]:
     attack, measured = study.decide.attack, study.membership.attacks
+    if study.decide.max_epsilon is not None and not isinstance(study.canaries, ManyCanaries | ManifestCanaries):
+        yield (
+            f"decide.max_epsilon is {study.decide.max_epsilon:g}, but only canaries that a coin put in or left out "
+            "bound epsilon: --canaries manifest.json of `byrote canaries make` for an audit, else canaries.design many"
+        )
     if attack is None:
         return
     yield from _unknown("decide.attack", attack, list(ATTACKS))

@@ -19,6 +19,7 @@ from byrote.statistics.verdicts import Bounds, auc_bound, deviate_of, times
 from byrote.study.rules import EQUIVALENT, MAX_AUC, MAX_TPR, Rule
 from byrote.tables.compared import Compared, Scored, ScoredStratum, known_scores
 from byrote.tables.membership import calibrated_point
+from byrote.tables.ties import ties_at_top, ties_broken
 
 Draws = Callable[[Sequence[np.ndarray]], np.ndarray]
 """Weights (P, B), (Q, B) and (C, B) to values (K, B)."""
@@ -60,10 +61,23 @@ class Together:
         """Bounds of each attack that a rule reads; `below` and `within` make a verdict of them."""
         scores = self.scored.scores
         if rule.setting == MAX_TPR:
-            return [self._tpr(scores[name], rule) for name in rule.attacks]
+            return [self._tpr(self._untied[name], rule) for name in rule.attacks]
         return [self._auc(scores[name], rule) for name in rule.attacks]
 
+    def tied(self, rule: Rule) -> list[str]:
+        """The attacks of a rule on a false-positive rate whose ties at the top are broken by chance."""
+        return [name for name in rule.attacks if self._rates and self._untied[name] is not self.scored.scores[name]]
+
     # --- parts ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _untied(self) -> Mapping[str, Scored]:
+        """Scores by attack; without ties where those at the top leave a rate of these rules out of reach."""
+        scores, compared = self.scored.scores, self.scored.compared
+        return {
+            name: ties_broken(compared, scored) if any(ties_at_top(scored, rate) for rate in self._rates) else scored
+            for name, scored in scores.items()
+        }
 
     @property
     def _rates(self) -> list[float]:
@@ -82,7 +96,8 @@ class Together:
                 area = weighted_areas(scored.members, scored.nonmembers)
                 yield lambda sides, area=area, signs=signs: np.outer(signs, area(sides[0], sides[1]))
             if self._rates:
-                tprs = weighted_tprs(scored.members, scored.calibration, self._rates)
+                untied = self._untied[name]
+                tprs = weighted_tprs(untied.members, untied.calibration, self._rates)
                 yield lambda sides, tprs=tprs: np.arcsin(np.sqrt(tprs(sides[0], sides[2])))
 
     def _measured(self, scored: Scored) -> tuple[float, float, int]:

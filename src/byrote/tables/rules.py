@@ -189,6 +189,8 @@ def _attacks(rule: Rule, subject: Subject, together: Together) -> Found:
     scored = together.scored
     controls = rule_controls.controls_of_attacks(scored, rule.attacks, rows, subject.trial.row.get("null"))
     reason, would_decide = _attack_reason(rule, verdict, of.attack, ends), ""
+    if rule.rate is not None and (tied := together.tied(rule)):
+        reason += f"; scores of {', '.join(tied)} tie at the top, and chance decides which of these are called"
     if verdict == UNDECIDED and of.missing:
         reason = f"{of.attack} has no bounds: {of.missing}"
         would_decide = needed_words(scored.compared, rule)
