@@ -103,6 +103,7 @@ def test_numbers_that_are_all_missing_draw_nothing_and_say_so(name):
         canaries=SMALL.canaries.assign(exposure_rank=math.nan, exposure_extrapolated=math.nan),
         draws=SMALL.draws.assign(draws_for_chance=math.nan),
         agreement=SMALL.agreement.assign(spearman=math.nan),
+        checkpoints=SMALL.checkpoints.assign(auc=math.nan),
     )
     assert reason_of(name, tables)
 
