@@ -11,29 +11,21 @@ import pandas as pd
 import peft
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import AutoModelForCausalLM
 
 import byrote
-from byrote.cli import main
 from byrote.corpora.adverse_events import read
 from byrote.figures import FIGURES, Options
 from byrote.lm.library import quiet
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS
 from byrote.store import Run
 from byrote.study import AdverseEventsCorpus
+from fake_audits import CHEAP, audit, train
 from fakes import tiny_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_figure")
 SCHEMA = Path(byrote.__file__).parent / "schemas" / "audit.schema.json"
 FILES = {MEMBERS: "train.jsonl", NONMEMBERS: "heldout.jsonl", CALIBRATION: "heldout2.jsonl"}
-CHEAP = ("--machine.device", "cpu", "--machine.threads", "1", "--machine.workers", "1", "--model.precision", "fp32")
-CHEAP += ("--statistics.bootstrap", "100", "--extraction.prompts.members", "4", "--extraction.prompts.nonmembers", "4")
-
-
-def audit(*words: object) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(["audit", *map(str, words)])
-    return int(stop.value.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -66,26 +58,6 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, rows: dict[str, Any], tiny_f
         train(AutoModelForCausalLM.from_pretrained(tiny_folder), texts, folder / "whole")
     tiny_tokenizer().save_pretrained(folder / "whole")
     return folder
-
-
-def train(model: Any, texts: list[str], folder: Path, **more: Any) -> None:
-    tokenizer = tiny_tokenizer()
-    examples = [{"input_ids": ids, "labels": ids} for ids in (tokenizer(text)["input_ids"][:128] for text in texts)]
-    arguments = TrainingArguments(
-        str(folder / "out"),
-        num_train_epochs=12,
-        per_device_train_batch_size=1,
-        learning_rate=1e-2,
-        report_to=[],
-        save_strategy=more.get("save_strategy", "no"),
-        save_steps=more.get("save_steps", 500),
-        disable_tqdm=True,
-        use_cpu=True,
-        seed=1,
-        logging_strategy="no",
-    )
-    Trainer(model, arguments, train_dataset=examples).train()  # pyright: ignore[reportArgumentType]
-    model.save_pretrained(folder)
 
 
 def sides(data: Path) -> list[object]:
