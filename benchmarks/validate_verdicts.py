@@ -113,18 +113,20 @@ def never_seen(simulations: int, seed: int, row: MakeRow) -> Iterator[Any]:
     """Limits at what members that were never seen have in truth: an AUC of 0.5, and as many true as false positives."""
     turns, generator = max(simulations // 5, 100), np.random.default_rng([seed, 1])
     strict = study_of(max_auc=0.5, max_tpr_at_fpr={0.1: 0.1, 0.01: 0.01})
-    wide = study_of(max_auc=0.7)
-    found, held = [], []
+    wide = {"AUC 0.7": study_of(max_auc=0.7), "TPR 40% at 10%": study_of(max_tpr_at_fpr={0.1: 0.4})}
+    found, held = [], {limit: [] for limit in wide}
     for _ in range(turns):
         subject = subject_of(audited(0.0, generator), strict)
         found.append("exceeded" in verdicts(strict, subject).values())
-        if len(held) < turns // 2:
-            held.append(set(verdicts(wide, subject).values()) == {"held"})
+        if len(found) <= turns // 2:
+            for limit, study in wide.items():
+                held[limit].append(set(verdicts(study, subject).values()) == {"held"})
     setting = f"{turns} audits of never-seen members, 15 attacks"
     room = 3 * (ERROR * (1 - ERROR) / turns) ** 0.5
     limits = "AUC 0.5, TPR 10% at 10%, 1% at 1%"
     yield row("any rule exceeded in error", f"{setting}, limits {limits}", np.mean(found), 0.0, ERROR + room)
-    yield row("held", f"{setting}, limit AUC 0.7", np.mean(held), 0.8)
+    for limit, shares in held.items():  # scores of wbc and rmia tie at the top here: chance breaks such ties
+        yield row("held", f"{setting}, limit {limit}", np.mean(shares), 0.8)
 
 
 def leaks(simulations: int, seed: int, row: MakeRow) -> Iterator[Any]:
