@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
 
-.PHONY: demo test test-slow test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
+.PHONY: campaign-audit campaign-audit-tenth demo test test-slow test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -44,6 +44,12 @@ large-run: .venv/installed  ## the tables of fifteen trials of 3866 records, in 
 
 validate: .venv/installed  ## simulated coverage of every interval and bound
 	$(BIN)/python benchmarks/validate.py
+
+campaign-audit: .venv/installed  ## kills, and real adapters on records that they never saw: about half an hour
+	$(BIN)/python benchmarks/campaign_audit.py
+
+campaign-audit-tenth: .venv/installed
+	$(BIN)/python benchmarks/campaign_audit.py --tenth
 
 phee:  # needed by some targets; nothing fetches it for them
 	@for file in train.json dev.json test.json; do test -f "$${BYROTE_PHEE:-}/$$file" || { \
