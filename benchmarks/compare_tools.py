@@ -197,6 +197,10 @@ def areas_of_memaudit(per_canary: list[dict[str, Any]]) -> dict[str, float]:
     return found
 
 
+def with_interval(area: float, low: float, high: float) -> str:
+    return f"{area:.3f} [{low:.3f}, {high:.3f}]" if low < high else f"{area:.3f}"
+
+
 def table(out: Path) -> list[str]:
     """AUCs of records and canaries by attack and tool, and what memaudit says beside them."""
     import byrote
@@ -209,8 +213,8 @@ def table(out: Path) -> list[str]:
         own = byrote.load(out / kind).tables.membership.set_index("attack")
         for name in ("loss", "zlib", "min_k", "min_k_plus_plus", "difference_mean", "ratio"):
             row, other = own.loc[name], theirs.get(f"{kind} {name}")
-            cells = [f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"]
-            cells.append(f"{other['auc']:.3f} [{other['low']:.3f}, {other['high']:.3f}]" if other else "–")
+            cells = [with_interval(row["auc"], row["auc_low"], row["auc_high"])]
+            cells.append(with_interval(*(other[end] for end in ("auc", "low", "high"))) if other else "–")
             cells.append(f"{of_canaries[name]:.3f}" if kind == "canaries" and name in of_canaries else "–")
             lines.append(f"| {kind} | `{name}` | {' | '.join(cells)} |")
     said = {
