@@ -108,7 +108,7 @@ def tune(out: Path) -> None:
     tokenizer.save_pretrained(out / "adapter")
 
 
-def by_byrote(out: Path, members: str, nonmembers: str, run: str, *more: str) -> None:
+def by_byrote(out: Path, members: str, nonmembers: str, run: str, more: list[str]) -> None:
     words = ["--adapter", out / "adapter", "--base", out / "base", "--members", out / members, "--quiet", *more]
     words += ["--nonmembers", out / nonmembers, "--id", "id", "--model.precision", "fp32", "--out", out / run]
     words += ["--machine.device", "cpu", "--machine.threads", "1", "--machine.workers", "1"]
@@ -120,13 +120,12 @@ def byrote_records(out: Path) -> None:
     more = ["--group", "patient", "--calibration", calibration]
     for side in ("members", "nonmembers"):
         more += [f"--extraction.prompts.{side}", "0"]
-    by_byrote(out, "members.jsonl", "nonmembers.jsonl", "records", *more)
+    by_byrote(out, "members.jsonl", "nonmembers.jsonl", "records", more)
 
 
 def byrote_canaries(out: Path) -> None:
-    by_byrote(
-        out, "canaries_in.jsonl", "canaries_out.jsonl", "canaries", *NO_THRESHOLDS, "--extraction.temperatures", "[0]"
-    )
+    more = [*NO_THRESHOLDS, "--extraction.temperatures", "[0]"]
+    by_byrote(out, "canaries_in.jsonl", "canaries_out.jsonl", "canaries", more)
 
 
 def memaudit(out: Path) -> None:
