@@ -41,7 +41,7 @@ def main() -> int:
     share, started = 10 if options.tenth else 1, time.monotonic()
     differences = killed(KILLS // share, options.seed)
     verdicts = [audited_as_others(options.seed + number) for number in range(ADAPTERS // share)]
-    exceeded, most = verdicts.count("exceeded"), int(binom.ppf(0.999, len(verdicts), ERROR))
+    exceeded, most = verdicts.count("exceeded"), int(binom.isf(0.05, len(verdicts), ERROR))
     told = ", ".join(f"{verdicts.count(name)} {name}" for name in ("exceeded", "undecided", "held"))
     print(f"{len(verdicts)} adapters audited on records that they never saw: {told}; at most {most} by chance")
     print(f"{time.monotonic() - started:.0f} s, seed {options.seed}")

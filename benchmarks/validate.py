@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import validate_attacks
 import validate_rates
+import validate_stopping
 import validate_verdicts
 from scipy.special import expit
 from scipy.stats import binom, norm
@@ -278,7 +279,10 @@ CHECKS = (
     one_run,
     *(partial(check, at_most=at_most) for check in validate_attacks.CHECKS),
     null_controls,
-    *(partial(check, row=Row) for check in (*validate_rates.CHECKS, *validate_verdicts.CHECKS)),
+    *(
+        partial(check, row=Row)
+        for check in (*validate_rates.CHECKS, *validate_verdicts.CHECKS, *validate_stopping.CHECKS)
+    ),
 )
 
 

@@ -5,16 +5,14 @@ of one to four records, their levels alike by document; tokens with noise of the
 the fine-tuning as any other record is.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import hypergeom, norm
 
-from byrote.attacks import ATTACKS, Attack
-from byrote.integrations.looks import Bound, bounds_of, crossings, error_of_each
+from byrote.attacks import ATTACKS
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.verdicts import count_bounds
 from byrote.study import Study, load_study
@@ -175,40 +173,6 @@ def looks(simulations: int, seed: int, row: MakeRow) -> Iterator[Any]:
     yield row("(each look as if it were the first)", setting, wrong["alone"] / turns)
 
 
-def stops(simulations: int, seed: int, row: MakeRow) -> Iterator[Any]:
-    """The callback's stop rule in trainings of ten looks, each a step further from the base model: at the truth, and
-    with a leak that grows."""
-    turns, generator = max(simulations // 10, 100), np.random.default_rng([seed, 6])
-    attacks = {name: ATTACKS[name] for name in ("loss", "difference_mean", "ez")}
-    stopped = {0.0: 0, 0.75: 0}
-    for area in stopped:
-        bounds = bounds_of("max_auc=0.5,max_tpr_at_fpr_0.1=0.1", list(attacks), (0.1,), calibrated=True)
-        error = error_of_each(ERROR, 10, bounds)
-        for _ in range(turns):
-            audit = audited(lift_of(area) if area else 0.0, generator)
-            stopped[area] += any(_crossed(audit, look / 10, attacks, bounds, error, generator) for look in range(1, 11))
-    setting, room = f"{turns} trainings, three attacks, ten looks", 3 * (ERROR * (1 - ERROR) / turns) ** 0.5
-    yield row("a training stopped in error", f"{setting}, limits at the truth", stopped[0.0] / turns, 0.0, ERROR + room)
-    yield row("a training with a leak stopped", f"{setting}, AUC 0.75 at the end", stopped[0.75] / turns, 0.5)
-
-
-def _crossed(
-    audit: Audited,
-    share: float,
-    attacks: Mapping[str, Attack],
-    bounds: Sequence[Bound],
-    error: float,
-    generator: np.random.Generator,
-) -> bool:
-    """Whether any bound is crossed after this share of the training, its steps noisy."""
-    change = audit.tuned.logprob - audit.base.logprob
-    noise = generator.normal(scale=0.05, size=len(change)).astype(np.float32)
-    tuned = replace(audit.tuned, logprob=np.minimum(audit.base.logprob + share * change + noise, -0.01))
-    (stratum,) = strata_of(audit.roles)
-    compared = compare_stratum(stratum, audit.roles, audit.records, tuned, audit.base, None)
-    return any(crossings(compared, attacks, bounds, error))
-
-
 def unlike_sides(simulations: int, seed: int, row: MakeRow) -> Iterator[Any]:
     """Members that were never seen and differ from non-members before any fine-tuning: controls must stop a verdict."""
     turns, generator = max(simulations // 10, 100), np.random.default_rng([seed, 5])
@@ -231,7 +195,7 @@ def counts(_simulations: int, _seed: int, row: MakeRow) -> Iterator[Any]:
         yield row("count of records, either bound in error, most", setting, max(low, high), 0.0, ERROR)
 
 
-CHECKS = (never_seen, leaks, at_the_limit, looks, stops, unlike_sides, counts)
+CHECKS = (never_seen, leaks, at_the_limit, looks, unlike_sides, counts)
 
 # --- samples ----------------------------------------------------------------------------------------------------
 

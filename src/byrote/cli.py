@@ -345,3 +345,6 @@ def _workers(workers: int, threads: int) -> str:
 
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+if __name__ == "__main__":  # `python -m byrote.cli` must not end with 0, a verdict's status, having done nothing
+    main()
