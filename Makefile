@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
 
-.PHONY: campaign-audit campaign-audit-tenth demo test test-slow test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
+.PHONY: campaign-audit campaign-audit-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -19,6 +19,9 @@ test-phee: phee .venv/installed  ## on PHEE as published, from the folder that B
 
 test-real: .venv/installed  ## the same instruments on SmolLM2-135M
 	$(BIN)/pytest -m real
+
+test-browser: .venv/installed  ## the report in Chromium, which must be there (apt-get install chromium)
+	$(BIN)/pytest -m browser
 
 check: .venv/installed  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -51,7 +51,7 @@ def test_the_page_is_whole_self_contained_and_labelled(tmp_path):
     assert len(outline.ids) == len(set(outline.ids))
     outside = [link for link in outline.links if not link.startswith("data:image/png;base64,")]
     assert all(link.startswith("#") and link[1:] in outline.ids for link in outside)
-    assert "script" not in outline.tags
+    assert outline.tags.count("script") == 1  # which sorts tables; test_browser.py reads the page without it too
     assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", page)
     assert page.count('role="img" aria-label="') == outline.tags.count("svg") == 12
     assert outline.tags.count("caption") == outline.tags.count("table")

@@ -134,13 +134,20 @@ def pictures(drawn: Sequence[Drawn]) -> list[Picture]:
     ]
 
 
+# Colours of paper, ink and grid in figures.style, and what the page calls them: they follow light and dark.
+_PAGE_COLOURS = {"#ffffff": "paper", "#000000": "ink", "#333333": "ink", "#555555": "soft", "#e6e6e6": "line"}
+
+
 def inline_svg(path: Path, name: str) -> Markup:
-    """A drawn file as an element of a page: no prolog, no metadata, ids unique by `name`, width left to the page."""
+    """A drawn file as an element of a page: no prolog, no metadata, ids unique by `name`, width left to the page, paper
+    and ink the page's own."""
     text = path.read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
+    for colour, name_of_page in _PAGE_COLOURS.items():
+        text = re.sub(rf"(fill|stroke): {colour}\b", rf"\g<1>: var(--{name_of_page})", text)
     head, rest = text.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
-    return Markup(f'{head} aria-hidden="true" focusable="false">{rest}')
+    return Markup(f'{head} style="fill: var(--ink)" aria-hidden="true" focusable="false">{rest}')
