@@ -30,7 +30,8 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
         write=run.write_bytes,
     )
     created = _last_created(run, plan)
-    run.write_json("audit.json", audit_document(run, study, run_tables, created))
+    audit = audit_document(run, study, run_tables, created)
+    run.write_json("audit.json", audit)
     texts = {r.record: r.text for r in run.records()} if study.report.include_text else None
     page = report_page(
         study=study,
@@ -41,6 +42,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
         texts=texts,
         versions=provenance.get("versions", {}),
         created=created,
+        not_tested=audit["not_tested"] if study.subjects or audit["rules"] else (),
     )
     run.write_text("report.html", page, private=texts is not None)
     return run.path / "report.html"

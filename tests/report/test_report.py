@@ -53,10 +53,10 @@ def test_the_page_is_whole_self_contained_and_labelled(tmp_path):
     assert all(link.startswith("#") and link[1:] in outline.ids for link in outside)
     assert outline.tags.count("script") == 1  # which sorts tables; test_browser.py reads the page without it too
     assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", page)
-    assert page.count('role="img" aria-label="') == outline.tags.count("svg") == 12
+    assert page.count('role="img" aria-label="') == outline.tags.count("svg") == 15
     assert outline.tags.count("caption") == outline.tags.count("table")
-    titles = re.findall(r"<h2[^>]*>(.*?)</h2>\s*<p>", page)
-    assert titles[:5] == ["Verdict", "Summary", "Checkpoints", "What was measured", "Membership inference"]
+    titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+    assert titles[:5] == ["Answers", "Summary", "Checkpoints", "What was measured", "Membership inference"]
     assert titles[5:] == [
         "Prompted generation",
         "Untargeted extraction",

@@ -26,14 +26,16 @@ def report_page(
     texts: Mapping[str, str] | None,
     versions: Mapping[str, str],
     created: str,
+    not_tested: Sequence[str] = (),
 ) -> str:
     """The report as HTML.
 
     findings: kind, count and message of each remark from reading the corpus · failures: trial, stage, error · texts:
-    record → text, or None for a report without any text · created: printed as given. Raises StudyError where
-    `study.report.compare_to` names nothing published. With texts only its owner can read the file.
+    record → text, or None for a report without any text · created: printed as given · not_tested: sentences for the
+    first page. Raises StudyError where `study.report.compare_to` names nothing published. With texts only its owner
+    can read the file.
     """
-    sections = sections_of(study, tables, drawn, Remarks(findings, failures, versions), texts)
+    sections = sections_of(study, tables, drawn, Remarks(findings, failures, versions, not_tested), texts)
     return _template().render(name=study.name, created=created, sections=sections)
 
 

@@ -41,8 +41,49 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A place on a scale, in percent of its width, with the word under it."""
+
+    place: float
+    word: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A number with its interval and its control on a line. Places are percents of its width; ends: what it runs from
+    and to, in words."""
+
+    value: float
+    low: float | None
+    high: float | None
+    control: float | None
+    marks: Sequence[Mark]
+    ends: tuple[str, str]
+
+    @property
+    def words(self) -> str:
+        """For who cannot see it."""
+        marks = ", ".join(mark.word for mark in self.marks)
+        return f"A line from {self.ends[0]} to {self.ends[1]} with {marks} marked"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One question with its answer. answer: a word or two · number: the one that counts · sure: how sure it is · next:
+    what to do now."""
+
+    question: str
+    answer: str
+    number: str
+    sure: str
+    next: str = ""
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True)
 class Section:
-    """A part of the page: warnings and paragraphs, then tables, lists and figures; what is `folded` opens on demand."""
+    """A part of the page: cards, warnings and paragraphs, then tables, lists and figures; what is `folded` opens on
+    demand."""
 
     name: str
     title: str
@@ -53,6 +94,7 @@ class Section:
     folded_pictures: Sequence[Picture] = ()
     lists: Sequence[tuple[str, Sequence[str]]] = ()
     warnings: Sequence[str] = ()
+    cards: Sequence[Card] = ()
 
 
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:

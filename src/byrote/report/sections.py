@@ -45,11 +45,13 @@ MOST_OPEN = 12  # rows of an overview that is not folded away
 
 @dataclass(frozen=True)
 class Remarks:
-    """What a report tells beside its tables, as `report_page` is given it: findings, failures, versions of packages."""
+    """What a report tells beside its tables, as `report_page` is given it: findings, failures, versions of packages,
+    what was not tested."""
 
     findings: Sequence[Mapping[str, Any]]
     failures: Sequence[Mapping[str, Any]]
     versions: Mapping[str, str]
+    not_tested: Sequence[str] = ()
 
 
 def sections_of(
@@ -60,8 +62,10 @@ def sections_of(
     settings, utility = setting.setting_grid(study), joined(utility_sentences(tables))
     summary = summary_sentences(tables, primary, many)
     return [
-        verdict.verdict_section(tables),
-        Section("summary", "Summary", summary, warnings=[*_shows_texts(texts), *_warnings(tables, remarks.findings)]),
+        verdict.verdict_section(
+            tables, primary, remarks.not_tested, [*_shows_texts(texts), *_warnings(tables, remarks.findings)]
+        ),
+        Section("summary", "Summary", summary),
         *([_checkpoints(tables, drawn)] if len(tables.checkpoints) else []),
         Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
         _membership(study, tables, drawn),

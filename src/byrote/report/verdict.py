@@ -1,7 +1,9 @@
 """The verdict on every rule, on the first page."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from byrote.report.cards import cards
 from byrote.report.page import Grid, Section, filled, labels_of, records_of, text_or_dash
 from byrote.report.words import MISSING, count, listing, number, plain
 from byrote.statistics.verdicts import EXCEEDED, HELD, UNDECIDED
@@ -11,9 +13,17 @@ if TYPE_CHECKING:
     from byrote.tables import Tables
 
 
-def verdict_section(tables: "Tables") -> Section:
-    """A sentence on all rules together, and a row a subject and rule."""
-    return Section("verdict", "Verdict", sentences(tables), filled(verdict_grid(tables)))
+def verdict_section(tables: "Tables", primary: str, not_tested: Sequence[str], warnings: Sequence[str]) -> Section:
+    """The first page: a card a rule, or a question; a sentence on all rules together; what was not tested."""
+    return Section(
+        "verdict",
+        "Verdict" if len(tables.rules) else "Answers",
+        sentences(tables),
+        warnings=warnings,
+        cards=cards(tables, primary),
+        folded=filled(verdict_grid(tables)),
+        lists=[("What was not tested", not_tested)] if not_tested else [],
+    )
 
 
 def sentences(tables: "Tables") -> list[str]:
