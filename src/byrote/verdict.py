@@ -73,6 +73,7 @@ def audit_document(run: Run, study: Study, tables: "Tables", created: str) -> di
         "looks": looks_of(run),
         "subjects": _rows(tables.trials[["trial", "label", "state", "members", "condition"]]),
         "checkpoints": _rows(tables.checkpoints),
+        "attackers": _rows(tables.attackers),
         "rules": rules,
         "rules_set": rules_history(run),
         "controls": _controls(tables),

@@ -69,7 +69,8 @@ def scores(cases: list[Case], model: str) -> TokenScores:
 def evidence(cases: list[Case], population: list[Case] | None = None) -> Evidence:
     others = (scores(population, "tuned"), scores(population, "base")) if population else None
     texts = tuple(c.text for c in cases)
-    return Evidence(scores(cases, "tuned"), scores(cases, "base"), texts, others, scores(cases, "shadow"))
+    of_shadow = scores(population, "shadow") if population else None
+    return Evidence(scores(cases, "tuned"), scores(cases, "base"), texts, others, scores(cases, "shadow"), of_shadow)
 
 
 def attack(name: str, *cases: Case, population: list[Case] | None = None) -> list[float]:
@@ -158,12 +159,17 @@ def naive_wbc_released(case: Case) -> float:
     return mean(shares)
 
 
-def naive_rmia(case: Case, a: float) -> float:
+def naive_rmia(case: Case, a: float, population: list[Case] | None = None) -> float:
     def likelihood_ratio(c: Case) -> float:
         return math.exp(mean(c.tuned)) / (((1 + a) * math.exp(mean(c.base)) + (1 - a)) / 2)
 
-    others = [likelihood_ratio(z) for z in POPULATION if z.tuned]
+    others = [likelihood_ratio(z) for z in population or POPULATION if z.tuned]
     return sum(likelihood_ratio(case) / z > 1 + 1e-9 for z in others) / len(others)
+
+
+def on_shadow(case: Case) -> Case:
+    """The case with its shadow for a base model."""
+    return replace(case, base=case.shadow, base_first=case.top1("shadow"))
 
 
 TWINS: dict[str, Callable[[Case], float]] = {
@@ -183,7 +189,10 @@ TWINS: dict[str, Callable[[Case], float]] = {
     "rmia": lambda case: naive_rmia(case, 1.0),
     "rmia_a03": lambda case: naive_rmia(case, 0.3),
     "difference_shadow": lambda case: sum(t - s for t, s in zip(case.tuned, case.shadow, strict=True)),
-    "ratio_shadow": lambda case: naive_ratio(replace(case, base=case.shadow)),
+    "ratio_shadow": lambda case: naive_ratio(on_shadow(case)),
+    "ez_shadow": lambda case: naive_ez(on_shadow(case)),
+    "min_k_difference_shadow": lambda case: lowest_fifth(change(on_shadow(case))),
+    "rmia_shadow": lambda case: naive_rmia(on_shadow(case), 1.0, [on_shadow(other) for other in POPULATION]),
 }
 
 quarters = st.integers(-20, 0).map(lambda n: n / 4)
@@ -291,7 +300,11 @@ def test_needs_names_what_the_score_depends_on_and_nothing_else(name: str):
     moved = [replace(case, base=[x * 2 - 0.1 * i for i, x in enumerate(case.base)]) for case in CASES]
     others: dict[Need, Evidence] = {
         "base": replace(whole, base=scores(moved, "base")),
-        "calibration": replace(whole, population=(scores(CASES, "tuned"), scores(CASES, "base"))),
+        "calibration": replace(
+            whole,
+            population=(scores(CASES, "tuned"), scores(CASES, "base")),
+            shadow_population=scores(CASES, "shadow"),
+        ),
         "shadow": replace(whole, shadow=scores(moved, "base")),
         "text": replace(whole, text_bytes=tuple(c.text + " and 12 more words" for c in CASES)),
     }
@@ -316,7 +329,8 @@ def test_the_control_puts_the_base_model_in_the_tuned_models_place(name: str):
         # `ez` still tells records known by heart from others, so it is no control either: it needs a null trial.
         assert len(set(known)) <= 1 or name in ("rmia_a03", "ez")
     else:
-        expected = ATTACKS[name].score(replace(whole, tuned=whole.base))
+        of_base = (control.population[1],) * 2
+        expected = ATTACKS[name].score(replace(whole, tuned=whole.base, population=of_base))
         np.testing.assert_array_equal(scores, expected)
         assert not np.array_equal(scores, ATTACKS[name].score(whole), equal_nan=True)
 
@@ -493,7 +507,7 @@ def test_an_unknown_attack_lists_the_names():
         find_attacks(["loss", "zlibb"])
     assert list(find_attacks(["ez", "loss"])) == ["ez", "loss"]
     assert list(find_attacks(["all"], shadow=True)) == list(ATTACKS)
-    assert {*ATTACKS} - {*find_attacks(["all"])} == {"difference_shadow", "ratio_shadow"}
+    assert {*ATTACKS} - {*find_attacks(["all"])} == {name for name in ATTACKS if name.endswith("_shadow")}
 
 
 def test_the_page_has_a_row_for_every_attack():

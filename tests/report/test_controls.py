@@ -69,7 +69,8 @@ def beside_null(matched: bool, another: bool = False) -> Tables:
     numbers |= {"above_control_low": 0.01, "above_control_high": 0.07, "above_control_p": 0.009}
     for name, value in {**numbers, "control": "null trial", "control_matched": matched, "control_note": note}.items():
         rows.loc[rows["attack"] == "ratio", name] = value
-    row = {"trial": tables.trials["trial"][0], "null_trial": "n", "another_configuration": another, "matched": matched}
+    row = {"trial": tables.trials["trial"][0], "kind": "null trial", "null_trial": "n"}
+    row |= {"another_configuration": another, "matched": matched}
     row |= {"epochs": 3, "steps": 138, "perplexity": 32.9, "null_epochs": 6, "null_steps": 96, "note": note}
     return dataclasses.replace(
         tables, membership=rows, null_trials=pd.DataFrame([{**row, "null_perplexity": 33.0 if matched else 54.2}])
@@ -93,7 +94,7 @@ def test_an_unmatched_null_trial_is_called_so_and_its_auc_is_shown():
     assert cells["control"] == "0.525"
     assert cells["95% interval of the control"] == "0.500 to 0.550"
     assert cells["control on"] == "null trial, unmatched"
-    assert null_trials.null_trials_grid(tables).rows[0][1] == "unmatched"
+    assert null_trials.null_trials_grid(tables).rows[0][2] == "unmatched"
 
 
 def test_a_null_trial_of_another_configuration_is_called_so():

@@ -36,9 +36,9 @@ def base(tiny_folder: Path) -> lm.Base:
 
 @pytest.fixture
 def study(tiny_study: dict[str, Any]) -> dict[str, Any]:
-    """The tiny study with a shadow, still without subjects."""
+    """The tiny study with one shadow, still without subjects."""
     kept = {name: value for name, value in tiny_study.items() if name not in ("grid", "training", "canaries")}
-    return {**kept, "controls": {"shadow": True}, "seed": 5}
+    return {**kept, "controls": {"shadow": True, "second_shadow": False}, "seed": 5}
 
 
 def planned(study: dict[str, Any], *subjects: dict[str, str], **more: Any) -> Prepared:
@@ -207,6 +207,50 @@ def test_a_run_measures_with_the_shadow_and_resumes(base: lm.Base, study: dict[s
     assert any("tune several models" in line for line in audit["not_tested"])
 
 
+def test_a_second_shadow_is_the_control_of_attacks_on_the_first(base: lm.Base, study: dict[str, Any], tmp_path: Path):
+    asked = {
+        **study,
+        "controls": {"shadow": True},
+        "subjects": [{"adapter": str(subject(base, tmp_path / "mine"))}],
+        "extraction": {"prompts": {"members": 0, "nonmembers": 0}, "untargeted": {"completions": 0}},
+        "membership": {"attacks": ["loss", "difference", "difference_shadow", "rmia_shadow"], "primary": "difference"},
+        "statistics": {"bootstrap": 100},
+        "decide": {"max_auc": 0.9},
+    }
+    outcome = byrote.run(asked, tmp_path / "run")
+    assert not outcome.failures
+    store, tables = Run.open(outcome.path), byrote.load(outcome.path).tables
+    first, second = store.plan()["nulls"]
+    (trial,) = store.plan()["trials"]
+    assert (first["label"], second["label"]) == ("shadow", "second shadow")
+    assert (trial["null"], trial["second_shadow"]) == (first["trial"], second["trial"])
+    rows = tables.membership.set_index("attack")
+    assert rows["control"].to_dict() == {
+        "loss": "base model",
+        "difference": "null trial",
+        **dict.fromkeys(("difference_shadow", "rmia_shadow"), "second shadow"),
+        "auditor": "none: the auditor's folds are its control",
+    }
+    roles = {a.record: a.role for a in store.roles(trial["roles"])}
+    sides = [[r for r, role in roles.items() if role is wanted] for wanted in (Role.MEMBER, Role.NONMEMBER)]
+    of_first, of_second = (store.scores(null["scores"]) for null in (first, second))
+    own = [[sum_of(of_second, r) - sum_of(of_first, r) for r in side] for side in sides]
+    wins = [(m > n) + (m == n) / 2 for m in own[0] for n in own[1]]
+    assert rows.loc["difference_shadow", "auc_control"] == pytest.approx(sum(wins) / len(wins))
+    assert tables.null_trials["kind"].tolist() == ["null trial", "second shadow"]
+    assert "second shadow" in tables.rules["control"].iloc[0]
+    assert set(tables.attackers["attacker"]) == {
+        *("subject only", "base model too", "documents of their own too", "auditor")
+    }
+    of_documents = tables.attackers.set_index("attacker").loc["documents of their own too"]
+    assert of_documents["attacks"] == 4
+    best = rows.drop(index="auditor")["auc"]
+    assert (of_documents["attack"], of_documents["auc"]) == (best.idxmax(), best.max())
+    audit = json.loads((outcome.path / "audit.json").read_text())
+    assert [row["attacker"] for row in audit["attackers"]] == tables.attackers["attacker"].tolist()
+    assert "What each attacker reaches" in (outcome.path / "report.html").read_text()
+
+
 def test_the_check_of_an_audit_says_what_a_shadow_would_be(
     base: lm.Base, study: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -240,4 +284,6 @@ def test_without_a_shadow_its_attacks_are_not_run(tiny_study: dict[str, Any]):
     from byrote.study import load_study
     from byrote.study.rules import attacks_of
 
-    assert set(ATTACKS) - set(attacks_of(load_study(tiny_study))) == {"difference_shadow", "ratio_shadow"}
+    assert set(ATTACKS) - set(attacks_of(load_study(tiny_study))) == {
+        *("difference_shadow", "ratio_shadow", "ez_shadow", "min_k_difference_shadow", "rmia_shadow")
+    }

@@ -21,9 +21,13 @@ def test_a_null_trial_is_matched_within_a_tenth_of_the_trials_held_out_perplexit
 
 def test_only_a_control_under_the_null_trial_is_called_unmatched():
     row = {"control": "null trial", "control_note": "no test: every record is placed alike"}
-    joined = with_null_trial(row, TOLD)
+    joined = with_null_trial(row, {"null trial": TOLD})
     assert joined["control_matched"] is False
     assert joined["control_note"] == f"{TOLD['note']}; no test: every record is placed alike"
     of_base = {"control": "base model", "control_note": ""}
-    assert with_null_trial(of_base, TOLD) == of_base
-    assert with_null_trial(row, None) == row
+    assert with_null_trial(of_base, {"null trial": TOLD}) == of_base
+    assert with_null_trial(row, {}) == row
+    second = {**TOLD, "note": "of the second", "matched": True}
+    of_second = with_null_trial({**row, "control": "second shadow"}, {"null trial": TOLD, "second shadow": second})
+    assert of_second["control_matched"] is True
+    assert of_second["control_note"].startswith("of the second; ")

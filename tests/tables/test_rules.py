@@ -153,9 +153,12 @@ def test_p_of_a_control() -> None:
 
 def test_null_trials_are_controls_of_their_own() -> None:
     scored = stratum_of(WEAK)
-    rows = {name: {"control": "null trial", "auc_control": 0.5, "auc_control_se": 0.1, **ALIKE} for name in WEAK}
-    tests = [{c.test for c in controls_of_attacks(scored, list(WEAK), rows, null).measured} for null in ("a", "b")]
-    assert len(tests[0] & tests[1]) == 1, "the blind classifier alone"
+    for kind in ("null trial", "second shadow"):
+        rows = {name: {"control": kind, "auc_control": 0.5, "auc_control_se": 0.1, **ALIKE} for name in WEAK}
+        measured = [controls_of_attacks(scored, list(WEAK), rows, {kind: key}).measured for key in ("a", "b")]
+        tests = [{control.test for control in controls} for controls in measured]
+        assert len(tests[0] & tests[1]) == 1, "the blind classifier alone"
+        assert f"under the {kind}: AUC 0.5" in measured[0][0].words
 
 
 # --- suffixes -----------------------------------------------------------------------------------------------------

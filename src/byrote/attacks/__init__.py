@@ -19,7 +19,13 @@ from byrote.attacks.min_k_difference import min_k_difference
 from byrote.attacks.min_k_plus_plus import min_k_plus_plus
 from byrote.attacks.ratio import ratio
 from byrote.attacks.rmia import rmia, rmia_a03
-from byrote.attacks.shadow import difference_shadow, ratio_shadow
+from byrote.attacks.shadow import (
+    difference_shadow,
+    ez_shadow,
+    min_k_difference_shadow,
+    ratio_shadow,
+    rmia_shadow,
+)
 from byrote.attacks.wbc import wbc, wbc_released
 from byrote.attacks.zlib import zlib, zlib_sum
 from byrote.errors import StudyError
@@ -69,6 +75,7 @@ _BASE: frozenset[Need] = frozenset({"base"})
 _TEXT: frozenset[Need] = frozenset({"text"})
 _POPULATION: frozenset[Need] = frozenset({"base", "calibration"})
 _SHADOW: frozenset[Need] = frozenset({"shadow"})
+_SHADOW_POPULATION: frozenset[Need] = frozenset({"shadow", "calibration"})
 
 ATTACKS: dict[str, Attack] = {
     "loss": Attack(loss, _ALONE, "Yeom et al. 2018", "One token is enough."),
@@ -90,6 +97,13 @@ ATTACKS: dict[str, Attack] = {
     "rmia_a03": Attack(rmia_a03, _POPULATION, "Zarifzadeh et al. 2024", "All missing without calibration records."),
     "difference_shadow": Attack(difference_shadow, _SHADOW, "SPV-MIA, arXiv 2311.06062", "One token is enough."),
     "ratio_shadow": Attack(ratio_shadow, _SHADOW, "own; after SPV-MIA, arXiv 2311.06062", "One token is enough."),
+    "ez_shadow": Attack(
+        ez_shadow, _SHADOW, "arXiv 2601.12104", "Missing under five tokens where both models rank each first."
+    ),
+    "min_k_difference_shadow": Attack(min_k_difference_shadow, _SHADOW, "own; after Shi et al. 2024", "As min_k."),
+    "rmia_shadow": Attack(
+        rmia_shadow, _SHADOW_POPULATION, "Zarifzadeh et al. 2024", "All missing without calibration records."
+    ),
 }
 
 

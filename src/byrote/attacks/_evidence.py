@@ -16,8 +16,8 @@ class Evidence:
 
     tuned, base: token scores under the tuned and the base model, same records, same order · text_bytes: the N texts
     (a str counts in UTF-8), empty where a text was removed · population: tuned and base scores of the calibration
-    records, None where there are none · shadow: the same records' scores under a shadow, None where there is none.
-    Raises ValueError where these do not belong together.
+    records, None where there are none · shadow: the same records' scores under a shadow, None where there is none ·
+    shadow_population: the population's. Raises ValueError where these do not belong together.
     """
 
     tuned: TokenScores
@@ -25,6 +25,7 @@ class Evidence:
     text_bytes: tuple[bytes, ...] | tuple[str, ...]
     population: tuple[TokenScores, TokenScores] | None = None
     shadow: TokenScores | None = None
+    shadow_population: TokenScores | None = None
 
     def __post_init__(self) -> None:
         same_tokens(self.tuned, self.base)
@@ -34,6 +35,8 @@ class Evidence:
             same_tokens(*self.population)
         if self.shadow is not None:
             same_tokens(self.tuned, self.shadow)
+        if self.population is not None and self.shadow_population is not None:
+            same_tokens(self.population[0], self.shadow_population)
 
     def __len__(self) -> int:
         return len(self.tuned)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from byrote.tables import Tables
 
 ACROSS, MOST_TRIALS = 4, 12
-CONTROLS = {"base model": "s", "null trial": "^"}
+CONTROLS = {"base model": "s", "null trial": "^", "second shadow": "v"}
 OWN, OTHER = COLOURS[1], COLOURS[0]  # the primary attack, every other one
 
 
@@ -61,7 +61,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str], primary: str) -> No
             axes.plot(ends, [y, y], color=colour, linewidth=1.1, zorder=2)
         axes.plot(row["auc"], y, "o", color=colour, markersize=4, zorder=4)
         if not pd.isna(row["auc_control"]):
-            marker = CONTROLS["null trial" if row["control"] == "null trial" else "base model"]
+            marker = CONTROLS.get(row["control"], CONTROLS["base model"])
             axes.plot(row["auc_control"], y, marker, color="#333333", markerfacecolor="white", markersize=4, zorder=3)
     blind = rows["auc_blind"].dropna()
     if len(blind):
@@ -97,13 +97,16 @@ def _handles(rows: pd.DataFrame, primary: str, level: float) -> list:
     if primary in set(rows["attack"]):
         handles.append(handle(f"the primary attack, {primary}", OWN, marker="o"))
     hollow = {"linestyle": "", "markerfacecolor": "white"}
-    controlled = rows[rows["auc_control"].notna()]["control"] == "null trial"
-    if (~controlled).any():
+    kinds = rows[rows["auc_control"].notna()]["control"]
+    controlled, second = kinds == "null trial", kinds == "second shadow"
+    if (~controlled & ~second).any():
         handles.append(handle("the same on the base model", "#333333", marker="s", **hollow))
     if controlled.any():
         unmatched = rows["control_matched"].eq(False).fillna(False).any()
         words = "the same under the null trial" + (", in part unmatched" if unmatched else "")
         handles.append(handle(words, "#333333", marker="^", **hollow))
+    if second.any():
+        handles.append(handle("the same under the second shadow", "#333333", marker="v", **hollow))
     if rows["auc_blind"].notna().any():
         handles.append(handle("blind: without any model", GREY, linestyle=":"))
     return [*handles, handle("guessing", "#555555", linestyle=(0, (4, 3)), linewidth=0.9)]

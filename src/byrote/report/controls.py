@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from byrote.report.page import labels_of, stratum_words
 from byrote.report.words import count, listing, spread
-from byrote.tables.membership import AUDITORS_CONTROL, NO_BASE_MODEL, NO_SECOND_SHADOW
+from byrote.tables.membership import AUDITORS_CONTROL, NO_BASE_MODEL, NO_SECOND_SHADOW, SECOND_SHADOW
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -23,6 +23,7 @@ LEVEL = 0.01  # how often chance alone may put a control outside what is called 
 CONTROLS = {
     "base model": "On the base model, which never saw the members,",
     "null trial": "Under the null trial, tuned on other documents,",
+    SECOND_SHADOW: "Under a second shadow, tuned on the documents of the first with another seed,",
 }
 
 
@@ -63,18 +64,16 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
         return []
     alarmed = blind_alarm(rows)
     controlled = rows.dropna(subset=["auc_control"])
-    under_null = controlled["control"] == "null trial"
+    of_kind = {kind: controlled[_kinds(controlled) == kind] for kind in CONTROLS}
     sentences = [
-        f"{CONTROLS[name]} {_attacks(part)}{_judged(part, alarmed)}."
-        for name, part in (("base model", controlled[~under_null]), ("null trial", controlled[under_null]))
-        if len(part)
+        f"{CONTROLS[kind]} {_attacks(part)}{_judged(part, alarmed)}." for kind, part in of_kind.items() if len(part)
     ]
     if set(rows["control"]) <= {NO_BASE_MODEL, AUDITORS_CONTROL}:
         sentences.append("There is no base model, so no attack has a control in which nothing was learned.")
     elif NO_SECOND_SHADOW in set(rows[rows["attack"] == primary]["control"]):
         sentences.append(
             f"The primary attack ({primary}) compares with the shadow, so the shadow is no control for it; a second "
-            "shadow would be one, and there is none."
+            "shadow would be one, and there is none (controls.second_shadow)."
         )
     elif primary not in set(controlled["attack"]):
         sentences.append(
@@ -82,6 +81,12 @@ def control_sentences(tables: "Tables", primary: str) -> list[str]:
             "a null trial on other documents would be one, and there is none."
         )
     return sentences + _blind_sentence(rows)
+
+
+def _kinds(controlled: pd.DataFrame) -> pd.Series:
+    """What each control is, as CONTROLS names it; the base model where nothing else is said."""
+    kinds = controlled["control"]
+    return kinds.where(kinds.isin(list(CONTROLS)), "base model")
 
 
 def blind_alarm(rows: pd.DataFrame) -> bool | None:
@@ -155,13 +160,13 @@ def warning_sentences(tables: "Tables") -> list[str]:
     warnings just by being large. That of the blind classifier comes from permuted labels (`blind_test`).
     """
     sentences = []
-    kinds = (("base model", "auc_control"), ("null trial", "auc_control"), ("blind", "auc_blind"))
+    kinds = (*((kind, "auc_control") for kind in CONTROLS), ("blind", "auc_blind"))
     for stratum, rows in tables.membership.groupby("stratum", sort=False):
         alarmed = blind_alarm(rows)
         for kind, column in kinds:
             part = rows[rows[column].notna()]
             if kind != "blind":
-                part = part[(part["control"] == "null trial") == (kind == "null trial")]
+                part = part[_kinds(part) == kind]
             bad = list(_bad(part, column))
             if bad:
                 sentences.append(_warning(tables, stratum, kind, bad, column, alarmed))
@@ -194,7 +199,7 @@ def _warning(
         blind = f"a classifier that never saw a model reaches AUC {values} where 0.5 is expected"
         return f"On {where} ({whose}), {blind}. {end}"
     attacks, end = listing(list(dict.fromkeys(row["attack"] for row in bad))), end if alarmed else readings(alarmed)
-    name = "the base model" if kind == "base model" else "the null trial, which never saw the members,"
+    name = "the base model" if kind == "base model" else f"the {kind}, which never saw the members,"
     return (
         f"On {where} ({whose}), the same attacks on {name} reach AUC {values} ({attacks}) where 0.5 is expected. {end}"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from byrote.figures import Drawn, find_published
 from byrote.report import (
+    attackers,
     canaries,
     checkpoints,
     comparisons,
@@ -117,7 +118,12 @@ def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Secti
     published = None if compare_to is None else find_published(compare_to)
     over_seeds = filled(comparisons.means_grid(tables), comparisons.claims_grid(tables))
     several = bool((tables.configurations["seeds"] > 1).any())
-    detail = [tabulate.attacks_grid(tables), tabulate.intervals_grid(tables), tabulate.operating_grid(tables)]
+    detail = [
+        attackers.attackers_grid(tables),
+        tabulate.attacks_grid(tables),
+        tabulate.intervals_grid(tables),
+        tabulate.operating_grid(tables),
+    ]
     detail += [null_trials.null_trials_grid(tables)]
     detail += [comparisons.attack_tests_grid(tables), comparisons.trial_tests_grid(tables)]
     return Section(

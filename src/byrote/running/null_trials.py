@@ -22,7 +22,7 @@ MOST_EPOCHS = 2  # times the trial's: more would overfit the calibration records
 class NullTrials:
     """The null trials of a study, or why there are none. `of`: trial → its null trial, by key, and whether that was
     planned for another configuration. shadow: what plan.json says of them where they are shadows; labels: null trial,
-    by key → what it is then called."""
+    by key → what it is then called; second: shadow → the second shadow of the same subjects, by key."""
 
     planned: tuple["Planned", ...] = ()
     of: Mapping[str, tuple[str, bool]] | None = None
@@ -30,6 +30,7 @@ class NullTrials:
     findings: tuple[Finding, ...] = ()
     shadow: Mapping[str, Any] | None = None
     labels: Mapping[str, str] | None = None
+    second: Mapping[str, str] | None = None
 
 
 def null_training(trial: Training, trial_records: int, records: int) -> Training:

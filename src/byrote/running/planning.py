@@ -173,7 +173,9 @@ class Prepared:
     def _trial_row(self, planned: Planned) -> dict[str, Any]:
         null, of_another = (self.null_trials.of or {}).get(planned.key, (None, False))
         parts = {"label_parts": planned.trial.label_parts}
-        return {**planned.row(), **parts, "null": null, "null_of_another_configuration": of_another}
+        second = (self.null_trials.second or {}).get(null or "")
+        controls = {"null": null, "null_of_another_configuration": of_another}
+        return {**planned.row(), **parts, **controls, **({"second_shadow": second} if second else {})}
 
     def is_null(self, planned: Planned) -> bool:
         """Whether this is one of the null trials."""

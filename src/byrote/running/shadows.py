@@ -1,8 +1,9 @@
 """Shadows of given subjects: adapters that are tuned like them on half of the calibration documents. A shadow is the
-null trial of its subject, and the reference of an attacker who has such documents (SPV-MIA, arXiv 2311.06062)."""
+null trial of its subject, and the reference of an attacker who has such documents (SPV-MIA, arXiv 2311.06062). A second
+shadow, of the same documents with another seed, takes the subject's place as the control of that attacker's attacks."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from byrote import lm
@@ -49,17 +50,29 @@ def plan_shadows(
     first = {shadow.planned.key: shadow for shadow in reversed(shadows)}
     distinct = [first[key] for key in dict.fromkeys(shadow.planned.key for shadow in shadows)]
     names = {d.planned.key: [s.subject for s in shadows if s.planned.key == d.planned.key] for d in distinct}
+    of_subjects = {key: f" of {', '.join(of)}" if len(distinct) > 1 else "" for key, of in names.items()}
+    second = {
+        d.planned.key: _second(d.planned, planned[0], learned, keys) for d in distinct if study.controls.second_shadow
+    }
     return NullTrials(
-        planned=tuple(shadow.planned for shadow in distinct),
+        planned=(*(shadow.planned for shadow in distinct), *second.values()),
         of={subject.key: (shadow.planned.key, False) for subject, shadow in zip(planned, shadows, strict=True)},
-        findings=(_cut(study, records, learned), *(f for s in shadows for f in _findings(s))),
+        findings=(
+            _cut(study, records, learned),
+            *(f for s in shadows for f in _findings(s)),
+            *([_of_second(distinct)] if second else []),
+        ),
         shadow={
             "seed": study.seed,
             "records": len(learned),
             "documents": len({r.group for r in learned}),
             "taken": {shadow.subject: dict(shadow.taken) for shadow in shadows},
         },
-        labels={key: f"shadow of {', '.join(of)}" if len(distinct) > 1 else "shadow" for key, of in names.items()},
+        labels={
+            **{key: f"shadow{of}" for key, of in of_subjects.items()},
+            **{planned.key: f"second shadow{of_subjects[key]}" for key, planned in second.items()},
+        },
+        second={key: planned.key for key, planned in second.items()},
     )
 
 
@@ -86,6 +99,13 @@ def _shadow(
     return Shadow(
         name, trained_on(subject, trial, subject.roles_key, learned, keys), wanted, {"lora": of_lora, **taken}
     )
+
+
+def _second(shadow: "Planned", like: "Planned", learned: Sequence[Record], keys: Keys) -> "Planned":
+    """A second shadow: the first one's training on the same records, with the seed after its own."""
+    first = shadow.trained
+    training = first.training.model_copy(update={"seed": first.seed + 1})
+    return trained_on(shadow, replace(first, training=training), like.roles_key, learned, keys)
 
 
 def _lora(study: Study, files: lm.AdapterFiles | lm.BaseFiles, base: lm.BaseFiles) -> tuple[Lora, str]:
@@ -121,6 +141,16 @@ def _cut(study: Study, records: Sequence[Record], learned: Sequence[Record]) -> 
         "shadow learns; they set no threshold and are in no population or comparison"
     )
     return Finding("shadow", len(learned), message)
+
+
+def _of_second(shadows: Sequence[Shadow]) -> Finding:
+    many = f"the {len(shadows)} shadows have" if len(shadows) > 1 else "the shadow has"
+    of = "seconds" if len(shadows) > 1 else "a second"
+    message = (
+        f"{many} {of} of the same documents with seed {shadows[0].planned.trained.seed + 1}, the control of attacks on "
+        "a shadow; it costs as much again (controls.second_shadow: false leaves it out)"
+    )
+    return Finding("shadow", len(shadows), message)
 
 
 def _findings(shadow: Shadow) -> Iterator[Finding]:

@@ -466,6 +466,11 @@ class Controls(Part):
         description="where subjects are given: tune an adapter like each on half of the calibration documents, by the "
         "study's seed, as reference of attacks and as control",
     )
+    second_shadow: bool = Field(
+        default=True,
+        description="with controls.shadow: tune a second shadow on the same documents with another seed, as control of "
+        "the attacks on the first, at the same cost again; without it these have no control",
+    )
 
     @field_validator("null_trial", mode="before")
     @classmethod

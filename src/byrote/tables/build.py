@@ -20,6 +20,7 @@ from byrote.store.rules import RESULTS, look_at, standing_of
 from byrote.study import Extraction, Statistics, Study
 from byrote.study.rules import attacks_of, rules_of
 from byrote.study.settings import NO_BASE
+from byrote.tables.attackers import attacker_rows
 from byrote.tables.blind import blind_columns, blind_of
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows, coin_of
 from byrote.tables.checkpoints import checkpoint_rows
@@ -67,6 +68,7 @@ class Tables:
     trials: pd.DataFrame
     membership: pd.DataFrame
     checkpoints: pd.DataFrame
+    attackers: pd.DataFrame
     null_trials: pd.DataFrame
     comparisons: pd.DataFrame
     configurations: pd.DataFrame
@@ -134,23 +136,23 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         subjects.append(trial)
         head = {"trial": planned["trial"]}
         rows["trials"].append(trial_row(run, trial, failed))
-        null = null_trials.beside(planned)
-        whole_null = null and null.scores
-        null = null and replace(null, scores=parts.answers(null.scores))
-        beside = null and null_trial_row(run, trial, null, failed)
-        rows["null_trials"] += [beside] if beside else []
+        nulls = null_trials.beside(planned), null_trials.second_beside(planned)
+        whole_nulls = [null and null.scores for null in nulls]
+        answers = [null and replace(null, scores=parts.answers(null.scores)) for null in nulls]
+        beside = {null.kind: null_trial_row(run, trial, null, failed) for null in answers if null}
+        rows["null_trials"] += beside.values()
         rows["timings"] += timing_rows(run, planned["trial"], planned)
         if not trial.roles:
             continue
         if trial.tuned is not None and trial.base is not None:
-            wholes = (whole_tuned, whole, whole_null) if parts.masked else ()
+            wholes = (whole_tuned, whole, *whole_nulls) if parts.masked else ()
             of_prompts = [None if scores is None else parts.prompts(scores) for scores in wholes]
-            of_answers = [trial.tuned, trial.base, null and null.scores]
+            of_answers = [trial.tuned, trial.base, *(null and null.scores for null in answers)]
             for stratum in strata_of(trial.roles, prompts=parts.masked):
-                tuned, base, under_null = of_prompts if stratum.name == PROMPTS_STRATUM else of_answers
+                tuned, base, under_null, of_second = of_prompts if stratum.name == PROMPTS_STRATUM else of_answers
                 assert tuned is not None
                 assert base is not None
-                compared = compare_stratum(stratum, trial.roles, records, tuned, base, under_null)
+                compared = compare_stratum(stratum, trial.roles, records, tuned, base, under_null, second=of_second)
                 if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
                     blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
                 controls = Controls(blind_columns(compared, blind.get(planned["roles"])), beside)
@@ -172,6 +174,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     _over_completions(rows, study.extraction, settings.level)
     rows["rules"] += _rules(run, study, subjects, records, scored_strata, rows, keep=keep)
     of_records = [scored for scored in scored_strata if scored.compared.stratum.name == RECORDS_STRATUM]
+    rows["attackers"] += attacker_rows(rows["membership"])
     rows["checkpoints"] += checkpoint_rows(rows["trials"], of_records, rows["rules"], settings)
     schemas = {name: pa.schema(list(columns.items())) for name, columns in COLUMNS.items()}
     arrow = {name: pa.Table.from_pylist(rows[name], schema=schema) for name, schema in schemas.items()}
@@ -299,10 +302,11 @@ def _scores(run: Run, stage: str | None) -> TokenScores | None:
 
 @dataclass(frozen=True)
 class Controls:
-    """What stands beside every attack on a stratum: the blind classifier's columns and the trial's null trial."""
+    """What stands beside every attack on a stratum: the blind classifier's columns, and rows of `null_trials`
+    by kind."""
 
     blind: Mapping[str, Any]
-    null_trial: dict[str, Any] | None
+    null_trials: Mapping[str, dict[str, Any]]
 
 
 def _membership(
@@ -324,7 +328,7 @@ def _membership(
     resampled = resample(compared, scores, settings.resamples, settings.seed, settings.level)
     for name, scored in with_auditor.items():
         row = membership_row(compared, scored, wanted.get(name), settings, resampled)
-        rows["membership"].append({**trial.head, **with_null_trial(row, controls.null_trial), **controls.blind})
+        rows["membership"].append({**trial.head, **with_null_trial(row, controls.null_trials), **controls.blind})
         rows["operating_points"] += ({**head, **point} for point in operating_rows(compared, scored, settings))
     same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}
     rows["comparisons"] += ({**same, **row} for row in attack_comparisons(compared, scores, resampled))

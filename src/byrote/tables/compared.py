@@ -82,7 +82,8 @@ def strata_of(roles: Sequence[Assignment], *, prompts: bool = False) -> Iterator
 class Compared:
     """A stratum of one trial as attacks see it: evidence of members, non-members and calibration records.
 
-    null: the same members and non-members under the null trial, or the shadow; None where there is none.
+    null: the same members and non-members under the null trial, or the shadow; None where there is none. second: under
+    the second shadow, with the first as reference; None where there is none.
     calibration_groups: the document of each calibration record.
     """
 
@@ -91,6 +92,7 @@ class Compared:
     groups: tuple[tuple[str, ...], tuple[str, ...]]
     null: tuple[Evidence, Evidence] | None
     calibration_groups: tuple[str, ...] = ()
+    second: tuple[Evidence, Evidence] | None = None
 
     @property
     def has_base(self) -> bool:
@@ -135,19 +137,25 @@ def compare_stratum(
     tuned: TokenScores,
     base: TokenScores,
     null: TokenScores | None,
+    *,
+    second: TokenScores | None = None,
 ) -> Compared:
     """What attacks see of a stratum; the population of RMIA is the trial's calibration records in every stratum.
 
     tuned, base, null: scores of the part of the records that the stratum compares (`Parts`). Where a shadow learned
-    some of the records (Role.SHADOW), `null` is the shadow's, and a reference for attacks on the tuned model too.
+    some of the records (Role.SHADOW), `null` is the shadow's, and a reference for attacks on the tuned model too;
+    `second` then has the scores of a second shadow, which takes the tuned model's place as the control of these.
     """
     is_answer = stratum.name != PROMPTS_STRATUM
     shadow = null if any(a.role is Role.SHADOW for a in roles) else None
 
     def evidence(model: TokenScores, ids: Sequence[str]) -> Evidence:
         texts = tuple(records[r].text_of(answer=is_answer) for r in ids)
-        reference = shadow.take(ids) if shadow is not None and model is tuned else None
-        return Evidence(model.take(ids), base.take(ids), texts, population_of(roles, model, base), reference)
+        plain = Evidence(model.take(ids), base.take(ids), texts, population_of(roles, model, base))
+        if shadow is None or model is shadow:
+            return plain
+        others = population_of(roles, model, shadow)
+        return replace(plain, shadow=shadow.take(ids), shadow_population=others and others[1])
 
     members, nonmembers, calibration = stratum.members, stratum.nonmembers, stratum.calibration
     return Compared(
@@ -156,6 +164,7 @@ def compare_stratum(
         (tuple(records[r].group for r in members), tuple(records[r].group for r in nonmembers)),
         None if null is None else (evidence(null, members), evidence(null, nonmembers)),
         tuple(records[r].group for r in calibration),
+        None if second is None else (evidence(second, members), evidence(second, nonmembers)),
     )
 
 

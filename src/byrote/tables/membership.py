@@ -22,7 +22,8 @@ from byrote.tables.comparisons import paired
 from byrote.tables.resampled import Resampled
 
 NO_BASE_MODEL = "none: there is no base model"  # values of the column `control`
-NO_SECOND_SHADOW = "none: needs a second shadow in the subject's place, which is not trained yet"
+NULL_TRIAL, SECOND_SHADOW = "null trial", "second shadow"
+NO_SECOND_SHADOW = "none: needs a second shadow in the subject's place (controls.second_shadow)"
 AUDITORS_CONTROL = "none: the auditor's folds are its control"
 NO_INTERVAL = {
     "interval": "none: its folds are refitted on each sample, and intervals for a fixed score are too narrow"
@@ -106,20 +107,20 @@ def _control(compared: Compared, scored: Scored, attack: Attack | None, level: f
 
 
 def _control_sides(compared: Compared, attack: Attack | None) -> tuple[Sequence[Evidence] | None, str]:
-    """Members and non-members under the base model, or under the null trial; or why there is no control."""
+    """Members and non-members under the base model, the null trial or the second shadow; or why there is no control."""
     if attack is None:
         return None, AUDITORS_CONTROL
     if not compared.has_base:
         return None, NO_BASE_MODEL
     if attack.needs_shadow:
-        return None, NO_SECOND_SHADOW
+        return (compared.second, SECOND_SHADOW) if compared.second else (None, NO_SECOND_SHADOW)
     if not attack.needs_base:
         return [side.control() for side in compared.sides[:2]], "base model"
     if "calibration" in attack.needs and not compared.has_shadow:
         return None, "none: a null trial is tuned on the very population this attack measures against"
     if compared.null is None:
         return None, "none: needs a null trial (controls.null_trial)"
-    return compared.null, "null trial"
+    return compared.null, NULL_TRIAL
 
 
 def _intervals(

@@ -1,4 +1,4 @@
-"""What stands beside a trial as its null trial, and whether the two are alike enough to be compared."""
+"""What stands beside a trial as its null trial or second shadow, and whether they are alike enough to be compared."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any
 from byrote.records import Role, TokenScores
 from byrote.store import Run
 from byrote.tables.compared import present
+from byrote.tables.membership import NULL_TRIAL, SECOND_SHADOW
 from byrote.tables.perplexity import perplexity_over
 from byrote.tables.trials import Measured, state_of
 
@@ -17,11 +18,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class NullTrial:
-    """A null trial with what is stored of it; `another`: it was planned for another configuration than the trial's."""
+    """A null trial with what is stored of it. another: it was planned for another configuration than the trial's ·
+    kind: as the column `control` names it, null trial or second shadow."""
 
     row: Mapping[str, Any]
     scores: TokenScores | None
     another: bool
+    kind: str = NULL_TRIAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +42,20 @@ class NullTrials:
 
     def beside(self, planned: Mapping[str, Any]) -> NullTrial | None:
         """The null trial of a planned trial; None where none was asked for."""
-        row = self.rows.get(planned.get("null") or "")
+        return self._of(planned.get("null"), NULL_TRIAL, planned.get("null_of_another_configuration", False))
+
+    def second_beside(self, planned: Mapping[str, Any]) -> NullTrial | None:
+        """The second shadow of a planned trial; None where none was asked for."""
+        return self._of(planned.get("second_shadow"), SECOND_SHADOW, False)
+
+    def _of(self, key: str | None, kind: str, another: bool) -> NullTrial | None:
+        row = self.rows.get(key or "")
         if row is None:
             return None
         stage = row["scores"]
         if stage not in self.read:
             self.read[stage] = self.run.scores(stage) if self.run.has(stage) else None
-        return NullTrial(row, self.read[stage], planned["null_of_another_configuration"])
+        return NullTrial(row, self.read[stage], another, kind)
 
 
 def null_trial_row(run: Run, trial: Measured, null: NullTrial, failed: set[str]) -> Row:
@@ -61,6 +71,7 @@ def null_trial_row(run: Run, trial: Measured, null: NullTrial, failed: set[str])
     return {
         "trial": trial.row["trial"],
         "null_trial": null.row["trial"],
+        "kind": null.kind,
         "another_configuration": null.another,
         "epochs": settings.get("epochs"),
         "steps": steps,
@@ -89,9 +100,13 @@ def _note(another: bool, unmatched: str, steps: int | None, null_steps: int | No
     return "; ".join(filter(None, ("of another configuration" if another else "", unmatched, capped)))
 
 
-def with_null_trial(row: Row, null: Row | None) -> Row:
-    """A row of `membership` whose control is the null trial, with what to know about that trial."""
-    if row["control"] != "null trial" or null is None:
+def with_null_trial(row: Row, beside: Mapping[str, Row]) -> Row:
+    """A row of `membership` whose control is the null trial or the second shadow, with what to know about that trial.
+
+    beside: rows of `null_trials` of the trial, by kind.
+    """
+    null = beside.get(row["control"])
+    if null is None:
         return row
     note = "; ".join(filter(None, (null["note"], row["control_note"])))
     return {**row, "control_matched": null["matched"], "control_note": note}

@@ -10,6 +10,7 @@ ABOUT: dict[str, str] = {
     "trials": "One row per trial: its settings and how well it models text it never saw.",
     "membership": "One row per trial, stratum and attack: how well members are told from non-members, with controls.",
     "checkpoints": "One row per given subject that says after how many steps it was saved, where there are several.",
+    "attackers": "What each attacker reaches: per trial, stratum and attacker, the strongest attack they can run.",
     "null_trials": "Each null trial beside the trial that it is the control of.",
     "comparisons": "Paired tests: two attacks on one trial, or two trials under the primary attack.",
     "configurations": "Means over the seeds of one configuration, then a claim for each pair of configurations.",

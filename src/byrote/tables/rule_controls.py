@@ -15,8 +15,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Control:
-    """A control that was measured. kind: base model, null trial, blind or references · p_value: two-sided, of nothing
-    to be found, by document; NaN where there is no test · test: equal for controls that are one test."""
+    """A control that was measured. kind: base model, null trial, second shadow, blind or references · p_value:
+    two-sided, of nothing to be found, by document; NaN where there is no test · test: equal for controls that are one
+    test."""
 
     kind: str
     attack: str
@@ -30,6 +31,7 @@ class Control:
         of = {
             "base model": f"{self.attack} on the base model: AUC",
             "null trial": f"{self.attack} under the null trial: AUC",
+            "second shadow": f"{self.attack} under the second shadow: AUC",
             "blind": "a classifier that never saw a model: AUC",
             "references": "the audit of references never planted: epsilon",
         }[self.kind]
@@ -45,11 +47,13 @@ class Controls:
 
 
 def controls_of_attacks(
-    scored: ScoredStratum, attacks: Sequence[str], membership: Mapping[str, Row], null: str | None
+    scored: ScoredStratum, attacks: Sequence[str], membership: Mapping[str, Row], nulls: Mapping[str, str | None]
 ) -> Controls:
-    """What stands beside these attacks on a stratum: the base model or a null trial, and the blind classifier.
+    """What stands beside these attacks on a stratum: the base model or a null trial or a second shadow, and the blind
+    classifier.
 
-    membership: rows of that table by attack · null: key of the trial's null trial.
+    membership: rows of that table by attack · nulls: control of the trial → its key, which makes the same
+    control of two subjects one test.
     """
     roles, stratum = scored.planned["roles"], scored.compared.stratum.name
     documents = min(len(set(groups)) for groups in scored.compared.groups)
@@ -63,7 +67,7 @@ def controls_of_attacks(
             missing[why] = (*missing.get(why, ()), attack)
             continue
         p_value = two_sided_p(row["auc_control"], row.get("auc_control_se"), documents)
-        under = null if row["control"] == "null trial" else None
+        under = nulls.get(row["control"])
         measured.append(Control(row["control"], attack, row["auc_control"], p_value, (roles, stratum, attack, under)))
     blind = next(iter(membership.values()))
     if blind.get("auc_blind") is None:

@@ -24,6 +24,7 @@ from byrote.study import Study
 from byrote.study.rules import CHANCE, EQUIVALENT, MAX_EPSILON, MAX_VERBATIM, Rule, in_words
 from byrote.tables import rule_controls
 from byrote.tables.canaries import AuditSettings, audit_rows, coin_of
+from byrote.tables.membership import NULL_TRIAL, SECOND_SHADOW
 from byrote.tables.rule_bounds import Together, factor_of, needed_words, sample_words
 from byrote.tables.rule_controls import Control, Controls
 from byrote.tables.rule_documents import Documents
@@ -187,7 +188,9 @@ def _attacks(rule: Rule, subject: Subject, together: Together) -> Found:
         ends = of.low_together, of.high
     rows = {name: subject.membership[rule.stratum, name] for name in rule.attacks}
     scored = together.scored
-    controls = rule_controls.controls_of_attacks(scored, rule.attacks, rows, subject.trial.row.get("null"))
+    planned = subject.trial.row
+    nulls = {NULL_TRIAL: planned.get("null"), SECOND_SHADOW: planned.get("second_shadow")}
+    controls = rule_controls.controls_of_attacks(scored, rule.attacks, rows, nulls)
     reason, would_decide = _attack_reason(rule, verdict, of.attack, ends), ""
     if rule.rate is not None and (tied := together.tied(rule)):
         reason += f"; scores of {', '.join(tied)} tie at the top, and chance decides which of these are called"
