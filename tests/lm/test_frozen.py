@@ -64,7 +64,6 @@ def test_norms_that_scale_otherwise_are_left_alone() -> None:
 KINDS = [
     (frozen._RmsNorm, torch.float32, 5, 1e-5),
     (frozen._RmsNorm, torch.bfloat16, 5, 2e-2),
-    (frozen._FusedNorm, torch.float32, 5, 1e-5),
     (frozen._FusedNorm, torch.bfloat16, 16, 2e-2),
 ]
 
@@ -92,11 +91,10 @@ def test_the_norm_and_its_gradient_are_those_of_the_formula(
 
 def test_rows_are_normed_in_one_pass_where_their_length_is_a_number_of_the_format() -> None:
     assert [frozen._fits(width, torch.bfloat16) for width in (576, 1024, 4096, 768, 2048)] == [True] * 3 + [False] * 2
-    assert frozen._fits(768, torch.float32)
+    assert not frozen._fits(576, torch.float32)
     for squares in (576 * 1e-5, 4096 * 1e-6, 0.3):
-        for dtype, near in ((torch.bfloat16, 1e-4), (torch.float32, 1e-7)):
-            columns = frozen._columns(squares, dtype).double()
-            assert float((columns**2).sum()) == pytest.approx(squares, rel=near)
+        columns = frozen._columns(squares, torch.bfloat16).double()
+        assert float((columns**2).sum()) == pytest.approx(squares, rel=1e-4)
 
 
 def test_a_model_too_large_for_copies_keeps_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ class _RmsNorm(torch.autograd.Function):
 
 
 class _FusedNorm(torch.autograd.Function):
-    """The same in one pass each way, where √H is a number of the format (`_fits`): weight normalization (Salimans &
+    """The same in one pass each way, in bf16 where √H is one of its numbers (`_fits`): weight normalization (Salimans &
     Kingma 2016) of every row to the length √H, with two columns more, whose squares add up to H·ε."""
 
     @staticmethod
@@ -139,5 +139,6 @@ def _columns(squares: float, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _fits(width: int, dtype: torch.dtype) -> bool:
-    """Whether √H is a number of the format, so that rows of so many have exactly this length."""
-    return dtype == torch.float32 or float(torch.tensor(math.sqrt(width), dtype=dtype)) == math.sqrt(width)
+    """Whether rows are normed in one pass: in bf16, where √H is one of its numbers, so that lengths are exact. In fp32
+    little would be gained, and the libraries' own bits lost."""
+    return dtype == torch.bfloat16 and float(torch.tensor(math.sqrt(width), dtype=dtype)) == math.sqrt(width)
