@@ -61,17 +61,40 @@ def test_norms_that_scale_otherwise_are_left_alone() -> None:
     assert all("forward" in vars(m) for m in ours.modules() if "RMSNorm" in type(m).__name__)
 
 
-def test_the_norm_and_its_gradient_are_those_of_the_formula() -> None:
+KINDS = [
+    (frozen._RmsNorm, torch.float32, 5, 1e-5),
+    (frozen._RmsNorm, torch.bfloat16, 5, 2e-2),
+    (frozen._FusedNorm, torch.bfloat16, 16, 2e-2),
+]
+
+
+@pytest.mark.parametrize(("kind", "dtype", "width", "near"), KINDS)
+@pytest.mark.parametrize("size", [1.0, 1e-3])  # of the second, ε is most of what is under the root
+def test_the_norm_and_its_gradient_are_those_of_the_formula(
+    kind: Any, dtype: torch.dtype, width: int, near: float, size: float
+) -> None:
     generator = torch.Generator().manual_seed(1)
-    x, weight = torch.randn(3, 5, generator=generator).requires_grad_(), torch.rand(5, generator=generator)
-    normed = frozen._normed(weight, 1e-5, x)
-    for row, values in zip(x.tolist(), normed.tolist(), strict=True):
-        root = (sum(v * v for v in row) / 5 + 1e-5) ** 0.5
-        assert values == pytest.approx([w * v / root for w, v in zip(weight.tolist(), row, strict=True)], rel=1e-5)
-    plain = weight * x / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
-    pull = torch.randn(3, 5, generator=generator)
-    expected, gradient = (torch.autograd.grad((y * pull).sum(), x)[0] for y in (plain, normed))
-    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+    x = (size * torch.randn(2, 3, width, generator=generator)).to(dtype).requires_grad_()
+    weight, pull = torch.rand(width, generator=generator).to(dtype), torch.randn(2, 3, width, generator=generator)
+    normed = frozen._normed(kind, weight, 1e-5, x)
+    assert (normed.dtype, normed.shape) == (dtype, x.shape)
+    for row, values in zip(x.reshape(-1, width).tolist(), normed.reshape(-1, width).tolist(), strict=True):
+        root = (sum(v * v for v in row) / width + 1e-5) ** 0.5
+        assert values == pytest.approx([w * v / root for w, v in zip(weight.tolist(), row, strict=True)], rel=near)
+    (gradient,) = torch.autograd.grad((normed.float() * pull).sum(), x)
+    exact = x.detach().double().requires_grad_()
+    plain = weight.double() * exact / (exact.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+    (expected,) = torch.autograd.grad((plain * pull).sum(), exact)
+    assert gradient.dtype == dtype
+    assert float((gradient - expected).norm() / expected.norm()) < near
+
+
+def test_rows_are_normed_in_one_pass_where_their_length_is_a_number_of_the_format() -> None:
+    assert [frozen._fits(width, torch.bfloat16) for width in (576, 1024, 4096, 768, 2048)] == [True] * 3 + [False] * 2
+    assert not frozen._fits(576, torch.float32)
+    for squares in (576 * 1e-5, 4096 * 1e-6, 0.3):
+        columns = frozen._columns(squares, torch.bfloat16).double()
+        assert float((columns**2).sum()) == pytest.approx(squares, rel=1e-4)
 
 
 def test_a_model_too_large_for_copies_keeps_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:

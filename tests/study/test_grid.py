@@ -180,10 +180,10 @@ def test_completions_of_an_empty_prompt_have_a_key_of_their_own():
 GOLDEN = {
     "base": "e47834bbc344e264",
     "roles": "f0eb96153a99ac76",
-    "trial": "5da5112a53b81701",
-    "scores": "2bb841bd26f4864d",
-    "completions": "739f7ca60977927c",
-    "untargeted": "d36218cbbd08ba18",
-    "canaries": "1d9d36829a4e99c7",
+    "trial": "e7a7012677291058",
+    "scores": "2498314dc000d53c",
+    "completions": "ea2b7cc0736f86f6",
+    "untargeted": "246e21fad5d65da4",
+    "canaries": "6c83a8f06af554b1",
     "sequences": "f25e47afc8e5b09a",
 }

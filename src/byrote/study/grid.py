@@ -30,11 +30,11 @@ from byrote.study.settings import (
 
 METHOD_VERSION: Mapping[str, int] = {
     "roles": 1,
-    "finetune": 4,
-    "scores": 4,
-    "completions": 3,
-    "untargeted": 1,
-    "canaries": 1,
+    "finetune": 5,
+    "scores": 5,
+    "completions": 4,
+    "untargeted": 2,
+    "canaries": 2,
     "given": 1,
 }
 
