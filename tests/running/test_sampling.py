@@ -173,10 +173,11 @@ def test_a_shadow_is_scored_on_the_documents_drawn(study: dict[str, Any]) -> Non
     with_shadow = prepared_for(
         {**study, "controls": {"shadow": True}, "training": {"learning_rate": 1e-3, "epochs": 1, "effective_batch": 8}}
     )
-    (whole,), (sample,) = with_shadow.null_trials.planned, draw(with_shadow, [30]).null_trials.planned
-    assert sample.key == whole.key, "what it learns is the same"
-    assert sample.stages.scores != whole.stages.scores
+    both, sampled = with_shadow.null_trials.planned, draw(with_shadow, [30]).null_trials.planned
     larger = draw(with_shadow, [30, 45])
-    stage = larger.null_trials.planned[0].stages.scores
-    assert stage is not None
-    assert larger.earlier[stage] == (sample.stages.scores,)
+    assert len(both) == len(sampled) == 2, "the second shadow too"
+    for whole, sample, more in zip(both, sampled, larger.null_trials.planned, strict=True):
+        assert sample.key == whole.key, "what it learns is the same"
+        assert sample.stages.scores != whole.stages.scores
+        assert more.stages.scores is not None
+        assert larger.earlier[more.stages.scores] == (sample.stages.scores,)
