@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
 
-.PHONY: campaign-audit campaign-audit-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
+.PHONY: docs campaign-audit campaign-audit-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -58,6 +58,9 @@ phee:  # needed by some targets; nothing fetches it for them
 	@for file in train.json dev.json test.json; do test -f "$${BYROTE_PHEE:-}/$$file" || { \
 	echo "error: PHEE is missing (BYROTE_PHEE is $${BYROTE_PHEE:-not set}): set BYROTE_PHEE to a folder with" \
 	"train.json, dev.json and test.json" >&2; exit 1; }; done
+
+docs: .venv/installed  ## the site in docs/_build, reference made from the code; a warning or a dead link fails
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
 pages: .venv/installed  ## docs/tables.md again, from the columns in the code
 	$(BIN)/python -c 'from byrote.tables.page import page; print(page(), end="")' > docs/tables.md

@@ -43,7 +43,7 @@ def test_every_command_of_the_page_runs(
     for split, name in FILES.items():
         rows = [{"patient": f"{split}{i // 2}", "text": f"{TEXTS[i % 10][:-1]}, {split} {i}."} for i in range(20)]
         Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert len(COMMANDS) == 6
+    assert len(COMMANDS) == 7
     for command in COMMANDS:
         with pytest.raises(SystemExit) as stop:
             main([*shlex.split(command), *CHEAP.split()])

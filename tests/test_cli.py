@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def test_run_status_and_report(study_file: Path, tmp_path: Path, capsys: pytest.
     assert shown.count("done") == 9
     assert "null trial" in shown
     assert "write freely" in shown
+    assert byrote("status", out, "--watch") == 0
+    assert re.search(r"9 of 9 stages done; the last: \w+ at [\d,]+ tokens/s", capsys.readouterr().out)
     (out / "report.html").unlink()
     assert byrote("report", out) == 0
     assert (out / "report.html").is_file()

@@ -245,3 +245,36 @@ def test_audit_json_fits_its_schema_and_a_wrong_one_does_not(finished: Path) -> 
     assert misfits({**audit, "rules": rules}) == ["$.rules[0].verdict: enum"]
     assert misfits({name: audit[name] for name in audit if name != "looks"}) == ["$: required"]
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+# --- the report in other formats ----------------------------------------------------------------------------------
+
+REPORT_SCHEMA = json.loads(files("byrote").joinpath("schemas/report.schema.json").read_text("utf-8"))
+
+
+def test_a_run_writes_what_is_asked_for_and_no_text(copy: Path) -> None:
+    run = Run.open(copy)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["report", str(copy), "--format", "md, json", "--quiet"])
+    assert not stop.value.code
+    document = json.loads((copy / "report.json").read_text())
+    jsonschema.validate(document, REPORT_SCHEMA)
+    assert document["audit"] == json.loads((copy / "audit.json").read_text())
+    assert len(document["cards"]) > 1
+    text = (copy / "report.md").read_text() + json.dumps(document)
+    assert not any(record.text[:20] in text or record.record in text for record in run.records())
+    assert not (copy / "report.pdf").exists()
+
+
+def test_a_format_that_there_is_not_is_one_line(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["report", str(copy), "--format", "docx"])
+    assert stop.value.code == 2
+    assert "--format docx: no such format; there are html, pdf, md, json" in capsys.readouterr().err
+
+
+def test_a_page_with_text_is_the_owners_alone_on_paper_too(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("byrote.render.find_browser", lambda: "chromium")
+    monkeypatch.setattr("byrote.render.print_pdf", lambda page, to: to.write_bytes(page.read_bytes()))
+    render(Run.open(copy), {"report.include_text": True}, ["pdf"])
+    assert (copy / "report.pdf").stat().st_mode & 0o777 == 0o600

@@ -22,11 +22,13 @@ from byrote.cli_print import (
     Quiet,
     err_console,
     listener_of,
+    mebibytes,
     out_console,
     power_table,
     print_json,
     print_results,
 )
+from byrote.cli_status import status
 from byrote.errors import ByroteError, StudyError
 from byrote.study.dotted import dotted_names
 from byrote.study.load import first_comment, load_study, packaged_studies, parse_overrides, study_path
@@ -173,41 +175,6 @@ def plan(
 
 
 @app.command
-def status(run_folder: Path, /, *, as_json: Json = False) -> None:
-    """Each trial and stage of a run: done, waiting, running, interrupted, damaged, failed and why; what is no longer
-    planned."""
-    from byrote.store import STAGES, Run
-    from byrote.store.leftovers import leftovers
-    from byrote.tables.trials import stage_state
-
-    store = Run.open(run_folder)
-    plan, failures = store.plan(), {f["stage"]: f["error"] for f in store.failures()}
-    states = {"base model": {name: stage_state(store, plan["base"].get(name), failures) for name in STAGES[1:]}}
-    for planned in [*plan["trials"], *plan["nulls"]]:
-        states[planned["label"]] = {name: stage_state(store, planned.get(name), failures) for name in STAGES}
-    if as_json:
-        rows = [{"trial": label, **stages} for label, stages in states.items()]
-        no_longer_planned = [asdict(leftover) for leftover in leftovers(store)]
-        details = {"trials": rows, "failures": store.failures(), "no_longer_planned": no_longer_planned}
-        print_json({"run": str(run_folder), **details})
-        return
-    table = Table("trial", "fine-tune", "score", "prompt", "write freely", box=None)
-    for label, stages in states.items():
-        table.add_row(label, *(stages.get(name, "") for name in STAGES))
-    out_console.print(table)
-    for stage, error in failures.items():
-        out_console.print(f"failed: {stage}: {error}", style="red", markup=False, soft_wrap=True)
-    unplanned = leftovers(store)
-    for leftover in unplanned:
-        line = f"no longer planned: {leftover.label}: {leftover.path}"
-        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if unplanned:
-        size = _mebibytes(sum(leftover.size for leftover in unplanned))
-        line = f"`byrote clean {run_folder}` removes what is no longer planned ({size})"
-        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-@app.command
 def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Remove from a run the trials and stages that its study no longer plans.
 
@@ -228,32 +195,47 @@ def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative=""
             unplanned = remove_leftovers(store)
     done = "would be removed" if dry_run else "removed"
     for leftover in unplanned:
-        line = f"{done}: {leftover.label}: {leftover.path} ({_mebibytes(leftover.size)})"
+        line = f"{done}: {leftover.label}: {leftover.path} ({mebibytes(leftover.size)})"
         out_console.print(line, markup=False, highlight=False, soft_wrap=True)
-    total = _mebibytes(sum(leftover.size for leftover in unplanned))
+    total = mebibytes(sum(leftover.size for leftover in unplanned))
     out_console.print(f"{total} {done}" if unplanned else "everything in the run is planned", highlight=False)
 
 
 @app.command
-def report(run_folder: Path, /, *options: Options, quiet: Quiet = False, as_json: Json = False) -> None:
+def report(
+    run_folder: Path,
+    /,
+    *options: Options,
+    formats: Annotated[str, Parameter(name="--format")] = "html",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
     """Tables, figures and report again from the stored results; needs no torch and no model.
 
     The settings under `report` are options, for this report alone: `byrote report runs/demo --report.include_text
     true`.
+
+    Parameters
+    ----------
+    formats
+        html, pdf, md, json or several with commas between: the page; the same on paper, printed by Chromium; a section
+        for a model card; the first page and audit.json for programs. The page is always written.
     """
     overrides = parse_overrides(options)
-    from byrote.render import render
+    from byrote.render import check_formats, render
     from byrote.store import Run
 
-    store = Run.open(run_folder)
+    store, asked = Run.open(run_folder), [name.strip() for name in formats.split(",")]
+    check_formats(asked)
     with store.locked():
         listener_of(quiet).say("tables, figures and report")
-        path = render(store, overrides)
+        path = render(store, overrides, asked)
     print_results(run_folder, path, as_json, store.failures())
 
 
 app.command(audit)
 app.command(canaries)
+app.command(status)
 
 studies = App(name="studies", help="The studies that come with byrote.")
 app.command(studies)
@@ -332,10 +314,6 @@ def doctor(*, as_json: Json = False) -> int:
         table.add_row(mark, escape(check.what), escape(check.found), "" if check.ok else escape(check.to_do))
     out_console.print(table)
     return 1 if missing else 0
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
 
 
 def _workers(workers: int, threads: int) -> str:

@@ -66,6 +66,11 @@ def print_results(run_folder: Path, report: Path, as_json: bool, failures: Seque
     out_console.print(f"report: {report}", markup=False)
 
 
+def mebibytes(size: int) -> str:
+    """Bytes as `12.5 MiB`."""
+    return f"{size / 2**20:.1f} MiB"
+
+
 def power_table(powers: "Sequence[Power]") -> Table:
     """What each comparison can show at least."""
     table = Table("compared", "smallest AUC", "by document", "difference", "smallest TPR", box=None)

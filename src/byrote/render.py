@@ -1,24 +1,33 @@
-"""Stored results → tables, figures, audit.json and report.html."""
+"""Stored results → tables, figures, audit.json and the report."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from byrote import figures, tables
 from byrote.errors import StudyError
+from byrote.pdf import find_browser, print_pdf
 from byrote.report import report_page
+from byrote.report.cards import cards
+from byrote.report.model_card import model_card_section
 from byrote.store import STAGES, Run
 from byrote.study import Study, dotted_names, dump_study, load_study
 from byrote.tables.first_records import learned_nothing
 from byrote.verdict import audit_document
 
+FORMATS = ("html", "pdf", "md", "json")
+"""What a report can be written as: the page, the same on paper, a section of a model card, and for programs."""
 
-def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
+
+def render(run: Run, changes: Mapping[str, Any] | None = None, formats: Sequence[str] = ()) -> Path:
     """Compute all tables from the stored stages, draw the figures, write audit.json and the report; returns the
-    report's path. No torch.
+    page's path. No torch.
 
-    changes: settings under `report` by dotted name, for this report alone. StudyError for others and for wrong values.
+    changes: settings under `report` by dotted name, for this report alone · formats: of FORMATS, beside the page, as
+    report.FORMAT. StudyError for other settings, wrong values, other formats, and where nothing is there to print with.
     """
+    check_formats(formats)
     plan, study = run.plan(), _changed(run.study(), changes or {})
     provenance = study.provenance or {}
     run_tables = tables.write(run)
@@ -45,7 +54,35 @@ def render(run: Run, changes: Mapping[str, Any] | None = None) -> Path:
         not_tested=audit["not_tested"] if study.subjects or audit["rules"] else (),
     )
     run.write_text("report.html", page, private=texts is not None)
+    _write_more(run, study, run_tables, audit, formats)
     return run.path / "report.html"
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """StudyError for a format that there is not, and for pdf where no browser is found."""
+    for name in formats:
+        if name not in FORMATS:
+            raise StudyError(f"--format {name}: no such format; there are {', '.join(FORMATS)}")
+    if "pdf" in formats:
+        find_browser()
+
+
+def _write_more(
+    run: Run, study: Study, run_tables: "tables.Tables", audit: Mapping[str, Any], formats: Sequence[str]
+) -> None:
+    """The report in other formats: numbers and names alone, but for the PDF, which is the page."""
+    if "md" in formats:
+        versions = (study.provenance or {}).get("versions", {})
+        lines = model_card_section(study, run_tables, audit["not_tested"], versions, str(audit["newest_result"]))
+        run.write_text("report.md", lines)
+    if "json" in formats:
+        answers = [asdict(card) for card in cards(run_tables, study.membership.primary)]
+        run.write_json("report.json", {"schema": 1, "cards": answers, "audit": audit})
+    if "pdf" in formats:
+        printed = run.path / "report.pdf"
+        print_pdf(run.path / "report.html", printed)
+        if study.report.include_text:
+            printed.chmod(0o600)
 
 
 def _nothing_learned(run: Run, plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """A training by two processes, run by test_ddp.py: `torchrun ddp_script.py FOLDER AUDITED STOP`."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -48,3 +49,5 @@ result = {
 (folder / f"{trainer.args.process_index}.json").write_text(json.dumps(result))
 distributed.barrier()
 distributed.destroy_process_group()  # gloo's threads must not outlive the interpreter
+sys.stdout.flush()
+os._exit(0)  # a thread of gloo's that is still joinable would abort the interpreter's own end

@@ -1,0 +1,55 @@
+"""Pages of the reference, made from the code: settings, the command line. `conf.py` calls it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from byrote.study.dotted import dotted_names
+
+VERBS = ("run", "plan", "audit", "status", "report", "clean", "doctor", "canaries make", "studies")
+
+
+def write(folder: Path) -> None:
+    """settings.md and cli.md in the folder."""
+    folder.mkdir(exist_ok=True)
+    for name, page in (("settings", settings()), ("cli", command_line())):
+        place = folder / f"{name}.md"
+        if not place.exists() or place.read_text(encoding="utf-8") != page:
+            place.write_text(page, encoding="utf-8")
+
+
+def settings() -> str:
+    """Every setting of a study."""
+    lines = ["# Settings", "", "Each can stand in a study's YAML and, under its dotted name, on the command line.", ""]
+    lines += ["| setting | default | meaning |", "|---|---|---|"]
+    for name, setting in dotted_names().items():
+        lines.append(f"| `{name}` | {_cell(setting.default_words)} | {_cell(setting.meaning)} |")
+    return "\n".join(lines) + "\n"
+
+
+def command_line() -> str:
+    """What `--help` says of every verb."""
+    lines = ["# Command line", "", "`byrote VERB --help` prints the same."]
+    for verb in VERBS:
+        shown = subprocess.run(
+            [sys.executable, "-m", "byrote", *verb.split(), "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"},
+        ).stdout
+        lines += [
+            "",
+            f"## byrote {verb}",
+            "",
+            "```text",
+            re.sub(r"[ \t]+$", "", shown, flags=re.MULTILINE).strip(),
+            "```",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
