@@ -38,6 +38,7 @@ def test_every_figure_of_the_table_is_drawn_from_full_tables(drawn):
         assert figure.png.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_svg_is_the_same_bytes_each_time_and_holds_no_date(drawn, tmp_path):
     again = draw_all(SMALL, tmp_path, compare_to="table-3.1")
     for first, second in zip(drawn, again, strict=True):

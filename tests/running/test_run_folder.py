@@ -263,6 +263,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(finishe
     assert stat.S_IMODE(weights.stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_a_stack_goes_on_from_its_checkpoint(small: Study, tmp_path: Path):
     stacked = often(small, machine__stack=2)
     pipeline.run(stacked, tmp_path / "whole")
@@ -274,6 +275,7 @@ def test_a_stack_goes_on_from_its_checkpoint(small: Study, tmp_path: Path):
     assert logs(tmp_path / "run") == logs(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_damaged_or_of_other_trials_is_not_read_and_that_is_said(
     finished: Path, small: Study, tmp_path: Path
 ):
@@ -346,6 +348,7 @@ def heard() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("heard")
+@pytest.mark.slow
 def test_ctrl_c_ends_the_workers_and_loses_no_task(small: Study, tmp_path: Path):
     prepared, store, listener = pipeline.prepare(small), Run(tmp_path / "run"), Interrupting()
     lost: list[tuple[str, str]] = []
