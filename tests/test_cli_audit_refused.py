@@ -30,7 +30,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_tiny_model(folder / "tuned", seed=1)
     save_tiny_model(folder / "deeper", layers=3)
     save_tiny_model(folder / "gpt2", "gpt2")
+    save_tiny_model(folder / "other-words", seed=2)
+    change_tokenizer(folder / "other-words")
     save_adapter(folder / "base", folder / "adapter")
+    save_adapter(folder / "deeper", folder / "adapter-of-deeper")
+    shutil.copytree(folder / "adapter", folder / "other-modules")
+    edit(folder / "other-modules" / "adapter_config.json", target_modules=["w_pack"])
+    shutil.copytree(folder / "adapter", folder / "cut-config")
+    (folder / "cut-config" / "adapter_config.json").write_text('{"r": 2, ')
     shutil.copytree(folder / "adapter", folder / "adapter2")
     shutil.copytree(folder / "adapter", folder / "no-weights")
     (folder / "no-weights" / "adapter_model.safetensors").unlink()
@@ -52,6 +59,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "one-patient.jsonl", [{**row("o", i), "patient": "p"} for i in range(6)])
     write(folder / "shared.jsonl", [{**row("s", i), "patient": f"train{i}"} for i in range(6)])
     write(folder / "roles.jsonl", [{"messages": [{"role": "robot", "content": t}]} for t in TEXTS])
+    write(folder / "no-answer.jsonl", [{"prompt": "What followed?", "completion": None}])
+    write(folder / "answers.jsonl", [{"prompt": "What followed?", "completion": text} for text in TEXTS])
+    (folder / "cut.json").write_text('[{"text": "A rash."}, {"te')
     (folder / "broken.jsonl").write_text('{"text": "A rash."}\n{"text": \n')
     (folder / "latin.jsonl").write_bytes('{"text": "Übelkeit"}\n'.encode("latin-1"))
     (folder / "data.xlsx").write_bytes(b"PK")
@@ -74,6 +84,16 @@ def edit(path: Path, **values: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
+def change_tokenizer(folder: Path) -> None:
+    """Two tokens change places."""
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    words = tokenizer["model"]["vocab"]
+    first, second = list(words)[-2:]
+    words[first], words[second] = words[second], words[first]
+    path.write_text(json.dumps(tokenizer))
+
+
 def save_adapter(base: Path, folder: Path) -> None:
     with quiet():
         model = AutoModelForCausalLM.from_pretrained(base)
@@ -91,12 +111,18 @@ BEFORE_TORCH = [
     (f"{A} --base none {S}", "works on a base model alone"),
     (f"--model tuned --base adapter {S}", "a whole model does not say what it was tuned from"),
     (f"{A} {S} --max-tpr-at-fpr 0.01", "write a false-positive rate, = and"),
+    (f"{A} {S} --max-tpr-at-fpr 0.01:0.05", "write a false-positive rate, = and"),
     (f"{A} {S} --max-tpr-at-fpr x=y", "--max-tpr-at-fpr x=y: write"),
     (f"{A} {S} --max-tpr-at-fpr 1=0.5", "rates lie between 0 and 1"),
     (f"{A} {S} --max-tpr-at-fpr 0.01=5", "rates lie between 0 and 1"),
     (f"{A} {S} --max-tpr-at-fpr 0.01=0.1 0.010=0.2", "has two limits"),
     (f"{A} {S} --max-auc 0.2", "--max-auc 0.2 must be between 0.5 and 1"),
-    (f"{A} {S} --max-auc low", "low"),
+    (f"{A} {S} --max-auc low", "error: Invalid value for --max-auc: unable to convert"),
+    (f"{A} {S} --max-auc 0.6 0.7", "'0.7' belongs to no option"),
+    (f"{A} --members train.jsonl more.jsonl --nonmembers held.jsonl", "'more.jsonl' belongs to no option"),
+    (f"{A} {S} --minutes -5", "--minutes -5 must be above 0"),
+    (f"{A} {S} --minutes 0", "--minutes 0 must be above 0"),
+    (f"{A} {S} --minutes soon", "error: Invalid value for --minutes: unable to convert"),
     (f"{A} {S} --max-verbatim -1", "--max-verbatim -1 must be at least 0"),
     (f"{A} {S} --max-epsilon -1", "--max-epsilon -1 must be at least 0"),
     (f"{A} {S} --max-epsilon 4", "only canaries that a coin put in or left out bound epsilon"),
@@ -121,6 +147,12 @@ BEFORE_TORCH = [
     (f"{A} --members mixed.jsonl --nonmembers held.jsonl", "no 'text' in this row"),
     (f"{A} --members null.jsonl --nonmembers held.jsonl", "got NoneType"),
     (f"{A} --members broken.jsonl --nonmembers held.jsonl", "broken.jsonl"),
+    (f"{A} --members cut.json --nonmembers held.jsonl", "cut.json: not valid JSON"),
+    (f"{A} --members empty-folder --nonmembers held.jsonl", "empty-folder is a folder; name one file of records"),
+    (
+        f"{A} --members no-answer.jsonl --nonmembers answers.jsonl --prompt prompt --completion completion",
+        "row 1: 'completion' is empty (null)",
+    ),
     (f"{A} --members latin.jsonl --nonmembers held.jsonl", "UTF-8"),
     (f"{A} --members data.xlsx --nonmembers held.jsonl", "unknown format '.xlsx'"),
     (f"{A} --members bad.zip --nonmembers held.jsonl", "cannot be unpacked"),
@@ -150,6 +182,15 @@ BEFORE_WEIGHTS = [
     (f"{A} --base gone/base {S}", "gone/base"),
     (f"{A} --base gpt2 {S}", "adapter"),
     (f"--model adapter --base base {S}", "adapter"),
+    (f"{A} --base deeper {S}", "it was trained on a base model with fewer layers"),
+    (f"--adapter adapter-of-deeper --base base {S}", "has no module 'model.layers.2.self_attn.q_proj'"),
+    (f"--adapter other-modules {S}", "has none of the modules that it adapts (w_pack)"),
+    (f"--adapter cut-config {S}", "adapter_config.json of adapter 'cut-config' cannot be read"),
+    (f"--model tuned --base deeper {S}", "another size or architecture (only 'deeper' has model.layers.2."),
+    (f"--model deeper --base base {S}", "another size or architecture (only 'deeper' has model.layers.2."),
+    (f"--model tuned --base gpt2 {S}", "another size or architecture (the first is a llama, the second a gpt2)"),
+    (f"--model other-words --base base {S}", "another than that of its base model base: 2 of"),
+    (f"--model tuned other-words --base none {S}", "another than that of its base model"),
     (f"--model tuned --base gpt2-missing.gguf {S}", "no such file"),
 ]
 
@@ -160,6 +201,7 @@ def refused(words: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert stop.value.code == 2
     shown = capsys.readouterr()
     assert "Traceback" not in shown.err
+    assert shown.err.startswith("error: ")  # no box, no usage
     return " ".join((shown.out + shown.err).split())
 
 

@@ -53,8 +53,9 @@ def main(tokens: Sequence[str] | None = None) -> NoReturn:
     if tokens is None and sys.argv[1:2] and sys.argv[1] in ("run", "audit"):
         large_pages.start_again()
     try:
-        sys.exit(app(tokens, exit_on_error=False, result_action="return_value") or 0)
-    except CycloptsError:  # printed already
+        sys.exit(app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+    except CycloptsError as error:
+        err_console.print(f"error: {' '.join(str(error).split())}", style="red", markup=False, highlight=False)
         sys.exit(2)
     except ByroteError as error:
         err_console.print(f"error: {error}", style="red", markup=False, highlight=False)

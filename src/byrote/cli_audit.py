@@ -21,7 +21,9 @@ from byrote.cli_print import (
     print_json,
     print_results,
 )
+from byrote.errors import StudyError
 from byrote.study.audit import AuditOptions, audit_study
+from byrote.study.load import packaged_studies
 
 if TYPE_CHECKING:
     from byrote.running.first_look import FirstLook
@@ -147,7 +149,7 @@ def audit(
         minutes=minutes,
         name=name,
     )
-    study, listener = audit_study(options, *_study_and_rest(words)), listener_of(quiet)
+    study, listener = audit_study(options, *_study_and_rest(words, options)), listener_of(quiet)
     listener.say("checking the study and reading its records")
     from byrote.running.checks import check_study
 
@@ -182,9 +184,18 @@ def audit(
     return status_of(Run.open(outcome.path))
 
 
-def _study_and_rest(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """The study, where the first word is no option, and the settings under their dotted names."""
-    return (words[0], words[1:]) if words and not words[0].startswith("-") else (None, words)
+def _study_and_rest(words: Sequence[str], options: AuditOptions) -> tuple[str | None, Sequence[str]]:
+    """The study, where the first word is no option, and the settings under their dotted names. StudyError where that
+    word is no study, and the options need none: it was meant as a second value."""
+    if not words or words[0].startswith("-"):
+        return None, words
+    complete = (options.adapters or options.models) and options.members and options.nonmembers
+    if complete and Path(words[0]).suffix not in (".yaml", ".yml") and words[0] not in packaged_studies():
+        raise StudyError(
+            f"{words[0]!r} belongs to no option: only --adapter, --model and --max-tpr-at-fpr take several values; "
+            "leave it out (a study is a .yaml file)"
+        )
+    return words[0], words[1:]
 
 
 def _print_look(look: "FirstLook", findings: bool = True, to_error: bool = False) -> None:

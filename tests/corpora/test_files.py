@@ -208,7 +208,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         files.read(corpus(tmp_path, "trian.jsonl"))
     with pytest.raises(CorpusError, match=r"the folder .*nowhere does not exist; set corpus\.path"):
         files.read(corpus(tmp_path / "nowhere", "a.txt", "b.txt"))
-    with pytest.raises(CorpusError, match="cannot read"):
+    with pytest.raises(CorpusError, match="is a folder; name one file of records"):
         files.read(corpus(tmp_path, ".", "b.txt"))
 
 

@@ -176,7 +176,7 @@ def test_a_base_of_another_size_is_refused_without_weights(base: lm.Base, case: 
 def test_a_base_of_another_architecture_is_refused(bases: dict[str, lm.Base], tmp_path: Path) -> None:
     for case in ("lora", "ia3"):
         files = adapter(bases["gpt2"], tmp_path / case, case)
-        with pytest.raises(ModelError, match=r"does not fit llama: it has no module 'transformer\.h\.0\.attn\.c_attn'"):
+        with pytest.raises(ModelError, match=r"does not fit llama, which has no module 'transformer\.h\.0\."):
             lm.check_adapter(files, bases["llama"].files)
 
 

@@ -250,7 +250,7 @@ def test_what_is_no_fitting_adapter_is_refused_and_leaves_the_base_alone(
 def test_an_adapter_of_another_architecture(tmp_path: Path, base: Base) -> None:
     other = load(save_tiny_model(tmp_path / "gpt2", "gpt2"))
     save_adapter(tuned(other, Lora(matrices=("qkv",))), tmp_path / "adapter", "gpt2")
-    with pytest.raises(ModelError, match=r"does not fit tiny: it has no module 'transformer\.h\.0\.attn\.c_attn'"):
+    with pytest.raises(ModelError, match=r"does not fit tiny, which has no module 'transformer\.h\.0\.attn\.c_attn'"):
         open_adapter(base, resolve_adapter(str(tmp_path / "adapter")))
 
 

@@ -54,6 +54,18 @@ def test_an_attack_without_bounds_leaves_a_rule_undecided() -> None:
     assert row["would_decide"] == "at least 400 calibration records (now 90)"
 
 
+@pytest.mark.parametrize("decide", [{"max_auc": 0.7}, {"max_tpr_at_fpr": {0.1: 0.8}}])
+def test_members_that_look_less_learned_than_nonmembers_leave_a_rule_undecided(decide: dict[str, Any]) -> None:
+    swapped = {"loss": 0.1, "zlib": -1.2}
+    row = only(study_of(**decide), subject(swapped))
+    assert row["verdict"] == "undecided"
+    assert row["reason"].startswith("the AUC of zlib lies below 0.5")
+    assert "swapped" in row["reason"]
+    assert row["would_decide"]
+    assert only(study_of(**decide, attack="loss"), subject(swapped))["verdict"] == "held"
+    assert only(study_of(max_auc=0.7), subject({"loss": 1.2, "zlib": -1.2}))["verdict"] == "exceeded"
+
+
 def test_the_sample_that_would_decide_does() -> None:
     study = study_of(max_auc=0.6)
     row = only(study, subject(WEAK))

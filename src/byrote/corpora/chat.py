@@ -58,6 +58,9 @@ def answering(said: Mapping[str, Any], loss_on: str) -> list[int]:
 def _prompt_and_completion(row: Mapping[str, Any], prompt: str, completion: str, where: str) -> dict[str, Any]:
     columns = {"prompt": prompt, "completion": completion}
     values = {part: row[column] for part, column in columns.items()}
+    for part, value in values.items():
+        if value is None:
+            raise CorpusError(f"{where}: {columns[part]!r} is empty (null); fill it in or take the row out")
     strings = [isinstance(value, str) for value in values.values()]
     if all(strings):
         for part, text in values.items():

@@ -103,16 +103,22 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise CorpusError(f"no file {path}; {_neighbours(path)}") from None
+    except IsADirectoryError:
+        raise CorpusError(f"{path} is a folder; name one file of records (it {_files_in(path)})") from None
     except OSError as error:
         raise CorpusError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _files_in(folder: Path) -> str:
+    return f"holds {first_few(sorted(path.name for path in folder.iterdir() if path.is_file()), 8) or 'no files'}"
 
 
 def _neighbours(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"the folder {folder} does not exist; set corpus.path"
-    names = sorted(other.name for other in folder.iterdir() if other.is_file())
-    return f"{folder} holds {first_few(names, 8) or 'no files'}{did_you_mean(path.name, names)}"
+    names = [other.name for other in folder.iterdir() if other.is_file()]
+    return f"{folder} {_files_in(folder)}{did_you_mean(path.name, names)}"
 
 
 def _first_content(corpus: FilesCorpus) -> str:

@@ -32,7 +32,7 @@ from byrote.lm.adapter_files import (
 from byrote.lm.adapters import Adapted, Carrier, detach, refuse_second, seeded
 from byrote.lm.base import Base, linear_width, load_base, skeleton
 from byrote.lm.files import BaseFiles
-from byrote.lm.library import first_line, quiet
+from byrote.lm.library import first_line, quiet, text_config
 from byrote.lm.snapshot import Snapshot, lend, trace
 from byrote.lm.tokenizer import Tokenizer, load_tokenizer
 from byrote.study import Lora
@@ -161,6 +161,39 @@ def check_model(files: BaseFiles, base: BaseFiles | None) -> None:
     _refuse_other_tokenizer(files.name, load_tokenizer(files), base)
 
 
+def check_architecture(files: BaseFiles, base: BaseFiles) -> None:
+    """ModelError where a whole model cannot have been tuned from a base model: another kind, more or fewer layers,
+    other widths. The vocabulary may have grown. From configurations; no weight is read."""
+    model, base_model = skeleton(files), skeleton(base)
+    kind, base_kind = text_config(model).model_type, text_config(base_model).model_type
+    if kind != base_kind:
+        differs = f"the first is a {kind}, the second a {base_kind}"
+    else:
+        own, theirs = _shapes(model), _shapes(base_model)
+        odd = sorted(name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name))
+        if not odd:
+            return
+        name = odd[0]
+        differs = (
+            f"{name} has the shapes {list(own[name])} and {list(theirs[name])}"
+            if name in own and name in theirs
+            else f"only {(files if name in own else base).name!r} has {name}"
+        )
+    raise ModelError(
+        f"model {files.name!r} was not tuned from {base.name!r}, which has another size or architecture ({differs}); "
+        "name the base model that it was tuned from (--base), or --base none"
+    )
+
+
+def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Name → shape of the parameters; of embeddings and output layer, which may be tied or not and grow with the
+    vocabulary, the width of the embeddings alone."""
+    embeddings, output = model.get_input_embeddings().weight, model.get_output_embeddings()
+    left_out = {id(embeddings)} | ({id(t) for t in output.parameters()} if output is not None else set())
+    shapes = {name: tuple(t.shape) for name, t in model.named_parameters() if id(t) not in left_out}
+    return shapes | {"embeddings": (embeddings.shape[1],)}
+
+
 def open_model(files: BaseFiles, base: Base | None, precision: str, quantization: str, device: torch.device) -> Base:
     """A merged or fully tuned model, beside its base model where there is one. Raises as `check_model`, `load_base`."""
     check_model(files, base.files if base else None)
@@ -238,8 +271,8 @@ def _refuse_misfit(model: Any, base: str, files: AdapterFiles, shapes: dict[str,
     for name in adapted_modules(files.kind, shapes):
         if name and name not in modules:
             raise ModelError(
-                f"adapter {files.name!r} does not fit {base}: it has no module {name!r}; "
-                "name the model that it was trained on"
+                f"adapter {files.name!r} does not fit {base}, which has no module {name!r}; "
+                "name the base model that it was trained on (--base)"
             )
     own = {name: tuple(t.shape) for name, t in model.named_parameters(remove_duplicate=False)}
     for key, shape in shapes.items():
@@ -277,7 +310,18 @@ def _refuse_other_shapes(
             key: tuple(t.shape) for key, t in get_peft_model_state_dict(built, save_embedding_layers=False).items()
         }
     except _ERRORS as error:
+        if "Target modules" in str(error):  # PEFT's words tell people to check their training script
+            raise ModelError(
+                f"adapter {files.name!r} does not fit {base}, which has none of the modules that it adapts "
+                f"({_targets(config)}); name the base model that it was trained on (--base)"
+            ) from error
         raise ModelError(f"adapter {files.name!r} does not fit {base}: {first_line(error)}") from error
+    lacking = [key for key in needs if key not in shapes]
+    if lacking and min(map(_layer, lacking)) > max(map(_layer, shapes), default=-1):
+        raise ModelError(
+            f"adapter {files.name!r} does not fit {base}: it has nothing for layer {min(map(_layer, lacking))} and "
+            "after; it was trained on a base model with fewer layers: name that (--base)"
+        )
     for key, shape in needs.items():
         if key not in shapes:
             raise ModelError(f"adapter {files.name!r} does not fit {base}: its weights lack {key}; save it again")
@@ -286,6 +330,16 @@ def _refuse_other_shapes(
                 f"adapter {files.name!r} does not fit {base}: {key} has the shape {list(shapes[key])}, not "
                 f"{list(shape)}; it was trained on a base model of another size"
             )
+
+
+def _layer(key: str) -> int:
+    """The number of the layer in a weight's name, from 0; -1 where it has none."""
+    return next((int(part) for part in key.split(".") if part.isdigit()), -1)
+
+
+def _targets(config: Any) -> str:
+    named = config.target_modules
+    return ", ".join(sorted(named)) if isinstance(named, list | set | tuple) else str(named)
 
 
 def _beside(files: AdapterFiles) -> BaseFiles:

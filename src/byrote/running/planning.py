@@ -241,8 +241,9 @@ def prepare(
     tokenizer = lm.load_tokenizer(files)
     lm.check_matrices(files, [trial.lora.matrices for trial in trials if isinstance(trial, Trial)])
     for subject in subjects:
-        check_fit(subject, None if subject is files else files)
-    context = lm.context_length(files) - max((virtual_tokens(subject) for subject in subjects), default=0)
+        check_fit(subject, None if subject is files else files, study.model.source)
+    models = [files, *(subject for subject in subjects if isinstance(subject, lm.BaseFiles))]
+    context = min(map(lm.context_length, models)) - max((virtual_tokens(subject) for subject in subjects), default=0)
     listener.say(f"tokenizing {len(corpus.records)} records and planning {len(trials)} trials")
     records, findings = _tokenise(study, corpus.records, tokenizer, context)
     start_id, no_start = _start(study, tokenizer, context)

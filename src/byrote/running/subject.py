@@ -96,10 +96,15 @@ def base_files(model: Model, subjects: list[lm.AdapterFiles | lm.BaseFiles]) -> 
     return lm.resolve_base(source, model.revision)
 
 
-def check_fit(files: lm.AdapterFiles | lm.BaseFiles, base: lm.BaseFiles | None) -> None:
-    """ModelError where a given subject does not fit the base model, by configurations and tokenizers alone."""
+def check_fit(files: lm.AdapterFiles | lm.BaseFiles, base: lm.BaseFiles | None, source: str) -> None:
+    """ModelError where a given subject does not fit the base model, by configurations and tokenizers alone.
+
+    source: the study's `model.source`; where it is none, `base` is another subject, whose tokenizer alone must fit.
+    """
     if isinstance(files, lm.BaseFiles):
         lm.check_model(files, base)
+        if base is not None and source != NO_BASE:
+            lm.check_architecture(files, base)
     elif base is not None:
         lm.check_adapter(files, base)
 

@@ -68,6 +68,12 @@ class Together:
         """The attacks of a rule on a false-positive rate whose ties at the top are broken by chance."""
         return [name for name in rule.attacks if self._rates and self._untied[name] is not self.scored.scores[name]]
 
+    def below_half(self, rule: Rule) -> list[str]:
+        """The attacks of a rule whose AUC is below 1/2 by bounds that hold together: members look less like what was
+        learned than non-members do."""
+        aucs = (self._auc(self.scored.scores[name], rule) for name in rule.attacks)
+        return [of.attack for of in aucs if of.high_together < 0.5]
+
     # --- parts ------------------------------------------------------------------------------------------------
 
     @cached_property

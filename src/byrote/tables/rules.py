@@ -194,7 +194,13 @@ def _attacks(rule: Rule, subject: Subject, together: Together) -> Found:
     reason, would_decide = _attack_reason(rule, verdict, of.attack, ends), ""
     if rule.rate is not None and (tied := together.tied(rule)):
         reason += f"; scores of {', '.join(tied)} tie at the top, and chance decides which of these are called"
-    if verdict == UNDECIDED and of.missing:
+    if verdict == HELD and rule.setting != EQUIVALENT and (below_half := together.below_half(rule)):
+        verdict, would_decide = UNDECIDED, "members and non-members of one kind, each on its own side"
+        reason = (
+            f"the AUC of {', '.join(below_half)} lies below 0.5, so members look less learned than non-members: are "
+            f"the sides swapped, or of different kinds? {reason}"
+        )
+    elif verdict == UNDECIDED and of.missing:
         reason = f"{of.attack} has no bounds: {of.missing}"
         would_decide = needed_words(scored.compared, rule)
     elif verdict == UNDECIDED:
