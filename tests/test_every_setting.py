@@ -73,6 +73,7 @@ EFFECTS: dict[str, Effect] = {
     "canaries.seed": Effect("plan", 3),
     "canaries.reserve_seed": Effect("plan", 3),
     "grid": Effect("plan", {"rank": [1, 2]}),
+    "seeds": Effect("plan", 2),
     "lora.matrices": Effect("plan", ["k"], {"grid": {}}),
     "lora.rank": Effect("plan", 3, {"grid": {}}),
     "lora.alpha": Effect("plan", 8),

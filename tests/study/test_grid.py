@@ -1,9 +1,11 @@
 """The grid's trials, and content keys: frozen, with what is in and what is out."""
 
+from typing import Any
+
 import pytest
 
 from byrote.errors import StudyError
-from byrote.study import Lora, Training, Untargeted, grid
+from byrote.study import Lora, Training, Untargeted, grid, load_study
 from byrote.study.grid import trials_of
 from byrote.study.schedule import settle_warmup
 from fake_studies import invented
@@ -32,6 +34,37 @@ def test_the_grid_is_the_product_of_its_axes():
 def test_a_repeat_in_an_axis_is_named(raw: dict, words: str):
     with pytest.raises(StudyError, match=words):
         trials_of(invented(raw))
+
+
+def test_several_grids_are_one_study_and_what_two_share_is_there_once():
+    grids = [{"matrices": [["q"], ["v"]], "rank": [1]}, {"matrices": [["v"]], "rank": [1, 4]}, {"lora.dropout": [0.1]}]
+    trials = trials_of(invented({"grid": grids}))
+    alone = [trial for axes in grids for trial in trials_of(invented({"grid": axes}))]
+    assert [grid.same_trial(trial) for trial in trials] == list(dict.fromkeys(map(grid.same_trial, alone)))
+    assert len(trials) == len(alone) - 1
+    with pytest.raises(StudyError, match="make the same trial"):
+        trials_of(invented({"grid": [{"matrices": [["q", "v"], ["v", "q"]]}]}))
+
+
+def test_seeds_are_an_axis_of_every_grid():
+    study = invented({"seed": 5, "seeds": 3, "grid": [{"rank": [1]}, {"rank": [2]}]})
+    assert [(t.rank, t.seed) for t in trials_of(study)] == [(r, s) for r in (1, 2) for s in (5, 6, 7)]
+    assert [t.seed for t in trials_of(invented({"seeds": 2}))] == [13, 14]
+    with pytest.raises(StudyError, match="leave one of the two out"):
+        invented({"seeds": 2, "grid": {"seed": [1]}})
+    with pytest.raises(StudyError, match="make the same trial"):
+        trials_of(invented({"seeds": 2, "training": {"seed": 1}}))
+
+
+def test_an_axis_on_the_command_line_is_one_of_every_grid():
+    study = load_study({"corpus": {"source": "adverse_events"}, "grid": [{"rank": [1]}, {}]}, {"grid.rank": 8})
+    assert study.grid == [{"lora.rank": [8]}, {"lora.rank": [8]}]
+
+
+@pytest.mark.parametrize(("raw", "message"), [({"rank": 1}, "is a list of values"), ([1], "or a list of such grids")])
+def test_what_is_no_grid(raw: Any, message: str):
+    with pytest.raises(StudyError, match=message):
+        invented({"grid": raw})
 
 
 def test_no_grid_is_one_trial():

@@ -19,8 +19,12 @@ def setting_sentences(study: Study) -> list[str]:
     )
     if study.subjects:
         return [*_given(study, asked), _canaries(study.canaries)]
-    axes = [f"{_axis(name)} ({listing([_value(v) for v in values])})" for name, values in study.grid.items()]
-    varied = f"What varies between trials: {listing(axes)}." if axes else "One configuration was trained."
+    grids = [
+        listing([f"{_axis(name)} ({listing([_value(v) for v in values])})" for name, values in grid.items()])
+        for grid in study.grids
+    ]
+    axes = [grid for grid in grids if grid]
+    varied = f"What varies between trials: {'; '.join(axes)}." if axes else "One configuration was trained."
     return [
         f"The base model {study.model.source} was fine-tuned with LoRA on the members of the corpus "
         f"{study.corpus.source}, then {asked}",
@@ -70,7 +74,9 @@ def setting_grid(study: Study) -> Grid:
         rooms = tuple(room for room in rooms if room not in ("lora", "training"))
     rooms += ("statistics", "claims", "controls", "audit", "decide")
     rows = [[name, text] for room in rooms for name, text in _flat(room, getattr(study, room).model_dump())]
-    rows += [[f"grid.{name}", listing([_value(v) for v in values])] for name, values in study.grid.items()]
+    for number, grid in enumerate(study.grids, 1):
+        room = f"grid {number}" if len(study.grids) > 1 else "grid"
+        rows += [[f"{room}.{name}", listing([_value(v) for v in values])] for name, values in grid.items()]
     note = "An axis of the grid overrides the setting of the same name in each trial."
     return Grid("Settings of the study", ["setting", "value"], [["seed", str(study.seed)], *rows], 2, note)
 

@@ -67,8 +67,9 @@ def _subjects(study: Study) -> Iterator[str]:
             yield "controls.shadow is for given subjects; for trials that are trained here set controls.null_trial"
         return
     adapters = [subject.source for subject in subjects if subject.adapter is not None]
-    if study.grid:
-        yield f"grid ({', '.join(study.grid)}) says what to train, but subjects are given; leave one of the two out"
+    axes = list(dict.fromkeys(axis for grid in study.grids for axis in grid))
+    if axes:
+        yield f"grid ({', '.join(axes)}) says what to train, but subjects are given; leave one of the two out"
     if not isinstance(study.canaries, NoCanaries | ManifestCanaries):
         yield (
             f"canaries.design is {study.canaries.design!r}, but a subject that is given has been trained already; "

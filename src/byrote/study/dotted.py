@@ -75,9 +75,12 @@ def set_dotted(raw: dict[str, Any], name: str, value: Any) -> None:
     """Set a dotted name in a raw mapping, in place. Changing a variant drops the other variant's own keys."""
     head, _, rest = name.partition(".")
     if head == "grid" and rest:
-        long = AXIS_SHORT.get(rest, rest)
-        kept = {axis: values for axis, values in _room(raw, "grid").items() if AXIS_SHORT.get(axis, axis) != long}
-        raw["grid"] = {**kept, long: value if isinstance(value, list) else [value]}
+        values = cast("list[Any]", value) if isinstance(value, list) else [value]
+        grids = raw.get("grid")
+        if isinstance(grids, list):
+            raw["grid"] = [_with_axis(grid, rest, values) for grid in cast("list[Any]", grids)]
+        else:
+            raw["grid"] = _with_axis(grids, rest, values)
         return
     if not rest:
         raw[head] = value
@@ -89,6 +92,15 @@ def set_dotted(raw: dict[str, Any], name: str, value: Any) -> None:
         room = {key: kept for key, kept in room.items() if key in variants[value].model_fields and key in _COMMON}
     raw[head] = room
     set_dotted(room, rest, value)
+
+
+def _with_axis(grid: Any, axis: str, values: list[Any]) -> Any:
+    """A raw grid with one of its axes replaced or added; as it is where it is none, which is refused later."""
+    if not isinstance(grid, dict | None):
+        return grid
+    long = AXIS_SHORT.get(axis, axis)
+    kept = {name: had for name, had in cast("dict[str, Any]", grid or {}).items() if AXIS_SHORT.get(name, name) != long}
+    return {**kept, long: values}
 
 
 def _room(raw: Mapping[str, Any], name: str) -> dict[str, Any]:

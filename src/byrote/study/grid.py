@@ -77,20 +77,23 @@ class Trial(Labelled):
 
 
 def trials_of(study: Study) -> tuple[Trial, ...]:
-    """The trials of a study: the product of the grid's axes, in order.
+    """The trials of a study: the product of the axes of each of its grids, in order; what two grids share is there
+    once.
 
-    Raises StudyError where a value of an axis does not fit, stands twice, or makes the same trial as another.
+    Raises StudyError where a value of an axis does not fit, stands twice, or makes the same trial as another of the
+    same grid.
     """
-    axes = list(study.grid.items())
-    _refuse_repeats(axes)
     trials: dict[str, Trial] = {}
-    for values in itertools.product(*(values for _, values in axes)):
-        point = tuple(zip((name for name, _ in axes), values, strict=True))
-        trial = _trial(study, point)
-        key = same_trial(trial)
-        if key in trials:
-            raise StudyError(repeated(trials[key], trial))
-        trials[key] = trial
+    for grid in study.grids:
+        own: dict[str, Trial] = {}
+        _refuse_repeats(list(grid.items()))
+        for values in itertools.product(*grid.values()):
+            trial = _trial(study, tuple(zip(grid, values, strict=True)))
+            key = same_trial(trial)
+            if key in own:
+                raise StudyError(repeated(own[key], trial))
+            own[key] = trial
+        trials |= {key: trial for key, trial in own.items() if key not in trials}
     return tuple(trials.values())
 
 
@@ -115,7 +118,7 @@ def _refuse_repeats(axes: Sequence[tuple[str, Sequence[Any]]]) -> None:
 
 
 def _trial(study: Study, point: Sequence[tuple[str, Any]]) -> Trial:
-    raw = study.model_dump(exclude={"grid", "provenance"})
+    raw = study.model_dump(exclude={"grid", "seeds", "provenance"})
     for name, value in point:
         _fits(raw, name)
         set_dotted(raw, name, value)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationInfo, field_validator, model_validator
 
 SMOLLM2 = "smollm2-135m"
 FROM_ADAPTER, NO_BASE = "adapter", "none"  # values of model.source where subjects are given
@@ -569,9 +569,16 @@ class Study(Part):
     )
     corpus: Corpus
     canaries: Canaries = NoCanaries(design="none")
-    grid: dict[str, list[Any]] = Field(
+    grid: dict[str, list[Any]] | list[dict[str, list[Any]]] = Field(
         default_factory=dict,
-        description="axes: dotted names under lora, training, canaries; seed; rank, matrices, copies",
+        description="axes: dotted names under lora, training, canaries; seed; rank, matrices, copies; or a list of "
+        "such grids, a trial that two of them name being trained once",
+    )
+    seeds: int | None = Field(
+        default=None,
+        ge=1,
+        description="train each point of the grid with so many seeds, from the study's seed on; null for those of the "
+        "grid",
     )
     lora: Lora = Lora()
     training: Training = Training()
@@ -599,11 +606,21 @@ class Study(Part):
             study["model"] = {**cast(dict[str, Any], model), "source": FROM_ADAPTER}
         return study
 
-    @field_validator("grid")
+    @field_validator("grid", mode="before")
     @classmethod
-    def _axes(cls, grid: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    def _axes_of_grids(cls, raw: Any) -> Any:
+        grids = cast("list[Any]", raw) if isinstance(raw, list) else [raw]
+        if not all(isinstance(grid, dict) for grid in grids):
+            raise ValueError("a grid is axes with their values, such as {rank: [1, 8]}, or a list of such grids")
+        axes = [cls._axes(grid) for grid in grids]
+        return axes if isinstance(raw, list) else axes[0]
+
+    @classmethod
+    def _axes(cls, grid: dict[str, Any]) -> dict[str, list[Any]]:
         axes: dict[str, list[Any]] = {}
         for name, values in grid.items():
+            if not isinstance(values, list):
+                raise ValueError(f"axis {name!r} is a list of values, such as [1, 2]; got {values!r}")
             axis = AXIS_SHORT.get(name, name)
             if axis in axes:
                 raise ValueError(f"axis {axis!r} is given twice (once as {name!r})")
@@ -616,3 +633,21 @@ class Study(Part):
                 raise ValueError(f"axis {name!r} is empty; give at least one value or remove it")
             axes[axis] = values
         return axes
+
+    @field_validator("seeds")
+    @classmethod
+    def _one_kind_of_seeds(cls, seeds: int | None, info: ValidationInfo) -> int | None:
+        if seeds is not None and any({"seed", "training.seed"} & set(grid) for grid in _listed(info.data.get("grid"))):
+            raise ValueError("the grid has an axis of seeds; leave one of the two out")
+        return seeds
+
+    @property
+    def grids(self) -> list[dict[str, list[Any]]]:
+        """The grids whose trials together are the study's, each with the axis of `seeds`."""
+        seeds = {} if self.seeds is None else {"seed": [self.seed + number for number in range(self.seeds)]}
+        return [{**grid, **seeds} for grid in _listed(self.grid) or [{}]]
+
+
+def _listed(grid: Any) -> list[dict[str, list[Any]]]:
+    """The grids of a study as a list; none where the setting is wrong."""
+    return cast("list[dict[str, list[Any]]]", grid) if isinstance(grid, list) else [grid or {}]
