@@ -75,6 +75,8 @@ def checkpoints(rows, attack):
                 **{"auc": area, "auc_low": area - 0.04, "auc_high": area + 0.04, "strongest": "wbc"},
                 **{"strongest_auc": area + 0.01, "strongest_low": area - 0.05, "strongest_high": area + 0.07},
                 **{"target_fpr": 0.01, "tpr": 0.03, "tpr_low": 0.01, "tpr_high": 0.06},
+                **{"series": "out", "control": "base model", "auc_control": 0.5, "auc_control_low": 0.47},
+                **{"auc_control_high": 0.53, "rules": f"max_auc: {'exceeded' if place else 'held'}"},
                 **{"verdict": "exceeded" if place else "held", "last_held": place == 0},
             }
         )

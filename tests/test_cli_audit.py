@@ -161,14 +161,22 @@ def test_checkpoints_of_one_training_stand_side_by_side(
         torch.manual_seed(0)
         tuned = peft.get_peft_model(model, config)
         train(tuned, texts, tmp_path, save_strategy="steps", save_steps=steps // 3)
-    words = ["--adapter", tmp_path / "out" / "checkpoint-*", *sides(data), *CHEAP, "--out", tmp_path / "run"]
+    shutil.copytree(tmp_path / "out" / f"checkpoint-{steps}", tmp_path / "final")
+    (tmp_path / "final" / "trainer_state.json").unlink()
+    config_file = tmp_path / "final" / "adapter_config.json"  # no two subjects hold the same to the byte
+    config_file.write_text(json.dumps({**json.loads(config_file.read_text()), "lora_alpha": 63}))
+    words = ["--adapter", tmp_path / "out" / "checkpoint-*", "--adapter", tmp_path / "final"]
+    words += [*sides(data), *CHEAP, "--out", tmp_path / "run"]
     assert audit(*words, "--max-auc", "0.6") == 1
     capsys.readouterr()
     run = byrote.load(tmp_path / "run")
     table, trials = run.tables.checkpoints, run.tables.trials.set_index("trial")
     assert list(table["steps"]) == [steps // 3, 2 * steps // 3, steps]
     assert list(table["label"]) == [f"checkpoint-{n}" for n in table["steps"]]
+    assert set(table["series"]) == {"out"}
     assert table["verdict"].iloc[-1] == "exceeded"
+    assert table["rules"].iloc[-1] == "max_auc: exceeded"
+    assert table["control"].iloc[-1]
     assert not table["last_held"].any()
     for row in table.itertuples():
         assert math.exp(row.loss_nonmembers) == pytest.approx(trials.loc[row.trial, "perplexity_tuned"])
@@ -179,6 +187,8 @@ def test_checkpoints_of_one_training_stand_side_by_side(
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
     page = (tmp_path / "run" / "report.html").read_text()
     assert "At none of 3 checkpoints is every rule held." in page
+    assert "1 subject stands in no order of steps: final (its files do not say" in page
+    assert any(words.startswith("Leakage over training steps of final: ") for words in document["not_tested"])
     drawn = FIGURES["leakage_by_step"].function(run.tables, Options())
     assert [axes.get_ylabel() for axes in drawn.axes] == ["AUC (dashed: guessing)", "loss, nats a token"]
 

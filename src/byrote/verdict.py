@@ -1,6 +1,7 @@
 """The verdict of a run as programs read it: an exit status, and audit.json (schemas/audit.schema.json)."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from byrote.store import Run
 from byrote.store.rules import looks_of, rules_history
 from byrote.study import Study
 from byrote.study.rules import MAX_EPSILON, MAX_VERBATIM
+from byrote.tables import checkpoints
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -113,10 +115,12 @@ def not_tested(study: Study, tables: "Tables") -> list[str]:
     attacks, strata = (set(tables.membership[name]) for name in ("attack", "stratum"))
     asked, prompts = {str(rule).split()[0] for rule in tables.rules["rule"]}, study.extraction.prompts.members
     shadow = study.controls.shadow
+    no_order = checkpoints.left_out(tables.trials, tables.checkpoints) if study.subjects else {}
     left_out = [name for name, attack in ATTACKS.items() if name not in attacks and (shadow or not attack.needs_shadow)]
     unread = sorted(strata - set(tables.rules["stratum"])) if asked else []
     return [
         *([f"Attacks that were not run: {', '.join(left_out)}."] if left_out else []),
+        *([f"Leakage over training steps of {', '.join(no_order)}: {_reasons(no_order)}."] if no_order else []),
         *([f"Strata that no rule reads: {', '.join(unread)}."] if unread else []),
         *([] if MAX_VERBATIM in asked else ["How many records are given verbatim: no rule asks (max_verbatim)."]),
         *([] if prompts == "all" else [f"Suffixes of more than {prompts} members (extraction.prompts.members)."]),
@@ -129,6 +133,14 @@ def not_tested(study: Study, tables: "Tables") -> list[str]:
         ),
         "Attacks that are not among those of docs/attacks.md.",
     ]
+
+
+def _reasons(no_order: Mapping[str, str]) -> str:
+    """`its files do not say …`, or each reason with how many subjects it holds for."""
+    counts = Counter(no_order.values())
+    return "; ".join(
+        f"{why} ({number} of {len(no_order)})" if len(counts) > 1 else why for why, number in counts.items()
+    )
 
 
 def _rows(frame: Any) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import byrote
 from byrote.errors import ModelError, StudyError
 from byrote.running.checks import checked_study
 from byrote.running.planning import prepare
+from byrote.running.subject import series_of
 from byrote.store import Run
 from byrote.study import Subject, load_study
 from byrote.study.given import subject_names
@@ -134,3 +135,12 @@ def test_names_tell_subjects_apart_and_are_short():
         "b/checkpoint-2",
     ]
     assert subject_names([Subject(model="x/y", name="mine")]) == ["mine"]
+
+
+def test_subjects_of_one_folder_are_of_one_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a/out/checkpoint-1", "a/out/checkpoint-2", "b/out/checkpoint-1", "checkpoint-9"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "out")
+    sources = ["checkpoint-1", f"{tmp_path}/a/out/checkpoint-2", "../../b/out/checkpoint-1", "hub/one", "hub/other"]
+    assert series_of([Subject(adapter=source) for source in sources]) == ["a/out", "a/out", "b/out", "one", "other"]
+    assert series_of([Subject(adapter="checkpoint-1")]) == ["out"]

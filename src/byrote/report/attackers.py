@@ -1,9 +1,9 @@
 """Which figures belong to whom: what each attacker reaches with what they have."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from byrote.report.page import Grid, labels_of, records_of, stratum_words
-from byrote.report.words import interval, number, plain
+from byrote.report.words import MISSING, interval, missing, number, percent, plain
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -15,19 +15,30 @@ def attackers_grid(tables: "Tables") -> Grid:
     body = [
         [
             *(labels.get(row["trial"], str(row["trial"])), stratum_words(row["stratum"]), str(row["attacker"])),
-            *(
-                str(row["attack"]),
-                number(row["auc"], 3),
-                interval(row["simultaneous_low"], row["simultaneous_high"], 3),
-            ),
-            *(number(row["auc_control"], 3), str(row["control"]), plain(row["attacks"])),
+            *(str(row["attack"]), _with_ends(row, "auc", "simultaneous_"), _rate(row)),
+            *(number(row["auc_control"], 3), _with_ends(row, "above_control", "above_control_"), str(row["control"])),
+            plain(row["attacks"]),
         ]
         for row in records_of(tables.attackers)
     ]
-    headers = ["trial", "compared", "who", "strongest attack", "AUC", "interval"]
-    headers += ["AUC of its control", "the control", "attacks"]
+    headers = ["trial", "compared", "who", "strongest attack", "AUC", "TPR at the lowest FPR shown"]
+    headers += ["AUC of its control", "above its control", "the control", "attacks"]
     note = (
-        "Whoever has more can also run what takes less. The interval holds for all attacks of the trial together, for "
-        "the strongest is picked by its result. The auditor knows who is a member. Attacks: how many they can run."
+        "Whoever has more can also run what takes less. The interval of the AUC holds for all attacks of the trial "
+        "together, for the strongest is picked by its result; the others hold by themselves. The auditor knows who is "
+        "a member. Attacks: how many they can run."
     )
     return Grid("What each attacker reaches", headers, body, 4, note)
+
+
+def _with_ends(row: Any, name: str, prefix: str) -> str:
+    """`0.712 (0.660 to 0.764)`."""
+    ends = interval(row[f"{prefix}low"], row[f"{prefix}high"], 3)
+    return number(row[name], 3) if ends == MISSING else f"{number(row[name], 3)} ({ends})"
+
+
+def _rate(row: Any) -> str:
+    if missing(row["tpr"]):
+        return MISSING
+    ends = f"{percent(row['tpr_low'])} to {percent(row['tpr_high'])}"
+    return f"{percent(row['tpr'])} ({ends}) at {percent(row['target_fpr'])}"

@@ -35,6 +35,7 @@ from byrote.running.subject import (
     given_files,
     known_of,
     refuse_same_files,
+    series_of,
     virtual_tokens,
 )
 from byrote.study import Study
@@ -233,8 +234,9 @@ def prepare(
     listener.say("opening the subjects" if study.subjects else f"opening the base model {study.model.source}")
     subjects = [given_files(subject) for subject in study.subjects]
     files = base_files(study.model, subjects)
+    series = series_of(study.subjects)
     trials = tuple(
-        replace(trial, known=known_of(subjects[number])) if isinstance(trial, GivenTrial) else trial
+        replace(trial, known=known_of(subjects[number], series[number])) if isinstance(trial, GivenTrial) else trial
         for number, trial in enumerate(trials)
     )
     refuse_same_files([trial for trial in trials if isinstance(trial, GivenTrial)])

@@ -5,6 +5,7 @@ scoring, prompting and tables need not know where it came from.
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from byrote import lm
@@ -12,7 +13,7 @@ from byrote.corpora import Finding
 from byrote.errors import ModelError, StudyError
 from byrote.store import Run
 from byrote.study import Lora
-from byrote.study.given import GivenTrial, Known
+from byrote.study.given import GivenTrial, Known, apart
 from byrote.study.settings import FROM_ADAPTER, NO_BASE, Model, Subject
 
 
@@ -114,12 +115,28 @@ def virtual_tokens(files: lm.AdapterFiles | lm.BaseFiles) -> int:
     return files.virtual_tokens if isinstance(files, lm.AdapterFiles) else 0
 
 
-def known_of(files: lm.AdapterFiles | lm.BaseFiles) -> Known:
-    """What the files of a subject say of it."""
+def known_of(files: lm.AdapterFiles | lm.BaseFiles, series: str) -> Known:
+    """What the files of a subject say of it, and the training that it is of."""
     steps = lm.steps_in(files.folder)
     if isinstance(files, lm.BaseFiles):
-        return Known("model", files.content, "all weights", steps=steps)
-    return Known(files.kind, files.content, files.matrices, files.rank, steps=steps, changes=files.changes)
+        return Known("model", files.content, "all weights", steps=steps, series=series)
+    return Known(
+        files.kind, files.content, files.matrices, files.rank, steps=steps, changes=files.changes, series=series
+    )
+
+
+def series_of(subjects: Sequence[Subject]) -> list[str]:
+    """The training that each subject is of: the folder that it lies in, by as many parts of its path as tell folders
+    apart, or its hub id."""
+    places = [_place(subject.source) for subject in subjects]
+    different = list(dict.fromkeys(places))
+    names = dict(zip(different, apart(different), strict=True))
+    return [names[place] or place for place in places]
+
+
+def _place(source: str) -> str:
+    path = Path(source).expanduser()
+    return str(path.resolve().parent) if path.exists() else source
 
 
 def refuse_same_files(trials: Sequence[GivenTrial]) -> None:

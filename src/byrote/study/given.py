@@ -1,7 +1,7 @@
 """Trials whose subject exists already: the fine-tuned models that a study gives, with what is known of each."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -16,7 +16,8 @@ class Known:
 
     kind: LORA, IA3 and so on by PEFT's word, or model · content: digest of its files · matrices: what it changes, in
     words · rank: LoRA's r, None of others · steps: optimizer steps that it was trained for, None where nobody wrote
-    them down · changes: what it changes beside its update
+    them down · changes: what it changes beside its update · series: the training that it is a checkpoint of, in words:
+    the folder that it lies in
     """
 
     kind: str
@@ -25,6 +26,7 @@ class Known:
     rank: int | None = None
     steps: int | None = None
     changes: tuple[str, ...] = ()
+    series: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,13 @@ class GivenTrial(Labelled):
         """What is known of how the subject was made, as plain values; two subjects are never one configuration."""
         known = self.of_files
         return {
-            "subject": {"name": self.name, "kind": known.kind, "content": known.content, "changes": [*known.changes]},
+            "subject": {
+                "name": self.name,
+                "kind": known.kind,
+                "content": known.content,
+                "changes": [*known.changes],
+                "series": known.series,
+            },
             "lora": {"rank": known.rank},
             "training": {"steps": known.steps},
             "canaries": self.canaries.model_dump(mode="json"),
@@ -84,12 +92,21 @@ def given_trials(study: Study) -> tuple[GivenTrial, ...]:
 def subject_names(subjects: Sequence[Subject]) -> list[str]:
     """What each is called: its own name, else the last part of its path, and as many parts before it as tell subjects
     apart."""
-    parts = [tuple(part for part in PurePath(s.source).parts if part not in ("/", ".", "..", "~")) for s in subjects]
+    tails = apart([subject.source for subject in subjects])
+    return [subject.name or tail for subject, tail in zip(subjects, tails, strict=True)]
+
+
+def apart(paths: Sequence[str]) -> list[str]:
+    """The last part of each path, and as many parts before it as tell it from the others; a path that stands there
+    twice whole."""
+    parts = [tuple(part for part in PurePath(path).parts if part not in ("/", ".", "..", "~")) for path in paths]
     longest = max(map(len, parts), default=1)
-    names: list[str] = []
-    for subject, own in zip(subjects, parts, strict=True):
-        tails = ("/".join(own[-length:]) for length in range(1, longest + 1))
-        counts = [Counter("/".join(other[-length:]) for other in parts) for length in range(1, longest + 1)]
-        told = next((t for t, c in zip(tails, counts, strict=True) if c[t] == 1), subject.source)
-        names.append(subject.name or told)
-    return names
+    counts = [Counter("/".join(other[-length:]) for other in parts) for length in range(1, longest + 1)]
+    return [
+        next((tail for tail, count in zip(_tails(own, longest), counts, strict=True) if count[tail] == 1), path)
+        for path, own in zip(paths, parts, strict=True)
+    ]
+
+
+def _tails(parts: Sequence[str], longest: int) -> Iterator[str]:
+    return ("/".join(parts[-length:]) for length in range(1, longest + 1))

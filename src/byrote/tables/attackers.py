@@ -14,16 +14,20 @@ OUTSIDERS = (SUBJECT_ONLY, BASE_TOO, OWN_DOCUMENTS)  # each can run the attacks 
 _TAKEN = (
     *("attack", "auc", "simultaneous_low", "simultaneous_high"),
     *("control", "auc_control", "auc_control_low", "auc_control_high"),
+    *("above_control", "above_control_low", "above_control_high"),
 )
+_POINT = ("target_fpr", "tpr", "tpr_low", "tpr_high")
 Row = Mapping[str, Any]
 
 
-def attacker_rows(membership: Sequence[Row]) -> Iterator[dict[str, Any]]:
+def attacker_rows(membership: Sequence[Row], operating_points: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """A row for each trial, stratum and attacker whose attacks were run: the attack of the highest AUC, the first where
-    several are, its interval that holds for all attacks together, and its control.
+    several are, its interval that holds for all attacks together, its control and how far it lies above it, and its
+    TPR at the lowest false-positive rate that has an interval.
 
-    membership: rows of that table. An attacker for whom no attack has an AUC has no row.
+    The arguments are rows of these tables. An attacker for whom no attack has an AUC has no row.
     """
+    points = _lowest(operating_points)
     places = dict.fromkeys((row["trial"], row["stratum"]) for row in membership)
     for trial, stratum in places:
         rows = [row for row in membership if (row["trial"], row["stratum"]) == (trial, stratum)]
@@ -33,7 +37,20 @@ def attacker_rows(membership: Sequence[Row]) -> Iterator[dict[str, Any]]:
             if own and can_run:
                 best = max(can_run, key=lambda row: row["auc"])
                 head = {"trial": trial, "stratum": stratum, "attacker": attacker, "attacks": len(can_run)}
-                yield {**head, **{name: best.get(name) for name in _TAKEN}}
+                point = points.get((trial, stratum, best["attack"]), {})
+                yield {
+                    **head,
+                    **{name: best.get(name) for name in _TAKEN},
+                    **{name: point.get(name) for name in _POINT},
+                }
+
+
+def _lowest(operating_points: Sequence[Row]) -> dict[tuple[str, str, str], Row]:
+    """Trial, stratum and attack → the point of the lowest target whose threshold calibration records set, and whose
+    TPR has an interval."""
+    shown = [p for p in operating_points if p["threshold_source"] == "calibration" and p.get("tpr_low") is not None]
+    shown.sort(key=lambda p: p["target_fpr"], reverse=True)
+    return {(p["trial"], p["stratum"], p["attack"]): p for p in shown}
 
 
 def _reach(attacker: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from byrote.study.settings import NO_BASE
 from byrote.tables.attackers import attacker_rows
 from byrote.tables.blind import blind_columns, blind_of
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of, canary_rows, coin_of
-from byrote.tables.checkpoints import checkpoint_rows
+from byrote.tables.checkpoints import checkpoint_rows, results_of
 from byrote.tables.columns import COLUMNS
 from byrote.tables.compared import (
     AUDITOR,
@@ -174,8 +174,8 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     _over_completions(rows, study.extraction, settings.level)
     rows["rules"] += _rules(run, study, subjects, records, scored_strata, rows, keep=keep)
     of_records = [scored for scored in scored_strata if scored.compared.stratum.name == RECORDS_STRATUM]
-    rows["attackers"] += attacker_rows(rows["membership"])
-    rows["checkpoints"] += checkpoint_rows(rows["trials"], of_records, rows["rules"], settings)
+    rows["attackers"] += attacker_rows(rows["membership"], rows["operating_points"])
+    rows["checkpoints"] += checkpoint_rows(results_of(plan["trials"], of_records, rows), settings)
     schemas = {name: pa.schema(list(columns.items())) for name, columns in COLUMNS.items()}
     arrow = {name: pa.Table.from_pylist(rows[name], schema=schema) for name, schema in schemas.items()}
     return {**arrow, "roc": pa.concat_tables([arrow["roc"], *curves]).combine_chunks()}

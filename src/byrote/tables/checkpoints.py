@@ -1,65 +1,136 @@
-"""Checkpoints of one training side by side: leakage and loss over its steps, and the last at which every rule is held.
+"""Checkpoints of a training side by side: leakage and loss over its steps, and the last at which every rule is held.
 
-Intervals of K checkpoints hold together (Bonferroni): at level 1 − (1 − level)/K, and those of the strongest of A
-attacks at 1 − (1 − level)/(K·A), for it is picked by its result.
+Intervals of the K subjects of an audit hold together (Bonferroni), as the rules' bounds do: at level 1 − (1 − level)/K,
+and those of the strongest of A attacks at 1 − (1 − level)/(K·A), for it is picked by its result.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
+from byrote.records import RECORDS_STRATUM
 from byrote.statistics.delong import clustered, interval
 from byrote.statistics.verdicts import EXCEEDED, HELD, UNDECIDED
 from byrote.tables.compared import ScoredStratum, known_scores, present, strongest
 from byrote.tables.membership import Settings, calibrated_point
 
 Row = dict[str, Any]
+NO_STEPS = "its files do not say after how many steps it was saved"
+ALONE = "no other step of its training was measured"
 
 
-def checkpoint_rows(
-    trials: Sequence[Mapping[str, Any]],
-    strata: Sequence[ScoredStratum],
-    rules: Sequence[Mapping[str, Any]],
-    settings: Settings,
-) -> Iterator[Row]:
-    """A row a checkpoint, by steps; none unless two subjects that are given say after how many steps they were saved.
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What is known of the subjects that are given. trials, rules, membership: rows of these tables · strata: the
+    stratum `records` of each scored trial, by trial · series: the training that each subject is of, by trial."""
 
-    trials: rows of that table · strata: the stratum `records` of each scored trial · rules: rows of that table.
-    """
-    scored = {s.trial: s for s in strata if "subject" in s.planned["settings"]}
-    series = sorted(
-        (row for row in trials if row["trial"] in scored and row["steps"] is not None), key=lambda row: row["steps"]
+    trials: Sequence[Mapping[str, Any]]
+    strata: Mapping[str, ScoredStratum]
+    rules: Sequence[Mapping[str, Any]]
+    membership: Sequence[Mapping[str, Any]]
+    series: Mapping[str, str]
+
+
+def results_of(
+    planned: Iterable[Mapping[str, Any]],
+    strata: Iterable[ScoredStratum],
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> Results:
+    """The subjects that are given. planned: the trials as plan.json has them · rows: of the tables so far."""
+    series = {
+        row["trial"]: row["settings"]["subject"].get("series", "") for row in planned if "subject" in row["settings"]
+    }
+    return Results(
+        [row for row in rows["trials"] if row["trial"] in series],
+        {scored.trial: scored for scored in strata if scored.trial in series},
+        rows["rules"],
+        rows["membership"],
+        series,
     )
-    if len({row["steps"] for row in series}) < 2:
-        return
-    verdicts = {row["trial"]: _verdict([r["verdict"] for r in rules if r["subject"] == row["trial"]]) for row in series}
-    held = [row["trial"] for row in series if verdicts[row["trial"]] == HELD]
-    share = (1 - settings.level) / len(series)
-    for row in series:
-        stratum = scored[row["trial"]]
-        areas = {name: _area(stratum, name, 1 - share) for name in stratum.scores}
-        most = strongest({name: area for name, (area, _, _) in areas.items()})
-        most_ends = _area(stratum, most, 1 - share / len(areas))
-        yield {
-            **{name: row[name] for name in ("trial", "label", "steps")},
-            **present(
-                loss_nonmembers=_log(row["perplexity_tuned"]),
-                loss_members=_log(row["perplexity_tuned_members"]),
-                loss_base=_log(row["perplexity_base"]),
-            ),
-            "attack": settings.primary,
-            **present(**dict(zip(("auc", "auc_low", "auc_high"), areas[settings.primary], strict=True))),
-            "strongest": most,
-            **present(**dict(zip(("strongest_auc", "strongest_low", "strongest_high"), most_ends, strict=True))),
-            **_operating_point(stratum, settings, 1 - share),
-            "verdict": verdicts[row["trial"]],
-            "last_held": row["trial"] == held[-1] if held else False,
-        }
 
 
-def _verdict(verdicts: Sequence[str]) -> str:
-    """Of all rules on a subject: the worst; empty without rules."""
-    return next((name for name in (EXCEEDED, UNDECIDED, HELD) if name in verdicts), "")
+def checkpoint_rows(results: Results, settings: Settings) -> Iterator[Row]:
+    """A row a checkpoint, by training and steps; none of a training unless two of its steps have scores."""
+    share = (1 - settings.level) / max(1, len(results.trials))
+    for name, rows in _by_series(results).items():
+        verdicts = {row["trial"]: _verdicts(results, row["trial"]) for row in rows}
+        steps = sorted({row["steps"] for row in rows})
+        held = [s for s in steps if all(_worst(verdicts[r["trial"]]) == HELD for r in rows if r["steps"] == s)]
+        for row in rows:
+            trial, stratum = row["trial"], results.strata[row["trial"]]
+            areas = {attack: _area(stratum, attack, 1 - share) for attack in stratum.scores}
+            most = strongest({attack: area for attack, (area, _, _) in areas.items()})
+            most_ends = _area(stratum, most, 1 - share / len(areas))
+            yield {
+                **{column: row[column] for column in ("trial", "label", "steps")},
+                "series": name,
+                **present(
+                    loss_nonmembers=_log(row["perplexity_tuned"]),
+                    loss_members=_log(row["perplexity_tuned_members"]),
+                    loss_base=_log(row["perplexity_base"]),
+                ),
+                "attack": settings.primary,
+                **present(**dict(zip(("auc", "auc_low", "auc_high"), areas[settings.primary], strict=True))),
+                **_control(results, trial, settings.primary),
+                "strongest": most,
+                **present(**dict(zip(("strongest_auc", "strongest_low", "strongest_high"), most_ends, strict=True))),
+                **_operating_point(stratum, settings, 1 - share),
+                "verdict": _worst(verdicts[trial]),
+                "rules": "; ".join(f"{rule}: {verdict}" for rule, verdict in verdicts[trial].items()),
+                "last_held": bool(held) and row["steps"] == held[-1],
+            }
+
+
+def left_out(trials: pd.DataFrame, checkpoints: pd.DataFrame) -> dict[str, str]:
+    """Label → why, of given subjects that stand in no order of steps; none where one alone was given. The arguments
+    are these tables."""
+    if len(trials) < 2:
+        return {}
+    others = trials[~trials["trial"].isin(checkpoints["trial"])]
+    return {str(row["label"]): _why(row) for _, row in others.iterrows()}
+
+
+def _why(row: Any) -> str:
+    return NO_STEPS if pd.isna(row["steps"]) else ALONE if row["state"] == "done" else f"it is {row['state']}"
+
+
+def _by_series(results: Results) -> dict[str, list[Mapping[str, Any]]]:
+    """Rows of scored trials by training, in the order of steps, then of the study; trainings with two steps or more."""
+    series: dict[str, list[Mapping[str, Any]]] = {}
+    for row in results.trials:
+        if row["trial"] in results.strata and row["steps"] is not None:
+            series.setdefault(results.series[row["trial"]], []).append(row)
+    return {
+        name: sorted(rows, key=lambda row: row["steps"])
+        for name, rows in series.items()
+        if len({row["steps"] for row in rows}) > 1
+    }
+
+
+def _verdicts(results: Results, trial: str) -> dict[str, str]:
+    """Rule → verdict of a subject."""
+    return {row["rule"]: row["verdict"] for row in results.rules if row.get("subject") == trial}
+
+
+def _worst(verdicts: Mapping[str, str]) -> str:
+    """Of all rules on a subject: the worst verdict; empty without rules."""
+    return next((name for name in (EXCEEDED, UNDECIDED, HELD) if name in verdicts.values()), "")
+
+
+def _control(results: Results, trial: str, attack: str) -> Row:
+    """The primary attack's control, as the table `membership` has it."""
+    row = next(
+        (
+            row
+            for row in results.membership
+            if row["trial"] == trial and row["attack"] == attack and row["stratum"] == RECORDS_STRATUM
+        ),
+        {},
+    )
+    return {name: row.get(name) for name in ("control", "auc_control", "auc_control_low", "auc_control_high")}
 
 
 def _area(stratum: ScoredStratum, attack: str, level: float) -> tuple[float, float, float]:

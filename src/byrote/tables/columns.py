@@ -4,86 +4,33 @@
 docs/tables.md come from here. A number that cannot be computed is missing, with its reason beside it.
 """
 
-from dataclasses import dataclass
-
 import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table. unit: empty for shares, counts of what the meaning names, and words."""
-
-    name: str
-    type: pa.DataType
-    meaning: str
-    unit: str = ""
-
-
-def text(name: str, meaning: str) -> Column:
-    """A column of words."""
-    return Column(name, pa.string(), meaning)
-
-
-def whole(name: str, meaning: str, unit: str = "") -> Column:
-    """A column of whole numbers."""
-    return Column(name, pa.int64(), meaning, unit)
-
-
-def real(name: str, meaning: str, unit: str = "") -> Column:
-    """A column of real numbers."""
-    return Column(name, pa.float64(), meaning, unit)
-
-
-def flag(name: str, meaning: str) -> Column:
-    """A column of true and false."""
-    return Column(name, pa.bool_(), meaning)
-
-
-TRIAL_KEY = text("trial", "key of the trial")
-STRATUM = text(
-    "stratum", "what is compared: records, prompts (the same records, by what was masked), or canaries@C of C copies"
-)
-ATTACK = text("attack", "the attack, by its name in docs/attacks.md; auditor is the combination of all signals")
-RECORD = text("record", "id of the record")
-ROLE = text("role", "role of the record in the trial")
-MODEL = text("model", "who wrote: base or tuned")
-COPIES = whole("copies", "how often the record was planted, or would have been; 1 for members, 0 for non-members")
-PREFIX = real(
-    "prefix",
-    "the setting: a share of the record's tokens below 1, a number of tokens from 1 on; of a record with an answer its "
-    "whole prompt and so much of the answer, 0 for the prompt alone",
-)
-TEMPERATURE = real("temperature", "of decoding; 0 is greedy")
-SUFFIX_TOKENS = whole("suffix_tokens", "length of the true suffix", "tokens")
-REASON = text("reason", "why a number is missing or to be read with care; otherwise empty")
-NOTE = text("note", "why a number is missing or to be read with care; otherwise empty")
-PERPLEXITY_BASE = real("perplexity_base", "of the record, or of its answer where it has one, under the base model")
-PERPLEXITY_TUNED = real("perplexity_tuned", "of the record, or of its answer where it has one, under the tuned model")
-OUTPUT_PERPLEXITY = real("output_perplexity", "of what was written, under the model that wrote it, before temperature")
-
-
-def interval(of: str, prefix: str = "") -> tuple[Column, Column]:
-    """The two ends of an interval."""
-    return real(f"{prefix}low", f"lower end of the interval of {of}"), real(f"{prefix}high", "upper end of it")
-
-
-TRIAL_COLUMNS = (
+from byrote.tables.column import (
+    ATTACK,
+    ATTACK_COLUMNS,
+    ATTACK_PAIR,
+    COPIES,
+    MODEL,
+    NOTE,
+    OUTPUT_PERPLEXITY,
+    PERPLEXITY_BASE,
+    PERPLEXITY_TUNED,
+    PROMPTED,
+    REASON,
+    RECORD,
+    RECORD_COLUMNS,
+    SIDES,
+    STRATUM,
+    SUFFIX_TOKENS,
+    TRIAL_COLUMNS,
     TRIAL_KEY,
-    text("matrices", "adapted attention or feed-forward matrices, joined by commas"),
-    whole("rank", "LoRA rank"),
-    whole("seed", "of initialisation, order and dropout"),
-)
-TRIAL = tuple(column.name for column in TRIAL_COLUMNS)
-
-# What rows of several tables start with: one attack on a stratum, one record of a trial, one prompted record.
-ATTACK_COLUMNS = (TRIAL_KEY, STRATUM, ATTACK)
-RECORD_COLUMNS = (TRIAL_KEY, RECORD, ROLE, COPIES)
-PROMPTED = (TRIAL_KEY, MODEL, RECORD, ROLE, COPIES, PREFIX, TEMPERATURE)
-# Columns that several tables share further on.
-ATTACK_PAIR = (text("attack_a", "first attack"), text("attack_b", "second attack"))
-SIDES = (
-    whole("n_members", "members, or planted canaries, with a score"),
-    whole("n_nonmembers", "non-members, or canaries left out, with a score"),
+    Column,
+    flag,
+    interval,
+    real,
+    text,
+    whole,
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
@@ -174,20 +121,25 @@ TABLES: dict[str, tuple[Column, ...]] = {
         TRIAL_KEY,
         text("label", "what the report calls the subject"),
         whole("steps", "optimizer steps after which it was saved"),
+        text("series", "the training that it is of: the folder that its checkpoints lie in"),
         real("loss_nonmembers", "mean loss on the non-members, all tokens (of answers) together", "nats a token"),
         real("loss_members", "the same on the members", "nats a token"),
         real("loss_base", "of the base model on the non-members", "nats a token"),
         text("attack", "the primary attack"),
         real("auc", "its AUC on the stratum records"),
-        *interval("auc that holds for all checkpoints together", "auc_"),
+        *interval("auc that holds for all subjects together", "auc_"),
+        text("control", "what its control is, or why there is none"),
+        real("auc_control", "AUC of the same attack where nothing was learned about these records"),
+        *interval("auc_control, by document", "auc_control_"),
         text("strongest", "the attack of the highest AUC"),
         real("strongest_auc", "its AUC"),
-        *interval("strongest_auc that holds for all attacks and checkpoints together", "strongest_"),
+        *interval("strongest_auc that holds for all attacks and subjects together", "strongest_"),
         real("target_fpr", "the lowest false-positive rate that the primary attack has an interval at"),
         real("tpr", "share of members that it finds there, the threshold from calibration records"),
-        *interval("tpr that holds for all checkpoints together", "tpr_"),
+        *interval("tpr that holds for all subjects together", "tpr_"),
         text("verdict", "the worst of its rules: exceeded, undecided or held; empty without rules"),
-        flag("last_held", "whether this is the last checkpoint at which every rule is held"),
+        text("rules", "each rule with its verdict"),
+        flag("last_held", "whether this is the last step of its training at which every rule is held"),
     ),
     "attackers": (
         TRIAL_KEY,
@@ -200,6 +152,11 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text("control", "what the control of this attack is, or why there is none"),
         real("auc_control", "AUC of the same attack where nothing was learned about these records"),
         *interval("auc_control, by document", "auc_control_"),
+        real("above_control", "auc minus auc_control, on the same records"),
+        *interval("that difference, by document", "above_control_"),
+        real("target_fpr", "the lowest false-positive rate at which the attack's TPR has an interval"),
+        real("tpr", "share of members that it finds there, the threshold from calibration records"),
+        *interval("tpr, by document, which holds by itself", "tpr_"),
     ),
     "null_trials": (
         TRIAL_KEY,

@@ -8,7 +8,7 @@ from typing import Any
 from byrote.records import Assignment, Role, TokenScores
 from byrote.store import STAGES, Run
 from byrote.study.labels import varied_to_text
-from byrote.tables.columns import TRIAL
+from byrote.tables.column import TRIAL
 from byrote.tables.compared import present
 from byrote.tables.perplexity import perplexity_over
 
