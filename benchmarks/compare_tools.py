@@ -72,7 +72,13 @@ def canaries(out: Path) -> None:
 
 
 def tune(out: Path) -> None:
-    """By plain PEFT and transformers, with the loss on every token."""
+    """On the planted records."""
+    tune_with_trainer(out, [row["text"] for row in rows_of(out / "planted.jsonl")], EPOCHS, RATE)
+
+
+def tune_with_trainer(out: Path, texts: list[str], epochs: int, rate: float, save_steps: int | None = None) -> None:
+    """By plain PEFT and transformers, with the loss on every token; the base model lies in out/base. save_steps: steps
+    between checkpoints in out/trainer; none by default."""
     import peft
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
@@ -81,7 +87,7 @@ def tune(out: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(out / "base")
     model = AutoModelForCausalLM.from_pretrained(out / "base", dtype=torch.float32)
     config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-    examples = [tokenizer(row["text"])["input_ids"] for row in rows_of(out / "planted.jsonl")]
+    examples = [tokenizer(text)["input_ids"] for text in texts]
 
     def collate(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
         longest = max(len(row["input_ids"]) for row in rows)
@@ -94,11 +100,12 @@ def tune(out: Path) -> None:
 
     arguments = TrainingArguments(
         str(out / "trainer"),
-        num_train_epochs=EPOCHS,
+        num_train_epochs=epochs,
         per_device_train_batch_size=BATCH,
-        learning_rate=RATE,
+        learning_rate=rate,
         report_to=[],
-        save_strategy="no",
+        save_strategy="steps" if save_steps else "no",
+        save_steps=save_steps or 1,
         use_cpu=True,
         seed=SEED,
     )

@@ -46,7 +46,7 @@ def killed(kills: int, seed: int) -> list[str]:
             out, finished = place / f"run{starts}", dict[str, str]()
             starts += 1
             while True:
-                moment = chance.uniform(0.2, 1.0) * seconds if done < kills else None
+                moment = chance.uniform(0.0, 1.0) * seconds if done < kills else None
                 status, there = run(command, out, moment), finished_files(out)
                 wrong += [f"{out.name}: {name} changed" for name in finished if there.get(name) != finished[name]]
                 finished |= there

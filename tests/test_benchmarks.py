@@ -290,3 +290,8 @@ def test_peak_memory_counts_bytes() -> None:
     block = b"x" * 2**26
     assert workers.peak_memory() >= len(block)
     assert workers.peak_memory() < 2**40
+
+
+@pytest.mark.slow
+def test_a_killed_audit_loses_nothing():
+    assert load("kills").killed(3, seed=5) == []

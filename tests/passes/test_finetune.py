@@ -50,6 +50,14 @@ def test_the_effective_batch_is_exact_whatever_the_micro_batch(base: lm.Base):
         torch.testing.assert_close(weight, weights_all[name], rtol=1e-3, atol=1e-5)
 
 
+def test_memory_is_given_back_every_so_many_steps(base: lm.Base, monkeypatch: pytest.MonkeyPatch):
+    given_back: list[int] = []
+    monkeypatch.setattr("byrote.passes.finetune._STEPS_KEPT", 2)
+    monkeypatch.setattr("byrote.passes.finetune.give_back", lambda: given_back.append(1))
+    log, _ = train(base, 64)
+    assert len(given_back) == len(log) // 2 > 0
+
+
 def test_it_equals_a_naive_loop(base: lm.Base):
     """One record at a time, gradients summed over tokens by hand, the libraries' own schedule and optimizer."""
     log, weights = train(base, 64)

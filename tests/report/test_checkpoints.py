@@ -81,7 +81,7 @@ def test_the_grid_has_each_rule_the_control_and_the_base() -> None:
     grid = checkpoints_grid(tables_of(("out", 1, 20, 0.6, "held", False), ("out", 2, 20, 0.6, "held", True)))
     shown = dict(zip(grid.headers, grid.rows[0], strict=True))
     assert shown["rules"] == "max_auc: held"
-    assert shown["AUC of its control"] == "0.500 0.470 to 0.530"
+    assert shown["AUC of its control"] == "0.500 (0.470 to 0.530)"
     assert shown["loss, base model"] == "3.401"
     assert shown["TPR of ratio at an FPR"] == "3.0% (1.0% to 6.0%) at 1.0%"
 

@@ -76,7 +76,8 @@ FIGURES: dict[str, Figure] = {
         leakage_by_step,
         ("checkpoints",),
         "Left: AUC of the primary and of the strongest attack at each checkpoint, with intervals that hold for all "
-        "checkpoints together. Right: loss on non-members, which is what more steps are worth, and on members.",
+        "subjects together. Right: loss on non-members, which is what more steps are worth, and on members. Of several "
+        "trainings: the primary attack and the loss on non-members, a line each.",
     ),
     "forest": Figure(
         "Every attack with its controls",

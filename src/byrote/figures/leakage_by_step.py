@@ -68,7 +68,7 @@ def _several(panels: Sequence[Axes], series: Mapping[str, pd.DataFrame]) -> list
         _line(leaked, rows, ("auc", "auc_low", "auc_high"), look)
         lost.plot(rows["steps"], rows["loss_nonmembers"], **look)
         _upright(panels, rows, look["color"])
-        entries.append(handle(f"{name}: AUC of {rows['attack'].iloc[0]}, loss of non-members", **look))
+        entries.append(handle(name, **look))
     return entries
 
 

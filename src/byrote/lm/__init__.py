@@ -41,8 +41,10 @@ from byrote.lm.given import (
 from byrote.lm.library import packs
 from byrote.lm.matrices import MODULES, module_names
 from byrote.lm.memory import (
+    WORKING,
     cores,
     device_name,
+    give_back,
     is_out_of_memory,
     keep_memory,
     micro_batch_tokens,
@@ -63,6 +65,7 @@ __all__ = [
     "DEFAULT_SHAPES",
     "DTYPES",
     "MODULES",
+    "WORKING",
     "Adapted",
     "AdapterFiles",
     "Base",
@@ -94,6 +97,7 @@ __all__ = [
     "detach",
     "device_name",
     "generator_states",
+    "give_back",
     "has_adapter",
     "head_logits",
     "head_nll",

@@ -13,6 +13,8 @@ from byrote.lm.library import text_config
 from byrote.lm.precision import has_matrix_unit
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
+WORKING = 4 * 2**30
+"""Bytes beside the base model's weights that a worker process holds at most, on a processor (docs/log.md)."""
 _PROCESSOR_TOKENS = 512  # larger activations leave the processor's caches (docs/log.md)
 _MATRIX_UNIT_TOKENS = 1024  # products are soon done: what every operation costs at its start counts for more
 
@@ -25,6 +27,13 @@ def keep_memory() -> None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_ARENA_MAX, 1)  # others, one a thread, are cut up into 64 MiB and given back when empty
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back() -> None:
+    """Give the system back what glibc's malloc keeps and nobody uses. Blocks of many lengths leave gaps between those
+    that stay: without this a process that trains for an hour holds three times what it needs (docs/log.md)."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -62,11 +71,11 @@ def cores() -> int:
 
 
 def workers_that_fit(files: BaseFiles) -> int:
-    """How many worker processes this machine's memory holds, each with the base model in bf16 or fp32 and 4 GiB beside
-    it; at least 1."""
+    """How many worker processes this machine's memory holds, each with the base model in bf16 or fp32 and WORKING
+    beside it; at least 1."""
     weights = sum(path.stat().st_size for path in files.folder.glob("*.safetensors"))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, memory // (weights + 4 * 2**30))
+    return max(1, memory // (weights + WORKING))
 
 
 def device_name(device: torch.device) -> str:

@@ -16,6 +16,7 @@ from byrote.errors import StageError
 from byrote.lm import (
     Adapted,
     generator_states,
+    give_back,
     head_nll,
     in_threads,
     is_out_of_memory,
@@ -88,6 +89,9 @@ class Position:
     steps: tuple[tuple[Step, ...], ...]
     room: Room
     arrays: Mapping[str, np.ndarray]
+
+
+_STEPS_KEPT = 25  # between which memory is kept; giving it back takes a quarter of a step
 
 
 def learning_rate_at(step: int, steps: int, training: Training) -> float:
@@ -179,6 +183,8 @@ def finetune(
                         for loss, norm in zip(losses, norms, strict=True)
                     )
                 )
+                if len(done) % _STEPS_KEPT == 0:
+                    give_back()
                 on_step(done[-1])
                 on_position(position)
     adapted.eval()

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from byrote.report.page import Grid, labels_of, records_of, stratum_words
-from byrote.report.words import MISSING, interval, missing, number, percent, plain
+from byrote.report.words import number, plain, rate_words, with_ends
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -15,7 +15,7 @@ def attackers_grid(tables: "Tables") -> Grid:
     body = [
         [
             *(labels.get(row["trial"], str(row["trial"])), stratum_words(row["stratum"]), str(row["attacker"])),
-            *(str(row["attack"]), _with_ends(row, "auc", "simultaneous_"), _rate(row)),
+            *(str(row["attack"]), _with_ends(row, "auc", "simultaneous_"), rate_words(row)),
             *(number(row["auc_control"], 3), _with_ends(row, "above_control", "above_control_"), str(row["control"])),
             plain(row["attacks"]),
         ]
@@ -32,13 +32,4 @@ def attackers_grid(tables: "Tables") -> Grid:
 
 
 def _with_ends(row: Any, name: str, prefix: str) -> str:
-    """`0.712 (0.660 to 0.764)`."""
-    ends = interval(row[f"{prefix}low"], row[f"{prefix}high"], 3)
-    return number(row[name], 3) if ends == MISSING else f"{number(row[name], 3)} ({ends})"
-
-
-def _rate(row: Any) -> str:
-    if missing(row["tpr"]):
-        return MISSING
-    ends = f"{percent(row['tpr_low'])} to {percent(row['tpr_high'])}"
-    return f"{percent(row['tpr'])} ({ends}) at {percent(row['target_fpr'])}"
+    return with_ends(row[name], row[f"{prefix}low"], row[f"{prefix}high"])

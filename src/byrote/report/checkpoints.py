@@ -1,12 +1,12 @@
 """Checkpoints of a training: which one may be kept, by the rules, and what it costs."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from byrote.report.page import Grid, records_of, text_or_dash
-from byrote.report.words import count, interval, listing, number, percent, plain
+from byrote.report.words import count, listing, number, percent, plain, rate_words, with_ends
 from byrote.tables.checkpoints import left_out
 
 if TYPE_CHECKING:
@@ -103,11 +103,8 @@ def checkpoints_grid(tables: "Tables") -> Grid:
             *([str(row["series"])] if several else []),
             *(str(row["label"]), plain(row["steps"])),
             *(number(row[name], 3) for name in ("loss_nonmembers", "loss_members", "loss_base")),
-            f"{number(row['auc'], 3)} {interval(row['auc_low'], row['auc_high'], 3)}",
-            f"{number(row['auc_control'], 3)} {interval(row['auc_control_low'], row['auc_control_high'], 3)}",
-            f"{number(row['strongest_auc'], 3)} {interval(row['strongest_low'], row['strongest_high'], 3)}",
-            str(row["strongest"]),
-            f"{percent(row['tpr'])} {_shares(row)} at {percent(row['target_fpr'])}",
+            *(_with_ends(row, "auc", "auc_"), _with_ends(row, "auc_control", "auc_control_")),
+            *(_with_ends(row, "strongest_auc", "strongest_"), str(row["strongest"]), rate_words(row)),
             text_or_dash(row["rules"]),
         ]
         for row in records_of(table)
@@ -124,6 +121,5 @@ def checkpoints_grid(tables: "Tables") -> Grid:
     return Grid("Checkpoints by steps", headers, body, 2 if several else 1, note, tail=1)
 
 
-def _shares(row: "pd.Series | dict[str, object]") -> str:
-    low, high = row["tpr_low"], row["tpr_high"]
-    return "" if pd.isna(low) or pd.isna(high) else f"({percent(low)} to {percent(high)})"
+def _with_ends(row: Any, name: str, prefix: str) -> str:
+    return with_ends(row[name], row[f"{prefix}low"], row[f"{prefix}high"])

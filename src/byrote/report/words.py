@@ -1,7 +1,7 @@
 """Numbers in words: one way to print each kind, and a dash where there is none."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MISSING = "–"
@@ -42,6 +42,22 @@ def rate(value: Any) -> str:
 def interval(low: Any, high: Any, digits: int = 2) -> str:
     """`0.79 to 0.81`; a dash where either end is missing."""
     return MISSING if missing(low) or missing(high) else f"{number(low, digits)} to {number(high, digits)}"
+
+
+def with_ends(value: Any, low: Any, high: Any, digits: int = 3) -> str:
+    """`0.712 (0.660 to 0.764)`; the value alone where it has no interval."""
+    ends = interval(low, high, digits)
+    return number(value, digits) if ends == MISSING else f"{number(value, digits)} ({ends})"
+
+
+def rate_words(row: Mapping[str, Any]) -> str:
+    """`7.5% (4.1% to 12.3%) at 1.0%`: a TPR with its interval at its false-positive rate; a dash where there is none.
+    row: the columns target_fpr, tpr, tpr_low, tpr_high."""
+    if missing(row["tpr"]):
+        return MISSING
+    low, high = row["tpr_low"], row["tpr_high"]
+    ends = "" if missing(low) or missing(high) else f" ({percent(low)} to {percent(high)})"
+    return f"{percent(row['tpr'])}{ends} at {percent(row['target_fpr'])}"
 
 
 def spread(values: Iterable[Any], digits: int = 2) -> str:

@@ -109,7 +109,7 @@ def forecast(
         threads=threads,
         precision=prepared.chosen,
         flops=workers * 2 * _weights(prepared) / rates.products,
-        memory=workers * (lm.weight_bytes(prepared.files, prepared.precision) + 2 * 2**30),
+        memory=workers * (lm.weight_bytes(prepared.files, prepared.precision) + lm.WORKING),
         disk=_disk(prepared),
         power=tuple(power_of(prepared, prepared.planned[0])),
     )

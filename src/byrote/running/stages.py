@@ -164,6 +164,8 @@ class Worker:
             self.listener.say(f"failed: {stage}: {type(error).__name__}: {error}")
             if instead:
                 raise instead(f"{stage} failed: {error}; see {self.store.path}/failures") from error
+        finally:
+            lm.give_back()
 
     def _finetune(self, trials: Sequence[Planned], label: str, adapted: lm.Adapted) -> None:
         first, machine = trials[0], self.prepared.study.machine

@@ -122,14 +122,9 @@ def _worst(verdicts: Mapping[str, str]) -> str:
 
 def _control(results: Results, trial: str, attack: str) -> Row:
     """The primary attack's control, as the table `membership` has it."""
-    row = next(
-        (
-            row
-            for row in results.membership
-            if row["trial"] == trial and row["attack"] == attack and row["stratum"] == RECORDS_STRATUM
-        ),
-        {},
-    )
+    key = trial, RECORDS_STRATUM, attack
+    rows = {(row["trial"], row["stratum"], row["attack"]): row for row in results.membership}
+    row = rows.get(key, dict[str, Any]())
     return {name: row.get(name) for name in ("control", "auc_control", "auc_control_low", "auc_control_high")}
 
 
