@@ -14,7 +14,7 @@ from typing import Any
 
 from compare_tools import BATCH, tune_with_trainer, write_rows
 
-RECORDS, SEED, EPOCHS, RATE, CHECKPOINTS = 60, 7, 12, 1e-4, 4
+RECORDS, SEED, EPOCHS, CHECKPOINTS = 60, 7, 12, 4
 RULES = ("--max-auc", "0.75", "--max-tpr-at-fpr", "0.1=0.6")
 
 
@@ -22,11 +22,13 @@ def main() -> int:
     """Records, training, audit, table; the audit's exit status unless it is a verdict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    out: Path = parser.parse_args().out
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    options = parser.parse_args()
+    out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     texts = records(out)
     steps = EPOCHS * -(-len(texts) // BATCH)
-    tune_with_trainer(out, texts, EPOCHS, RATE, save_steps=-(-steps // CHECKPOINTS))
+    tune_with_trainer(out, texts, EPOCHS, options.learning_rate, save_steps=-(-steps // CHECKPOINTS))
     words = ["audit", "--adapter", "trainer/checkpoint-*", "--base", "base", "--members", "members.jsonl"]
     words += ["--nonmembers", "nonmembers.jsonl", "--calibration", "calibration.jsonl", "--id", "id"]
     words += ["--group", "patient", *RULES, "--out", "audit", "--quiet"]

@@ -56,15 +56,14 @@ def test_the_page_is_whole_self_contained_and_labelled(tmp_path):
     assert page.count('role="img" aria-label="') == outline.tags.count("svg") == 15
     assert outline.tags.count("caption") == outline.tags.count("table")
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
-    assert titles[:5] == ["Answers", "Summary", "Checkpoints", "What was measured", "Membership inference"]
-    assert titles[5:] == [
-        "Prompted generation",
-        "Untargeted extraction",
-        "Single records",
-        "Utility",
-        "What was not measured",
-        "Data and machine",
+    assert titles == [
+        *("Answers", "Summary", "What was measured, and for whom", "Membership inference"),
+        *("Prompted generation", "Untargeted extraction", "Utility", "Checkpoints", "Single records"),
+        *("What was not measured", "Data, machine and how to do it again", "Annex: what is asked for", "Glossary"),
     ]
+    used = set(re.findall(r'href="#(term-[\w-]+)"', page))
+    assert used == set(re.findall(r'<dt id="(term-[\w-]+)"', page))
+    assert len(used) > 15
 
 
 @pytest.mark.parametrize("matrices", [("v",), ("q", "v")])

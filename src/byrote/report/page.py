@@ -81,9 +81,18 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Term:
+    """A term with the place where the glossary explains it, and how."""
+
+    word: str
+    anchor: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the page: cards, warnings and paragraphs, then tables, lists and figures; what is `folded` opens on
-    demand."""
+    demand. terms: those that it uses · glossary: those that it explains."""
 
     name: str
     title: str
@@ -95,6 +104,8 @@ class Section:
     lists: Sequence[tuple[str, Sequence[str]]] = ()
     warnings: Sequence[str] = ()
     cards: Sequence[Card] = ()
+    terms: Sequence[Term] = ()
+    glossary: Sequence[Term] = ()
 
 
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from byrote.figures import Drawn, find_published
 from byrote.report import (
+    annex,
     attackers,
     canaries,
     checkpoints,
@@ -15,6 +16,7 @@ from byrote.report import (
     controls,
     free_completions,
     generation,
+    glossary,
     null_trials,
     rates,
     setting,
@@ -62,13 +64,17 @@ def sections_of(
     primary, many = study.membership.primary, study.canaries.design in ("many", "manifest")
     settings, utility = setting.setting_grid(study), joined(utility_sentences(tables))
     summary = summary_sentences(tables, primary, many)
-    return [
+    sections = [
         verdict.verdict_section(
             tables, primary, remarks.not_tested, [*_shows_texts(texts), *_warnings(tables, remarks.findings)]
         ),
         Section("summary", "Summary", summary),
-        *([_checkpoints(tables, drawn)] if len(tables.checkpoints) else []),
-        Section("measured", "What was measured", joined(setting.setting_sentences(study)), folded=[settings]),
+        Section(
+            "measured",
+            "What was measured, and for whom",
+            joined(setting.setting_sentences(study)),
+            folded=[*filled(attackers.attackers_grid(tables)), settings],
+        ),
         _membership(study, tables, drawn),
         _generation(tables, drawn, texts, many),
         Section(
@@ -78,11 +84,14 @@ def sections_of(
             filled(free_completions.grid(tables)),
         ),
         *([_canaries(tables, drawn)] if many else []),
-        *([_records(tables, drawn)] if len(tables.records) or len(tables.counterfactual) else []),
         Section("utility", "Utility", utility, grids=filled(tabulate.utility_grid(tables))),
+        *([_checkpoints(tables, drawn)] if len(tables.checkpoints) else []),
+        *([_records(tables, drawn)] if len(tables.records) or len(tables.counterfactual) else []),
         _missing(tables, drawn, remarks.failures),
         _machine(study, tables, remarks),
+        annex.annex_section(tables),
     ]
+    return glossary.explained(sections)
 
 
 def _warnings(tables: "Tables", findings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -119,7 +128,6 @@ def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Secti
     over_seeds = filled(comparisons.means_grid(tables), comparisons.claims_grid(tables))
     several = bool((tables.configurations["seeds"] > 1).any())
     detail = [
-        attackers.attackers_grid(tables),
         tabulate.attacks_grid(tables),
         tabulate.intervals_grid(tables),
         tabulate.operating_grid(tables),
@@ -226,7 +234,7 @@ def _machine(study: Study, tables: "Tables", remarks: Remarks) -> Section:
     packages = Grid("Versions", ["package", "version"], [[name, str(v)] for name, v in remarks.versions.items()], 2)
     return Section(
         "machine",
-        "Data and machine",
+        "Data, machine and how to do it again",
         joined([*machine_sentences(tables, len(messages)), seeds]),
         grids=filled(tabulate.timings_grid(tables), packages),
         lists=[("Remarks from reading the corpus", messages)] if messages else [],
