@@ -263,6 +263,15 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(finishe
     assert stat.S_IMODE(weights.stat().st_mode) == 0o600
 
 
+def test_folders_are_closed_to_others_and_so_is_what_repeats_records(finished: Path):
+    folders = [finished, *(path for path in finished.rglob("*") if path.is_dir())]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+    private = [finished / "records.parquet", *finished.glob("*/**/scores/*.parquet"), *finished.rglob("*.safetensors")]
+    private += finished.rglob("completions.parquet")
+    assert len(private) > 3
+    assert [file for file in private if stat.S_IMODE(file.stat().st_mode) != 0o600] == []
+
+
 @pytest.mark.slow
 def test_a_stack_goes_on_from_its_checkpoint(small: Study, tmp_path: Path):
     stacked = often(small, machine__stack=2)

@@ -163,7 +163,7 @@ def draw_all(
     drawn are deleted.
     StudyError for an unknown compare_to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = Options(primary)
     if compare_to is not None:
         published = find_published(compare_to)

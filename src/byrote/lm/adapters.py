@@ -165,7 +165,7 @@ def save_adapter(adapted: Adapted, folder: Path, base_name: str, which: int = 0)
 
     base_name: what the base model is called, written in place of its path on this machine · which: of a stack.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lora, updates = adapted.loras[which], list(adapted.weights_of(which))
     weights = {f"{PREFIX}{n}.lora_{x}.weight": w for n, *ab in updates for x, w in zip("AB", ab, strict=True)}
     save_file(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from byrote.report.page import Grid, Section
 from byrote.report.words import count
+from byrote.tables.compared import AUDITOR
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -29,7 +30,7 @@ def _rows(tables: "Tables") -> Iterator[list[str]]:
     membership, extraction, canaries = _membership(tables), _extraction(tables), _canaries(tables)
     yield [EDPB, "55 (i): membership inference", *membership]
     yield [EDPB, "55 (i): attribute inference", NOT_MEASURED, "No attack on a single attribute of a known record."]
-    yield [EDPB, "55 (ii): exfiltration", OUT_OF_SCOPE, "Theft of the model or of data around it, not its weights."]
+    yield [EDPB, "55 (ii): exfiltration", OUT_OF_SCOPE, "Theft of the model or of the data around it is no test of what the model learned."]
     yield [EDPB, "55 (iii): regurgitation of training data", *extraction]
     yield [EDPB, "55 (iv): model inversion", OUT_OF_SCOPE, NO_INVERSION]
     yield [EDPB, "55 (v): reconstruction", *_free(tables)]
@@ -46,7 +47,8 @@ def _membership(tables: "Tables") -> tuple[str, str]:
     scored = tables.membership[tables.membership["auc"].notna()]
     if scored.empty:
         return NOT_MEASURED, "No trial has scores on both sides."
-    attacks, trials = scored["attack"].nunique(), scored["trial"].nunique()
+    attacks = scored[scored["attack"] != AUDITOR]["attack"].nunique()
+    trials = scored["trial"].nunique()
     return MEASURED, f"{count(attacks, 'attack')} on {count(trials, 'trial')}: section Membership inference."
 
 

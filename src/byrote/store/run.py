@@ -64,7 +64,7 @@ class Run:
         StoreError where another process holds it.
         """
         with self._writing():
-            self.path.mkdir(parents=True, exist_ok=True)
+            self._private(self.path)
             self._lock.touch()
         with locks.hold(self._lock):
             for left in self.path.rglob(".part-*"):
@@ -141,7 +141,7 @@ class Run:
         part = place.parent / f".part-{place.name}"
         notes: dict[str, Any] = {**manifest, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._writing():
-            part.mkdir(parents=True)
+            self._private(part)
         try:
             yield Draft(part, notes)
             notes["finished"] = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -329,7 +329,7 @@ class Run:
         place = self.path / name
         part = place.parent / f".part-{place.name}"
         with self._writing():
-            place.parent.mkdir(parents=True, exist_ok=True)
+            self._private(place.parent)
             try:
                 if mode is not None:
                     part.touch(mode=mode)
@@ -338,6 +338,13 @@ class Run:
                 part.replace(place)
             finally:
                 part.unlink(missing_ok=True)
+
+    def _private(self, folder: Path) -> None:
+        """Make a folder of the run; its owner alone may enter it."""
+        made = [f for f in (folder, *folder.parents) if f.is_relative_to(self.path) and not f.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for new in made:
+            new.chmod(0o700)
 
     @contextmanager
     def _writing(self) -> Generator[None]:
