@@ -4,7 +4,7 @@ To add one: a file with a function `(tables, options) → matplotlib figure`, an
 raises NotDrawnError with the reason, and the reason is reported.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -26,11 +26,12 @@ from byrote.figures.roc import roc
 from byrote.figures.share_against_perplexity import share_against_base_perplexity, share_against_tuned_perplexity
 from byrote.figures.share_by_draws import share_by_draws
 from byrote.figures.style import STYLE, NotDrawnError, Options
+from byrote.records import RECORDS_STRATUM
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
-__all__ = ["FIGURES", "PUBLISHED", "Drawn", "Figure", "Options", "Published", "draw_all", "find_published"]
+__all__ = ["FIGURES", "PUBLISHED", "Drawn", "Figure", "Options", "Published", "captions", "draw_all", "find_published"]
 
 PNG_DPI = 200
 
@@ -156,10 +157,10 @@ def draw_all(
     compare_to: str | None = None,
     write: Callable[[Path, bytes], object] = Path.write_bytes,
 ) -> list[Drawn]:
-    """Write every figure that has data to `folder` as svg and png; one entry per figure of FIGURES, in its order.
+    """Write every figure that has data to `folder` as svg, png and pdf; one entry per figure of FIGURES, in its order.
 
     primary: the study's primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers · write: how a
-    file is written. The same tables give the same bytes of svg. The old files of a figure that is no longer
+    file is written. The same tables give the same bytes of svg and pdf. The old files of a figure that is no longer
     drawn are deleted.
     StudyError for an unknown compare_to.
     """
@@ -179,7 +180,7 @@ def _draw(
     options: Options,
     write: Callable[[Path, bytes], object],
 ) -> Drawn:
-    svg, png = folder / f"{name}.svg", folder / f"{name}.png"
+    files = {kind: folder / f"{name}.{kind}" for kind in ("svg", "png", "pdf")}
     try:
         empty = [need for need in figure.needs if getattr(tables, need).empty]
         if empty:
@@ -187,14 +188,48 @@ def _draw(
         with rc_context(STYLE):
             drawing = figure.function(tables, options)
             metadata = {"Date": None, "Creator": "byrote", "Title": figure.title}
-            write(svg, _image(drawing, format="svg", metadata=metadata))
+            write(files["svg"], _image(drawing, format="svg", metadata=metadata))
             drawing.set_layout_engine("none")  # it stays as laid out for the svg
-            write(png, _image(drawing, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"}))
+            write(files["png"], _image(drawing, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"}))
+            on_paper = {"Creator": "byrote", "Producer": "byrote", "CreationDate": None, "Title": figure.title}
+            write(files["pdf"], _image(drawing, format="pdf", metadata=on_paper))
     except NotDrawnError as missing:
-        svg.unlink(missing_ok=True)
-        png.unlink(missing_ok=True)
+        for file in files.values():
+            file.unlink(missing_ok=True)
         return Drawn(name, figure.title, None, None, str(missing), figure.caption)
-    return Drawn(name, figure.title, svg, png, None, figure.caption)
+    return Drawn(name, figure.title, files["svg"], files["png"], None, figure.caption)
+
+
+def captions(tables: "Tables", drawn: Sequence[Drawn], study: str) -> str:
+    """A caption for each figure that was drawn, in Markdown: what it shows, of how much, and what intervals are."""
+    lines = [f"# Captions of the figures of {study}", ""]
+    for figure in drawn:
+        if figure.svg is not None:
+            of = _amounts(tables, FIGURES[figure.name].needs)
+            lines += [f"**{figure.name}.** {figure.title}. {figure.caption} {of}".rstrip(), ""]
+    return "\n".join(lines)
+
+
+def _amounts(tables: "Tables", needs: Sequence[str]) -> str:
+    """How many trials, members and non-members stand behind a figure on membership; of others, the rows it is of."""
+    level = f"{100 * tables.level:g}%"
+    if "membership" not in needs:
+        rows = " and ".join(f"{len(getattr(tables, need)):,} of {need}" for need in needs)
+        return f"Rows of the tables: {rows}. Intervals, where there are any, are at {level}, by document."
+    sides = tables.membership[tables.membership["stratum"] == RECORDS_STRATUM]
+    if sides.empty:
+        return f"Intervals are at {level}, by document."
+    counts = [_spread(sides[f"n_{side}"]) for side in ("members", "nonmembers")]
+    return (
+        f"n = {counts[0]} members and {counts[1]} non-members in {sides['trial'].nunique():,} trials. Intervals are at "
+        f"{level}, by document."
+    )
+
+
+def _spread(numbers: Any) -> str:
+    """`120`, or `118 to 120` where trials differ."""
+    low, high = int(numbers.min()), int(numbers.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _image(drawing: Drawing, **how: Any) -> bytes:

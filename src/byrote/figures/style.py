@@ -16,11 +16,12 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", ":", "-.")
 GREY = "#8a8a8a"
-WIDTH = 6.7  # inches, the text width of A4
+WIDTH = 174 / 25.4  # inches: both columns of a journal
 MOST = 20
 STYLE: Any = {
     "svg.hashsalt": "byrote",
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # TrueType, embedded: what journals ask for
     "text.usetex": False,
     "font.family": "DejaVu Sans",
     "font.size": 8.5,

@@ -30,7 +30,7 @@ def _rows(tables: "Tables") -> Iterator[list[str]]:
     membership, extraction, canaries = _membership(tables), _extraction(tables), _canaries(tables)
     yield [EDPB, "55 (i): membership inference", *membership]
     yield [EDPB, "55 (i): attribute inference", NOT_MEASURED, "No attack on a single attribute of a known record."]
-    yield [EDPB, "55 (ii): exfiltration", OUT_OF_SCOPE, "Theft of the model or of the data around it is no test of what the model learned."]
+    yield [EDPB, "55 (ii): exfiltration", OUT_OF_SCOPE, "Theft of the model or of data: another kind of test."]
     yield [EDPB, "55 (iii): regurgitation of training data", *extraction]
     yield [EDPB, "55 (iv): model inversion", OUT_OF_SCOPE, NO_INVERSION]
     yield [EDPB, "55 (v): reconstruction", *_free(tables)]
