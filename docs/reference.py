@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from byrote.study.dotted import dotted_names
+from cyclopts import App
 
-VERBS = ("run", "plan", "audit", "status", "report", "clean", "doctor", "canaries make", "studies")
+from byrote.cli import app
+from byrote.study.dotted import dotted_names
 
 
 def write(folder: Path) -> None:
@@ -18,6 +19,12 @@ def write(folder: Path) -> None:
         place = folder / f"{name}.md"
         if not place.exists() or place.read_text(encoding="utf-8") != page:
             place.write_text(page, encoding="utf-8")
+
+
+def verbs(of: App, before: str = "") -> list[str]:
+    """Every command of an app, those of its parts too, in the order of their names."""
+    names = sorted(name for name in of if not name.startswith("-"))
+    return [verb for name in names for verb in (f"{before}{name}", *verbs(of[name], f"{before}{name} "))]
 
 
 def settings() -> str:
@@ -32,7 +39,7 @@ def settings() -> str:
 def command_line() -> str:
     """What `--help` says of every verb."""
     lines = ["# Command line", "", "`byrote VERB --help` prints the same."]
-    for verb in VERBS:
+    for verb in verbs(app):
         shown = subprocess.run(
             [sys.executable, "-m", "byrote", *verb.split(), "--help"],
             capture_output=True,

@@ -28,6 +28,7 @@ from byrote.cli_print import (
     print_json,
     print_results,
 )
+from byrote.cli_purge import purge
 from byrote.cli_status import status
 from byrote.errors import ByroteError, StudyError
 from byrote.study.dotted import dotted_names
@@ -236,6 +237,7 @@ def report(
 
 app.command(audit)
 app.command(canaries)
+app.command(purge)
 app.command(status)
 
 studies = App(name="studies", help="The studies that come with byrote.")

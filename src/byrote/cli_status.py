@@ -35,19 +35,23 @@ def status(
     """
     from byrote.store import Run
     from byrote.store.leftovers import leftovers
+    from byrote.store.purge import what_was_purged
 
     store = Run.open(run_folder)
     if watch:
         return _watch(store)
     failures = {f["stage"]: f["error"] for f in store.failures()}
-    states = states_of(store)
+    states, purged = states_of(store), what_was_purged(store)
     if as_json:
         rows = [{"trial": label, **stages} for label, stages in states.items()]
         no_longer_planned = [asdict(leftover) for leftover in leftovers(store)]
         details = {"trials": rows, "failures": store.failures(), "no_longer_planned": no_longer_planned}
-        print_json({"run": str(run_folder), **details})
+        print_json({"run": str(run_folder), **details, "purged": purged})
         return 0
     out_console.print(_table(states))
+    if purged:
+        line = f"purged on {purged['when'][:10]}: {' and '.join(purged['what'])}; this run cannot go on"
+        out_console.print(line, markup=False, highlight=False, soft_wrap=True)
     for stage, error in failures.items():
         out_console.print(f"failed: {stage}: {error}", style="red", markup=False, soft_wrap=True)
     unplanned = leftovers(store)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from byrote.errors import CorpusError, StudyError
 from byrote.running.checks import check_study
 from byrote.store import Run
+from byrote.store.purge import refuse_purged
 from byrote.study.audit import AUDIT_DEFAULTS, AuditOptions, audit_settings
 from byrote.study.load import load_study
 from byrote.verdict import audit_of
@@ -57,6 +58,7 @@ def run_audit(
     named |= {name: str(folder / "given" / f"{name}.jsonl") for name in lines}
     chosen = AuditOptions(**{**options, **named})
     study = load_study(AUDIT_DEFAULTS, {**audit_settings(chosen, study=False), **settings})
+    refuse_purged(Run(folder))
     _refuse_other_rows(folder, lines)
     for name, text in lines.items():
         Run(folder).write_text(f"given/{name}.jsonl", text, private=True)

@@ -24,6 +24,7 @@ from byrote.running.sampling import SAMPLE, within_minutes
 from byrote.running.stages import Worker, write_canaries
 from byrote.running.workers import run_tasks
 from byrote.store import Run
+from byrote.store.purge import refuse_purged
 from byrote.store.rules import fix_rules
 from byrote.study import Study, dump_study
 from byrote.study.rules import rules_of
@@ -58,6 +59,7 @@ def run(
     checked = study if isinstance(study, Checked) else checked_study(study, overrides)
     study = checked.study
     store = Run(out or Path("runs") / study.name)
+    refuse_purged(store)
     prepared = prepare(checked, listener, _maker(store, study, listener, replace), _precision_of(store, replace))
     history: list[dict[str, Any]] = [] if replace else store.read_json(SAMPLE) or []
     prepared = within_minutes(prepared, history, listener, measure)

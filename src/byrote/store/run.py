@@ -316,6 +316,14 @@ class Run:
         """A file at a path in the run, whole or not there."""
         self._write(path.relative_to(self.path).as_posix(), lambda part: part.write_bytes(data))
 
+    def write_parquet(self, name: str, table: pa.Table) -> None:
+        """A Parquet file at a path in the run, whole or not there, readable by its owner alone."""
+        self._write(name, lambda part: pq.write_table(table, part), mode=0o600)
+
+    def tables(self) -> dict[str, pa.Table]:
+        """The result tables as they were written, by name."""
+        return {path.stem: self._parquet(f"tables/{path.name}") for path in (self.path / "tables").glob("*.parquet")}
+
     def write_table(self, name: str, table: pa.Table) -> None:
         """A result table as tables/NAME.csv and tables/NAME.parquet."""
         from pyarrow import csv

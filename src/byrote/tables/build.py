@@ -16,6 +16,7 @@ from byrote.attacks import Attack, find_attacks
 from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, Assignment, Record, TokenScores
 from byrote.statistics.blind import BlindTest
 from byrote.store import Run
+from byrote.store.purge import what_was_purged
 from byrote.store.rules import RESULTS, look_at, standing_of
 from byrote.study import Extraction, Statistics, Study
 from byrote.study.rules import attacks_of, rules_of
@@ -91,8 +92,9 @@ class Tables:
 
 
 def build(run: Run) -> Tables:
-    """All tables of a run, from its stages. StoreError where a file is broken."""
-    return _frames(run, build_arrow(run))
+    """All tables of a run, from its stages; as they were written where its texts were purged. StoreError where a file
+    is broken."""
+    return _frames(run, run.tables() if what_was_purged(run) else build_arrow(run))
 
 
 def _frames(run: Run, arrow: Mapping[str, pa.Table]) -> Tables:
@@ -101,7 +103,10 @@ def _frames(run: Run, arrow: Mapping[str, pa.Table]) -> Tables:
 
 
 def write(run: Run) -> Tables:
-    """Build all tables and write them as CSV and Parquet; the blind classifier's results are kept for the next time."""
+    """Build all tables and write them as CSV and Parquet; the blind classifier's results are kept for the next time.
+    Where the run's texts were purged the tables stand as they are."""
+    if what_was_purged(run):
+        return build(run)
     arrow = build_arrow(run, keep=True)
     for name, table in arrow.items():
         run.write_table(name, table)
