@@ -102,6 +102,29 @@ def test_subjects_of_one_configuration_share_a_shadow(base: lm.Base, study: dict
     assert labels == ["shadow of one, three", "shadow of two"]
 
 
+def test_second_shadows_are_shared_and_named_as_the_first_are(base: lm.Base, study: dict[str, Any], tmp_path: Path):
+    subjects = [
+        {"adapter": str(subject(base, tmp_path / name, case))} for name, case in (("one", "lora"), ("two", "rslora"))
+    ]
+    third = subject(base, tmp_path / "three")
+    edit(third, lora_bias=False, layers_pattern=None, lora_dropout=0.1, init_lora_weights="gaussian")
+    prepared = planned(study, *subjects, {"adapter": str(third)}, controls={"shadow": True})
+    plan = prepared.plan()
+    shadows = ["shadow of one, three", "shadow of two"]
+    assert [row["label"] for row in plan["nulls"]] == [*shadows, *(f"second {label}" for label in shadows)]
+    beside = [row["second_shadow"] for row in plan["trials"]]
+    assert beside[0] == beside[2] != beside[1]
+    firsts, seconds = prepared.null_trials.planned[:2], prepared.null_trials.planned[2:]
+    for first, second in zip(firsts, seconds, strict=True):
+        assert (second.training_ids, second.trained.lora) == (first.training_ids, first.trained.lora)
+        assert second.trained.training == first.trained.training.model_copy(update={"seed": 6})
+        assert second.key != first.key
+    alone = planned(study, *subjects, {"adapter": str(third)})
+    assert [shadow.key for shadow in alone.null_trials.planned] == [shadow.key for shadow in firsts]
+    assert "second_shadow" not in alone.plan()["trials"][0]
+    assert not any("a second" in message for message in messages(alone))
+
+
 @pytest.mark.parametrize(
     ("case", "why"),
     [("dora", "is no plain LoRA"), ("ia3", "is no plain LoRA"), ("one-layer", "adapts 2 of the 4 modules")],
@@ -249,6 +272,11 @@ def test_a_second_shadow_is_the_control_of_attacks_on_the_first(base: lm.Base, s
     audit = json.loads((outcome.path / "audit.json").read_text())
     assert [row["attacker"] for row in audit["attackers"]] == tables.attackers["attacker"].tolist()
     assert "What each attacker reaches" in (outcome.path / "report.html").read_text()
+    weights = [outcome.path / null["finetune"] / "adapter" / "adapter_model.safetensors" for null in (first, second)]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+    before = [path.stat().st_mtime_ns for path in weights]
+    byrote.run(asked, tmp_path / "run")
+    assert [path.stat().st_mtime_ns for path in weights] == before
 
 
 def test_the_check_of_an_audit_says_what_a_shadow_would_be(
