@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
 
-.PHONY: docs campaign-audit campaign-audit-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
+.PHONY: docs picture campaign-audit campaign-audit-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -19,6 +19,10 @@ test-phee: phee .venv/installed  ## on PHEE as published, from the folder that B
 
 test-real: .venv/installed  ## the same instruments on SmolLM2-135M
 	$(BIN)/pytest -m real
+
+picture: .venv/installed  ## the picture in README.md, from the demo's report (needs Chromium)
+	$(BIN)/byrote report runs/demo --quiet
+	$(BIN)/python docs/picture.py runs/demo
 
 test-browser: .venv/installed  ## the report in Chromium, which must be there (apt-get install chromium)
 	$(BIN)/pytest -m browser

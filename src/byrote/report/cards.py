@@ -214,7 +214,7 @@ def _least(tables: "Tables", rows: pd.DataFrame) -> Card:
         f"AUC {number(row['auc'])}",
         f"{at_level(tables.level)} {interval(row['auc_low'], row['auc_high'])}; perplexity of non-members "
         f"{number(row['perplexity_tuned'], 1)}, within a tenth of the lowest ({count(len(close), 'trial')}).",
-        "One seed each compares trained models: more seeds compare configurations (grid.seed).",
+        "One seed each compares trained models: more seeds compare configurations (seeds: 5).",
         scale_of(
             [row[name] for name in ("auc", "auc_low", "auc_high")], row["auc_control"], [(0.5, "guessing")], 0.3, 1.0
         ),
