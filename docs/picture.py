@@ -24,7 +24,7 @@ def main() -> None:
         page.goto(page_of_run.as_uri())
         page.screenshot(path=PICTURE)
         browser.close()
-    print(f"{PICTURE}: {PICTURE.stat().st_size // 1000} kB")
+    sys.stdout.write(f"{PICTURE}: {PICTURE.stat().st_size // 1000} kB\n")
 
 
 if __name__ == "__main__":
