@@ -36,13 +36,17 @@ def test_every_figure_of_the_table_is_drawn_from_full_tables(drawn):
         assert figure.png is not None
         assert ElementTree.parse(figure.svg).getroot().tag.endswith("svg")
         assert figure.png.read_bytes().startswith(b"\x89PNG")
+        assert figure.pdf.read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.slow
 def test_svg_is_the_same_bytes_each_time_and_holds_no_date(drawn, tmp_path):
     again = draw_all(SMALL, tmp_path, compare_to="table-3.1")
     for first, second in zip(drawn, again, strict=True):
-        assert first.svg.read_bytes() == second.svg.read_bytes()
+        for kind in ("svg", "png", "pdf"):
+            assert getattr(first, kind).read_bytes() == getattr(second, kind).read_bytes()
+        assert b"/Type3" not in first.pdf.read_bytes()
+        assert b"/CIDFontType2" in first.pdf.read_bytes()
         assert b"dc:date" not in first.svg.read_bytes()
 
 
@@ -56,6 +60,7 @@ def test_empty_tables_give_a_reason_for_every_figure(tmp_path):
     for figure in draw_all(empty_tables(), tmp_path):
         assert figure.svg is None
         assert figure.png is None
+        assert figure.pdf is None
         assert "no rows" in figure.reason
     assert list(tmp_path.iterdir()) == []
 
