@@ -15,7 +15,7 @@ from byrote.figures import FIGURES, NotDrawnError, Options, auc_heat_map, forest
 from byrote.figures.auc_heat_map import MOST_ROWS
 from byrote.figures.cells import auc_cells
 from byrote.figures.style import COLOURS, WIDTH
-from fake_tables import fake_tables
+from fake_tables import empty_tables, fake_tables
 
 TABLES = fake_tables(("q", "v"), (1, 4), canaries=8)
 
@@ -110,13 +110,13 @@ def test_a_long_map_is_capped_and_says_so():
 
 
 def test_captions_name_what_is_drawn_and_what_is_not(tmp_path):
-    only = dataclasses.replace(fake_tables(("v",), (1,), canaries=0))
-    byrote.figures.draw_all(only, tmp_path)
+    byrote.figures.draw_all(dataclasses.replace(empty_tables(), trials=TABLES.trials, roc=TABLES.roc), tmp_path)
     captions = (tmp_path / "captions.md").read_text("utf-8")
     drawn, _, missing = captions.partition("## Not drawn")
-    assert FIGURES["forest"].caption in drawn
-    assert "forest.svg, forest.png, forest.pdf" in drawn
-    assert "Draws until suffixes appear" in missing or FIGURES["auc_heat_map"].title in missing
+    assert FIGURES["roc"].caption in drawn
+    assert "roc.svg, roc.png, roc.pdf" in drawn
+    assert "4 measured of 4 trials" in drawn
+    assert all(figure.title in missing for name, figure in FIGURES.items() if name != "roc")
 
 
 def test_options_name_the_primary_attack():

@@ -106,8 +106,8 @@ FIGURES: dict[str, Figure] = {
         "Membership inference over the grid",
         auc_heat_map,
         ("trials", "membership"),
-        "AUC of the primary attack for each choice of matrices and each rank, its interval below. One seed: over records "
-        "(sampling error). Five seeds or more: of the mean over seeds. Fewer: their range, in brackets.",
+        "AUC of the primary attack for each choice of matrices and each rank, its interval below. One seed: over "
+        "records (sampling error). Five seeds or more: of the mean over seeds. Fewer: their range, in brackets.",
     ),
     "leakage_by_step": Figure(
         "Leakage and loss over training steps",
@@ -194,10 +194,11 @@ def draw_all(
     compare_to: str | None = None,
     write: Callable[[Path, bytes], object] = Path.write_bytes,
 ) -> list[Drawn]:
-    """Write every figure that has data to `folder` as svg, png and pdf, 174 mm wide; one entry per figure of FIGURES, in its order.
+    """Write every figure that has data to `folder` as svg, png and pdf, 174 mm wide, and `captions.md`, which says what
+    each shows; one entry per figure of FIGURES, in its order.
 
     primary: the study's primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers · write: how a
-    file is written. `captions.md` there says of each what it shows. The same tables give the same bytes. The old files of a figure that is no longer
+    file is written. The same tables give the same bytes. The old files of a figure that is no longer
     drawn are deleted.
     StudyError for an unknown compare_to.
     """
