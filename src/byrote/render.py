@@ -34,6 +34,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None, formats: Sequence
     drawn = figures.draw_all(
         run_tables,
         run.path / "figures",
+        study=study.name,
         primary=study.membership.primary,
         compare_to=study.report.compare_to,
         write=run.write_bytes,

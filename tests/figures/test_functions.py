@@ -110,11 +110,14 @@ def test_a_long_map_is_capped_and_says_so():
 
 
 def test_captions_name_what_is_drawn_and_what_is_not(tmp_path):
-    byrote.figures.draw_all(dataclasses.replace(empty_tables(), trials=TABLES.trials, roc=TABLES.roc), tmp_path)
+    byrote.figures.draw_all(
+        dataclasses.replace(empty_tables(), trials=TABLES.trials, roc=TABLES.roc), tmp_path, study="mine"
+    )
     captions = (tmp_path / "captions.md").read_text("utf-8")
     drawn, _, missing = captions.partition("## Not drawn")
     assert FIGURES["roc"].caption in drawn
     assert "roc.svg, roc.png, roc.pdf" in drawn
+    assert captions.startswith("# Figures of mine\n")
     assert "4 measured of 4 trials" in drawn
     assert all(figure.title in missing for name, figure in FIGURES.items() if name != "roc")
 

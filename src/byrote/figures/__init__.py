@@ -190,6 +190,7 @@ def draw_all(
     tables: "Tables",
     folder: Path,
     *,
+    study: str = "",
     primary: str = "ratio",
     compare_to: str | None = None,
     write: Callable[[Path, bytes], object] = Path.write_bytes,
@@ -197,7 +198,7 @@ def draw_all(
     """Write every figure that has data to `folder` as svg, png and pdf, 174 mm wide, and `captions.md`, which says what
     each shows; one entry per figure of FIGURES, in its order.
 
-    primary: the study's primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers · write: how a
+    study: its name, for the captions · primary: its primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers · write: how a
     file is written. The same tables give the same bytes. The old files of a figure that is no longer
     drawn are deleted.
     StudyError for an unknown compare_to.
@@ -210,16 +211,20 @@ def draw_all(
     drawn = [_draw(name, figure, tables, folder, options, write) for name, figure in FIGURES.items()]
     captions = folder / "captions.md"
     if any(figure.reason is None for figure in drawn):
-        write(captions, _captions(drawn, tables).encode())
+        write(captions, _captions(drawn, tables, study).encode())
     else:
         captions.unlink(missing_ok=True)
     return drawn
 
 
-def _captions(drawn: list[Drawn], tables: "Tables") -> str:
+def _captions(drawn: list[Drawn], tables: "Tables", study: str) -> str:
     """Title, files and caption of every figure that was drawn; the reason of every other."""
     done = int((tables.trials["state"] == "done").sum())
-    lines = ["# Figures", "", f"Made by byrote from {done} measured of {len(tables.trials)} trials."]
+    lines = [
+        f"# Figures of {study}" if study else "# Figures",
+        "",
+        f"Made by byrote from {done} measured of {len(tables.trials)} trials.",
+    ]
     lines += [f"Intervals are at the {100 * tables.level:.3g}% level unless a figure says otherwise.", ""]
     for figure in drawn:
         if figure.reason is None:
@@ -254,8 +259,8 @@ def _draw(
     except NotDrawnError as missing:
         for path in paths.values():
             path.unlink(missing_ok=True)
-        return Drawn(name, figure.title, None, None, None, str(missing), figure.caption)
-    return Drawn(name, figure.title, *paths.values(), None, figure.caption)
+        return Drawn(name, figure.title, None, None, None, reason=str(missing), caption=figure.caption)
+    return Drawn(name, figure.title, **paths, reason=None, caption=figure.caption)
 
 
 def _image(drawing: Drawing, **how: Any) -> bytes:
