@@ -198,8 +198,8 @@ def draw_all(
     """Write every figure that has data to `folder` as svg, png and pdf, 174 mm wide, and `captions.md`, which says what
     each shows; one entry per figure of FIGURES, in its order.
 
-    study: its name, for the captions · primary: its primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers · write: how a
-    file is written. The same tables give the same bytes. The old files of a figure that is no longer
+    study: its name, for the captions · primary: its primary attack · compare_to: a name of PUBLISHED, drawn
+    as hollow markers · write: how a file is written. The same tables give the same bytes. The old files of a figure that is no longer
     drawn are deleted.
     StudyError for an unknown compare_to.
     """
