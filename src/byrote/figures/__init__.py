@@ -199,8 +199,8 @@ def draw_all(
     each shows; one entry per figure of FIGURES, in its order.
 
     study: its name, for the captions · primary: its primary attack · compare_to: a name of PUBLISHED, drawn
-    as hollow markers · write: how a file is written. The same tables give the same bytes. The old files of a figure that is no longer
-    drawn are deleted.
+    as hollow markers · write: how a file is written. The same tables give the same bytes. The old
+    files of a figure that is no longer drawn are deleted.
     StudyError for an unknown compare_to.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
