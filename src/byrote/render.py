@@ -34,11 +34,11 @@ def render(run: Run, changes: Mapping[str, Any] | None = None, formats: Sequence
     drawn = figures.draw_all(
         run_tables,
         run.path / "figures",
+        study=study.name,
         primary=study.membership.primary,
         compare_to=study.report.compare_to,
         write=run.write_bytes,
     )
-    run.write_text("figures/captions.md", figures.captions(run_tables, drawn, study.name))
     created = _last_created(run, plan)
     audit = audit_document(run, study, run_tables, created)
     run.write_json("audit.json", audit)

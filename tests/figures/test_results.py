@@ -56,7 +56,7 @@ def test_the_forest_caps_trials_and_says_so():
 
 def test_exposure_has_planted_left_out_and_the_ceiling():
     figure = drawn("exposure_by_copies")
-    assert [axes.get_title() for axes in figure.axes] == ["by rank", "extrapolated"]
+    assert [axes.get_title("left") for axes in figure.axes] == ["by rank", "extrapolated"]
     ceilings = [float(line.get_ydata()[0]) for line in figure.axes[0].lines if list(line.get_xdata()) == [0, 1]]
     assert ceilings == [pytest.approx(np.log2(40))]
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["1", "2", "4", "8"]

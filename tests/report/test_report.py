@@ -53,7 +53,7 @@ def test_the_page_is_whole_self_contained_and_labelled(tmp_path):
     assert all(link.startswith("#") and link[1:] in outline.ids for link in outside)
     assert outline.tags.count("script") == 1  # which sorts tables; test_browser.py reads the page without it too
     assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", page)
-    assert page.count('role="img" aria-label="') == outline.tags.count("svg") == 15
+    assert page.count('role="img" aria-label="') == outline.tags.count("svg") == 16
     assert outline.tags.count("caption") == outline.tags.count("table")
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
     assert titles == [
@@ -74,7 +74,7 @@ def test_a_run_without_results_still_reports(matrices, tmp_path):
     page = report(tables, tmp_path, failures=failures, drawn=draw_all(tables, tmp_path / "figures"))
     assert f"0 of {words.count(len(matrices), 'trial')} finished" in page
     assert f"{matrices[0]} · rank 1 · seed 13, adapter: StageError: &lt;nan&gt;" in page
-    assert "12 figures were not drawn" in page
+    assert "13 figures were not drawn" in page
     assert "nan" not in text_of(page).replace("&lt;nan&gt;", "")
 
 

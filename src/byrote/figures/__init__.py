@@ -1,7 +1,11 @@
 """Figures of a run, drawn from its tables alone.
 
-To add one: a file with a function `(tables, options) → matplotlib figure`, and a line in FIGURES. A figure without data
-raises NotDrawnError with the reason, and the reason is reported.
+Each is a function `(tables, options, ax) → figure`, which the report calls too: `byrote.figures.forest(results.tables)`
+makes a matplotlib figure of its own; with `ax=…` its panels, legend and small print take the place of those axes, and
+the sub-figure is returned. `options` names the primary attack where it is not `ratio`. A figure without data raises
+NotDrawnError with the reason; a report tells the reason instead.
+
+To add one: a file with such a function, and a line in FIGURES.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
 from byrote.figures.agreement import agreement
 from byrote.figures.auc_by_placement import auc_by_placement
 from byrote.figures.auc_by_rank import auc_by_rank
+from byrote.figures.auc_heat_map import auc_heat_map
 from byrote.figures.base_tuned_perplexity import base_tuned_perplexity
 from byrote.figures.canary_by_copies import canary_by_copies
 from byrote.figures.exposure_by_copies import exposure_by_copies
@@ -31,9 +37,33 @@ from byrote.records import RECORDS_STRATUM
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
-__all__ = ["FIGURES", "PUBLISHED", "Drawn", "Figure", "Options", "Published", "captions", "draw_all", "find_published"]
+__all__ = [
+    "FIGURES",
+    "PUBLISHED",
+    "Drawn",
+    "Figure",
+    "NotDrawnError",
+    "Options",
+    "Published",
+    "agreement",
+    "auc_by_placement",
+    "auc_by_rank",
+    "auc_heat_map",
+    "base_tuned_perplexity",
+    "canary_by_copies",
+    "draw_all",
+    "exposure_by_copies",
+    "find_published",
+    "forest",
+    "leakage_by_step",
+    "roc",
+    "share_against_base_perplexity",
+    "share_against_tuned_perplexity",
+    "share_by_draws",
+]
 
 PNG_DPI = 200
+KINDS = ("svg", "png", "pdf")
 
 
 @dataclass(frozen=True)
@@ -41,19 +71,20 @@ class Figure:
     """`function(tables, options)` draws. `needs`: tables that must have rows · `caption`: how to read the figure."""
 
     title: str
-    function: Callable[["Tables", Options], Drawing]
+    function: Callable[["Tables", Options], Drawing | SubFigure]
     needs: tuple[str, ...]
     caption: str
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One figure as files, or the reason why there is none (then svg and png are None)."""
+    """One figure as files, or the reason why there is none (then svg, png and pdf are None)."""
 
     name: str
     title: str
     svg: Path | None
     png: Path | None
+    pdf: Path | None
     reason: str | None
     caption: str = ""
 
@@ -71,6 +102,13 @@ FIGURES: dict[str, Figure] = {
         auc_by_rank,
         ("trials", "membership"),
         "AUC of the primary attack against the LoRA rank, one line for each choice of adapted matrices.",
+    ),
+    "auc_heat_map": Figure(
+        "Membership inference over the grid",
+        auc_heat_map,
+        ("trials", "membership"),
+        "AUC of the primary attack for each choice of matrices and each rank, its interval below. One seed: over "
+        "records (sampling error). Five seeds or more: of the mean over seeds. Fewer: their range, in brackets.",
     ),
     "leakage_by_step": Figure(
         "Leakage and loss over training steps",
@@ -153,15 +191,17 @@ def draw_all(
     tables: "Tables",
     folder: Path,
     *,
+    study: str = "",
     primary: str = "ratio",
     compare_to: str | None = None,
     write: Callable[[Path, bytes], object] = Path.write_bytes,
 ) -> list[Drawn]:
-    """Write every figure that has data to `folder` as svg, png and pdf; one entry per figure of FIGURES, in its order.
+    """Write every figure that has data to `folder` as svg, png and pdf, 174 mm wide, and `captions.md`, which says what
+    each shows; one entry per figure of FIGURES, in its order.
 
-    primary: the study's primary attack · compare_to: a name of PUBLISHED, drawn as hollow markers · write: how a
-    file is written. The same tables give the same bytes of svg and pdf. The old files of a figure that is no longer
-    drawn are deleted.
+    study: its name, for the captions · primary: its primary attack · compare_to: a name of PUBLISHED, drawn
+    as hollow markers · write: how a file is written. The same tables give the same bytes. The old
+    files of a figure that is no longer drawn are deleted.
     StudyError for an unknown compare_to.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -169,7 +209,46 @@ def draw_all(
     if compare_to is not None:
         published = find_published(compare_to)
         options = Options(primary, published.frame(), f"published,\n{published.model}")
-    return [_draw(name, figure, tables, folder, options, write) for name, figure in FIGURES.items()]
+    drawn = [_draw(name, figure, tables, folder, options, write) for name, figure in FIGURES.items()]
+    captions = folder / "captions.md"
+    if any(figure.reason is None for figure in drawn):
+        write(captions, _captions(drawn, tables, study).encode())
+    else:
+        captions.unlink(missing_ok=True)
+    return drawn
+
+
+def _captions(drawn: list[Drawn], tables: "Tables", study: str) -> str:
+    """Title, files and caption of every figure that was drawn; the reason of every other."""
+    done = int((tables.trials["state"] == "done").sum())
+    lines = [
+        f"# Figures of {study}" if study else "# Figures",
+        "",
+        f"Made by byrote from {done} measured of {len(tables.trials)} trials.",
+    ]
+    lines += [f"Intervals are at the {100 * tables.level:.3g}% level unless a figure says otherwise.", ""]
+    for figure in drawn:
+        if figure.reason is None:
+            files = ", ".join(f"{figure.name}.{kind}" for kind in KINDS)
+            of = _amounts(tables, FIGURES[figure.name].needs)
+            lines += [f"## {figure.title}", "", f"{figure.caption} {of}", "", f"Files: {files}", ""]
+    missing = [f"- {figure.title}: {figure.reason}" for figure in drawn if figure.reason is not None]
+    return "\n".join([*lines, *(["## Not drawn", "", *missing, ""] if missing else [])])
+
+
+def _amounts(tables: "Tables", needs: Sequence[str]) -> str:
+    """The members and non-members behind a figure on membership; of others, the rows of the tables that it reads."""
+    if "membership" not in needs:
+        return f"n = {' and '.join(f'{len(getattr(tables, need)):,} rows of {need}' for need in needs)}."
+    sides = tables.membership[tables.membership["stratum"] == RECORDS_STRATUM]
+    counts = [_spread(sides[f"n_{side}"]) for side in ("members", "nonmembers")]
+    return f"n = {counts[0]} members and {counts[1]} non-members in {sides['trial'].nunique():,} trials."
+
+
+def _spread(numbers: Any) -> str:
+    """`120`, or `118 to 120` where trials differ."""
+    low, high = int(numbers.min()), int(numbers.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _draw(
@@ -180,56 +259,25 @@ def _draw(
     options: Options,
     write: Callable[[Path, bytes], object],
 ) -> Drawn:
-    files = {kind: folder / f"{name}.{kind}" for kind in ("svg", "png", "pdf")}
+    paths = {kind: folder / f"{name}.{kind}" for kind in KINDS}
     try:
         empty = [need for need in figure.needs if getattr(tables, need).empty]
         if empty:
             raise NotDrawnError(f"no rows in the table {' and in '.join(empty)}")
         with rc_context(STYLE):
             drawing = figure.function(tables, options)
+            assert isinstance(drawing, Drawing)  # without axes, it is a figure of its own
             metadata = {"Date": None, "Creator": "byrote", "Title": figure.title}
-            write(files["svg"], _image(drawing, format="svg", metadata=metadata))
+            write(paths["svg"], _image(drawing, format="svg", metadata=metadata))
             drawing.set_layout_engine("none")  # it stays as laid out for the svg
-            write(files["png"], _image(drawing, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"}))
-            on_paper = {"Creator": "byrote", "Producer": "byrote", "CreationDate": None, "Title": figure.title}
-            write(files["pdf"], _image(drawing, format="pdf", metadata=on_paper))
+            write(paths["png"], _image(drawing, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"}))
+            metadata = {"CreationDate": None, "Creator": "byrote", "Producer": "byrote", "Title": figure.title}
+            write(paths["pdf"], _image(drawing, format="pdf", metadata=metadata))
     except NotDrawnError as missing:
-        for file in files.values():
-            file.unlink(missing_ok=True)
-        return Drawn(name, figure.title, None, None, str(missing), figure.caption)
-    return Drawn(name, figure.title, files["svg"], files["png"], None, figure.caption)
-
-
-def captions(tables: "Tables", drawn: Sequence[Drawn], study: str) -> str:
-    """A caption for each figure that was drawn, in Markdown: what it shows, of how much, and what intervals are."""
-    lines = [f"# Captions of the figures of {study}", ""]
-    for figure in drawn:
-        if figure.svg is not None:
-            of = _amounts(tables, FIGURES[figure.name].needs)
-            lines += [f"**{figure.name}.** {figure.title}. {figure.caption} {of}".rstrip(), ""]
-    return "\n".join(lines)
-
-
-def _amounts(tables: "Tables", needs: Sequence[str]) -> str:
-    """How many trials, members and non-members stand behind a figure on membership; of others, the rows it is of."""
-    level = f"{100 * tables.level:g}%"
-    if "membership" not in needs:
-        rows = " and ".join(f"{len(getattr(tables, need)):,} of {need}" for need in needs)
-        return f"Rows of the tables: {rows}. Intervals, where there are any, are at {level}, by document."
-    sides = tables.membership[tables.membership["stratum"] == RECORDS_STRATUM]
-    if sides.empty:
-        return f"Intervals are at {level}, by document."
-    counts = [_spread(sides[f"n_{side}"]) for side in ("members", "nonmembers")]
-    return (
-        f"n = {counts[0]} members and {counts[1]} non-members in {sides['trial'].nunique():,} trials. Intervals are at "
-        f"{level}, by document."
-    )
-
-
-def _spread(numbers: Any) -> str:
-    """`120`, or `118 to 120` where trials differ."""
-    low, high = int(numbers.min()), int(numbers.max())
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+        return Drawn(name, figure.title, None, None, None, reason=str(missing), caption=figure.caption)
+    return Drawn(name, figure.title, **paths, reason=None, caption=figure.caption)
 
 
 def _image(drawing: Drawing, **how: Any) -> bytes:

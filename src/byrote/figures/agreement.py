@@ -4,15 +4,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
-from byrote.figures.style import NotDrawnError, Options, drawing, note, plain
+from byrote.figures.style import DEFAULTS, NotDrawnError, Options, as_figure, drawing, note, plain
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
 
-def agreement(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
+@as_figure
+def agreement(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
     """The lower triangle of Spearman's correlations. NotDrawnError where no two attacks have one."""
     rows = tables.agreement[tables.agreement["spearman"].notna()]
     if rows.empty:
@@ -23,7 +26,7 @@ def agreement(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
     for (first, second), value in means.items():  # pyright: ignore[reportGeneralTypeIssues]
         i, j = sorted((names.index(first), names.index(second)))
         table_AA[j, i] = value
-    figure, (axes,) = drawing(1.2 + 0.27 * len(names))
+    figure, (axes,) = drawing(1.2 + 0.27 * len(names), ax=ax)
     shown = axes.imshow(table_AA[1:, :-1], cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto")
     figure.colorbar(shown, ax=axes, label="rank correlation", pad=0.02)
     for j, i in np.argwhere(np.isfinite(table_AA)):

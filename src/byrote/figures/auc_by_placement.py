@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
 from byrote.figures.cells import auc_cells, same_matrices
 from byrote.figures.style import (
+    DEFAULTS,
     MARKERS,
     MOST,
     NotDrawnError,
     Options,
+    as_figure,
     drawing,
     handle,
     not_shown,
@@ -29,14 +32,15 @@ if TYPE_CHECKING:
 SERIES = 8
 
 
-def auc_by_placement(tables: "Tables", options: Options) -> Drawing:
+@as_figure
+def auc_by_placement(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
     """Points with interval bars by matrices; a series for each rank and variant. NotDrawnError where no AUC exists."""
     cells = auc_cells(tables, options.primary)
     if cells.empty:
         raise NotDrawnError(f"no AUC of the primary attack {options.primary!r} on the stratum records")
     series = list(dict.fromkeys(cells[["rank", "variant"]].sort_values(["rank", "variant"]).itertuples(index=False)))
     names = list(dict.fromkeys(cells["matrices"]))
-    figure, (axes,) = drawing(3.4)
+    figure, (axes,) = drawing(3.4, ax=ax)
     colours = shades(min(len(series), SERIES))
     handles = []
     for place, (rank, variant) in enumerate(series[:SERIES]):

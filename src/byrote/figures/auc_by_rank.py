@@ -2,16 +2,20 @@
 
 from typing import TYPE_CHECKING
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
 from byrote.figures.auc_by_placement import bars_note, draw_cells, extra_handles
 from byrote.figures.cells import auc_cells, same_matrices
 from byrote.figures.style import (
+    DEFAULTS,
     LINES,
     MARKERS,
     MOST,
     NotDrawnError,
     Options,
+    as_figure,
     colour_of,
     drawing,
     handle,
@@ -25,7 +29,8 @@ if TYPE_CHECKING:
     from byrote.tables import Tables
 
 
-def auc_by_rank(tables: "Tables", options: Options) -> Drawing:
+@as_figure
+def auc_by_rank(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
     """Means and bars against rank on a log2 axis. NotDrawnError where fewer than two ranks have an AUC."""
     cells = auc_cells(tables, options.primary)
     ranks = sorted(set(cells["rank"]))
@@ -33,7 +38,7 @@ def auc_by_rank(tables: "Tables", options: Options) -> Drawing:
         raise NotDrawnError(
             f"an AUC of {options.primary!r} exists at {len(ranks) or 'no'} rank{'' if ranks else 's'} only"
         )
-    figure, (axes,) = drawing(3.4)
+    figure, (axes,) = drawing(3.4, ax=ax)
     names = list(dict.fromkeys(cells["matrices"]))
     styles = list(dict.fromkeys(cells["variant"]))
     series = list(dict.fromkeys(cells[["matrices", "variant"]].itertuples(index=False)))

@@ -6,17 +6,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from byrote.figures.cells import per_record
 from byrote.figures.share_against_perplexity import planted
-from byrote.figures.style import NotDrawnError, Options, drawing, handle, note, under_legend
+from byrote.figures.style import DEFAULTS, NotDrawnError, Options, as_figure, drawing, handle, note, under_legend
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
 
-def base_tuned_perplexity(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
+@as_figure
+def base_tuned_perplexity(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
     """Log-log scatter at the lowest temperature; non-members hollow. NotDrawnError where no canary has both values."""
     coldest = tables.extraction["temperature"].min()
     rows = planted(tables.extraction)
@@ -26,7 +28,7 @@ def base_tuned_perplexity(tables: "Tables", options: Options) -> Drawing:  # noq
     others = tables.extraction
     others = others[(others["role"] == "nonmember") & (others["model"] == "tuned")]
     others = _drawable(per_record(others[others["temperature"] == coldest]))
-    figure, (axes,) = drawing(3.6)
+    figure, (axes,) = drawing(3.6, ax=ax)
     axes.scatter(
         others["perplexity_base"],
         others["perplexity_tuned"],

@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 from matplotlib.ticker import FuncFormatter
 
 from byrote.figures.cells import per_record
 from byrote.figures.share_against_perplexity import planted
 from byrote.figures.style import (
+    DEFAULTS,
     GREY,
     MARKERS,
     NotDrawnError,
     Options,
+    as_figure,
     colour_of,
     drawing,
     handle,
@@ -31,7 +34,8 @@ CONTROLS = {"nonmember": "non-\nmembers", "canary_out": "left-out\ncanaries"}
 GAP = 1.5  # log2 copies between a control and its neighbour
 
 
-def canary_by_copies(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
+@as_figure
+def canary_by_copies(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
     """Two panels over log2 copies; controls are on the left. NotDrawnError where no canary was prompted."""
     rows = tables.extraction
     numbers = planted(rows)[["ngram_share", "perplexity_base", "perplexity_tuned"]]
@@ -40,7 +44,7 @@ def canary_by_copies(tables: "Tables", options: Options) -> Drawing:  # noqa: AR
     rows = per_record(rows[rows["role"].isin(["canary_in", *CONTROLS])])
     rows, ticks = _positions(rows)
     temperatures = sorted(set(rows["temperature"]))
-    figure, (left, right) = drawing(3.9, 2)
+    figure, (left, right) = drawing(3.9, 2, ax=ax)
     once = rows[(rows["model"] == "tuned") & (rows["temperature"] == temperatures[0])]
     handles = [
         _line(left, once, "perplexity_base", "perplexity, base model", {"color": GREY, "marker": "s"}),

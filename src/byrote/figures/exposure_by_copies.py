@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
 from byrote.figures.style import (
+    DEFAULTS,
     GREY,
     MARKERS,
     NotDrawnError,
     Options,
+    as_figure,
     colour_of,
     drawing,
     handle,
@@ -33,7 +36,8 @@ MOST_TRIALS = 6
 ASIDE = 0.16  # log2 copies between a canary that was planted and one that was left out
 
 
-def exposure_by_copies(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
+@as_figure
+def exposure_by_copies(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
     """A line of means per trial, a dot per canary, and the references' ceiling. NotDrawnError without an exposure."""
     rows = tables.canaries
     kinds = [kind for kind in KINDS if np.isfinite(rows[kind].to_numpy(float)).any()]
@@ -41,7 +45,7 @@ def exposure_by_copies(tables: "Tables", options: Options) -> Drawing:  # noqa: 
         raise NotDrawnError("no canary has an exposure: none was scored, or no references were (canaries.references)")
     trials = list(dict.fromkeys(rows["trial"]))
     labels = dict(zip(tables.trials["trial"], tables.trials["label"], strict=True))
-    figure, places = drawing(3.6, len(kinds))
+    figure, places = drawing(3.6, len(kinds), ax=ax)
     handles = []
     for axes, kind in zip(places, kinds, strict=True):
         for place, trial in enumerate(trials[:MOST_TRIALS]):

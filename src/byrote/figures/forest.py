@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
 from byrote.figures.cells import label_parts_of
 from byrote.figures.style import (
     COLOURS,
+    DEFAULTS,
     GREY,
     NotDrawnError,
     Options,
+    as_figure,
     handle,
     not_shown,
     note,
@@ -31,7 +34,8 @@ CONTROLS = {"base model": "s", "null trial": "^", "second shadow": "v"}
 OWN, OTHER = COLOURS[1], COLOURS[0]  # the primary attack, every other one
 
 
-def forest(tables: "Tables", options: Options) -> Drawing:
+@as_figure
+def forest(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
     """Attacks by mean AUC, the strongest on top, on the stratum records. NotDrawnError where no AUC exists."""
     rows = tables.membership
     rows = rows[(rows["stratum"] == "records") & rows["auc"].notna()]
@@ -41,7 +45,7 @@ def forest(tables: "Tables", options: Options) -> Drawing:
     trials = list(dict.fromkeys(rows["trial"]))
     shown, parts_of = trials[:MOST_TRIALS], label_parts_of(tables.trials)
     down = -(-len(shown) // ACROSS)
-    figure, places = panels(down * (0.55 + 0.17 * len(names)) + 0.6, min(len(shown), ACROSS), down)
+    figure, places = panels(down * (0.55 + 0.17 * len(names)) + 0.6, min(len(shown), ACROSS), down, ax=ax)
     for axes, trial in zip(places, shown, strict=False):
         _panel(axes, rows[rows["trial"] == trial], names, options.primary)
         axes.set_title(_title(parts_of.get(trial, [str(trial)])), fontsize=7.5)

@@ -6,8 +6,21 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
-from byrote.figures.style import COLOURS, GREY, MARKERS, NotDrawnError, Options, drawing, handle, note, under_legend
+from byrote.figures.style import (
+    COLOURS,
+    DEFAULTS,
+    GREY,
+    MARKERS,
+    NotDrawnError,
+    Options,
+    as_figure,
+    drawing,
+    handle,
+    note,
+    under_legend,
+)
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -16,13 +29,14 @@ if TYPE_CHECKING:
 Look = dict[str, Any]
 
 
-def leakage_by_step(tables: "Tables", options: Options) -> Drawing:
+@as_figure
+def leakage_by_step(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
     """AUC with intervals on the left, loss on the right; a line for each training where there are several.
     NotDrawnError where fewer than two steps have an AUC."""
     rows = tables.checkpoints.dropna(subset=["auc"])
     if rows["steps"].nunique() < 2:
         raise NotDrawnError(f"an AUC of {options.primary!r} exists at {rows['steps'].nunique() or 'no'} step only")
-    figure, panels = drawing(3.1, 2)
+    figure, panels = drawing(3.1, 2, ax=ax)
     series = {str(name): of for name, of in rows.groupby("series", sort=False)}
     entries = _one(panels, rows) if len(series) == 1 else _several(panels, series)
     leaked, lost = panels

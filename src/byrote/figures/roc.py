@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
 from byrote.figures.cells import variants
 from byrote.figures.style import (
+    DEFAULTS,
     LINES,
     MOST,
     NotDrawnError,
     Options,
+    as_figure,
     colour_of,
     drawing,
     handle,
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
     from byrote.tables import Tables
 
 
-def roc(tables: "Tables", options: Options) -> Drawing:
+@as_figure
+def roc(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
     """A curve per trial on the stratum records, primary attack. NotDrawnError where no curve exists."""
     points = tables.roc
     points = points[(points["attack"] == options.primary) & (points["stratum"] == "records")]
@@ -35,7 +39,7 @@ def roc(tables: "Tables", options: Options) -> Drawing:
         raise NotDrawnError(f"no ROC curve of the primary attack {options.primary!r} on the stratum records")
     looks = _looks(tables.trials, list(dict.fromkeys(points["trial"])))
     entries = {label: handle(label, **look) for label, look in looks.values()}
-    figure, (linear, logarithmic) = drawing(max(2.7, 0.4 + 0.16 * len(entries)), 2)
+    figure, (linear, logarithmic) = drawing(max(2.7, 0.4 + 0.16 * len(entries)), 2, ax=ax)
     for trial, (_, look) in looks.items():
         curve = points[points["trial"] == trial].sort_values(["fpr", "tpr"])
         for axes in (linear, logarithmic):

@@ -6,22 +6,45 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
 from byrote.figures.cells import per_record
-from byrote.figures.style import GREY, MARKERS, NotDrawnError, Options, drawing, handle, note, shades, under_legend
+from byrote.figures.style import (
+    DEFAULTS,
+    GREY,
+    MARKERS,
+    NotDrawnError,
+    Options,
+    as_figure,
+    drawing,
+    handle,
+    note,
+    shades,
+    under_legend,
+)
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
 
-def share_against_tuned_perplexity(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
+@as_figure
+def share_against_tuned_perplexity(
+    tables: "Tables",
+    options: Options = DEFAULTS,  # noqa: ARG001
+    ax: Axes | None = None,
+) -> Drawing | SubFigure:
     """Share against the canary's perplexity under the tuned model."""
-    return _scatter(tables, "perplexity_tuned", "perplexity of the canary under the tuned model")
+    return _scatter(tables, ax, "perplexity_tuned", "perplexity of the canary under the tuned model")
 
 
-def share_against_base_perplexity(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
+@as_figure
+def share_against_base_perplexity(
+    tables: "Tables",
+    options: Options = DEFAULTS,  # noqa: ARG001
+    ax: Axes | None = None,
+) -> Drawing | SubFigure:
     """Share against the canary's perplexity under the base model."""
-    return _scatter(tables, "perplexity_base", "perplexity of the canary under the base model")
+    return _scatter(tables, ax, "perplexity_base", "perplexity of the canary under the base model")
 
 
 def planted(extraction: pd.DataFrame) -> pd.DataFrame:
@@ -48,13 +71,13 @@ def fit_label(temperature: float, fit: tuple[float, float, float] | None) -> str
     return f"temperature {temperature:g}: slope {slope} per unit of perplexity, R² = {fit[2]:.3f}"
 
 
-def _scatter(tables: "Tables", column: str, label: str) -> Drawing:
+def _scatter(tables: "Tables", ax: Axes | None, column: str, label: str) -> Drawing | SubFigure:
     rows = planted(tables.extraction)
     finite = rows[np.isfinite(rows[column]) & rows["ngram_share"].notna()]
     tuned = finite[finite["model"] == "tuned"]
     if tuned.empty:
         raise NotDrawnError(f"no planted canary has both a share and a {column.replace('_', ' ')}")
-    figure, (axes,) = drawing(3.6)
+    figure, (axes,) = drawing(3.6, ax=ax)
     base = finite[finite["model"] == "base"].drop_duplicates(["record", "temperature", column, "ngram_share"])
     axes.scatter(base[column], base["ngram_share"], s=12, color=GREY, alpha=0.45, linewidths=0, zorder=2)
     temperatures = sorted(set(tuned["temperature"]))

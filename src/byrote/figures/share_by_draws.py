@@ -6,8 +6,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 
-from byrote.figures.style import GREY, NotDrawnError, Options, colour_of, drawing, handle, note, shades, under_legend
+from byrote.figures.style import (
+    DEFAULTS,
+    GREY,
+    NotDrawnError,
+    Options,
+    as_figure,
+    colour_of,
+    drawing,
+    handle,
+    note,
+    shades,
+    under_legend,
+)
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -16,7 +29,8 @@ FEWEST, MOST = 1.0, 1e30  # draws on the axis; no attacker makes more
 MODELS = {"tuned": "-", "base": ":"}
 
 
-def share_by_draws(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG001
+@as_figure
+def share_by_draws(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
     """Step curves of suffixes that appear with the study's chance; canaries separately. NotDrawnError without a
     probability."""
     rows = tables.draws[tables.draws["draws_for_chance"].notna()]
@@ -29,7 +43,7 @@ def share_by_draws(tables: "Tables", options: Options) -> Drawing:  # noqa: ARG0
     canary = rows["role"].str.startswith("canary")
     parts = {"records": rows[~canary], "canaries": rows[canary]}
     parts = {title: part for title, part in parts.items() if len(part)}
-    figure, places = drawing(3.6, len(parts))
+    figure, places = drawing(3.6, len(parts), ax=ax)
     handles = []
     for axes, (title, part) in zip(places, parts.items(), strict=True):
         for look, words, suffixes in _series(part):

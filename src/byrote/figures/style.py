@@ -1,27 +1,31 @@
 """How every figure looks: size for paper, colours that colour-blind readers tell apart, plain words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
+
+from byrote.errors import ByroteError
 
 # Okabe & Ito 2008, without yellow (too light on white) and black (kept for text).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", ":", "-.")
 GREY = "#8a8a8a"
-WIDTH = 174 / 25.4  # inches: both columns of a journal
+WIDTH = 174 / 25.4  # inches: two columns of a journal, 174 mm
 MOST = 20
 STYLE: Any = {
     "svg.hashsalt": "byrote",
     "svg.fonttype": "path",
-    "pdf.fonttype": 42,  # TrueType, embedded: what journals ask for
+    "pdf.fonttype": 42,  # TrueType, embedded: journals refuse Type 3
     "text.usetex": False,
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -51,7 +55,7 @@ STYLE: Any = {
 }
 
 
-class NotDrawnError(Exception):
+class NotDrawnError(ByroteError):
     """A figure has nothing to show; carries the reason in plain words."""
 
 
@@ -68,33 +72,66 @@ class Options:
     published_label: str = "published"
 
 
-def drawing(height: float, columns: int = 1, ratios: Sequence[float] | None = None) -> tuple[Drawing, list[Axes]]:
-    """An empty figure of the paper's width and `height` inches with `columns` panels, free of pyplot's state."""
-    figure = Drawing(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
+DEFAULTS = Options()
+Arguments = ParamSpec("Arguments")
+Made = TypeVar("Made")
+
+
+def as_figure(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
+    """The function, drawing in byrote's style; matplotlib's own settings stay as they are."""
+
+    @wraps(function)
+    def styled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
+        with rc_context(STYLE):
+            return function(*args, **kwargs)
+
+    return styled
+
+
+def drawing(
+    height: float, columns: int = 1, ratios: Sequence[float] | None = None, *, ax: Axes | None = None
+) -> tuple[Drawing | SubFigure, list[Axes]]:
+    """An empty figure of the paper's width and `height` inches with `columns` panels, free of pyplot's state.
+
+    Where `ax` is given, the panels take its place in its own figure. NotDrawnError for an `ax` outside a grid.
+    """
+    figure = _canvas(height, ax)
     side_by_side = figure.subplots(1, columns, squeeze=False, width_ratios=ratios)
     return figure, list(side_by_side[0])
 
 
-def panels(height: float, across: int, down: int) -> tuple[Drawing, list[Axes]]:
+def panels(height: float, across: int, down: int, *, ax: Axes | None = None) -> tuple[Drawing | SubFigure, list[Axes]]:
     """As `drawing`, with rows of panels; they come row by row."""
-    figure = Drawing(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _canvas(height, ax)
     return figure, list(figure.subplots(down, across, squeeze=False).ravel())
 
 
-def note(figure: Drawing, text: str) -> None:
+def _canvas(height: float, ax: Axes | None) -> Drawing | SubFigure:
+    if ax is None:
+        figure = Drawing(figsize=(WIDTH, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        return figure
+    place, whole = ax.get_subplotspec(), ax.figure
+    if place is None:
+        raise NotDrawnError("ax has no place in a grid: make it with plt.subplots or figure.add_subplot")
+    if isinstance(whole, Drawing):
+        whole.set_layout_engine("constrained")
+    ax.remove()
+    return whole.add_subfigure(place)
+
+
+def note(figure: Drawing | SubFigure, text: str) -> None:
     """A line of small print under the figure."""
     if text:
         figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color="#555555")
 
 
-def outside_legend(figure: Drawing, handles: Sequence[Any], title: str | None = None) -> None:
+def outside_legend(figure: Drawing | SubFigure, handles: Sequence[Any], title: str | None = None) -> None:
     """A legend to the right of the panels, never over the data."""
     figure.legend(handles=list(handles), loc="outside right upper", title=title, alignment="left")
 
 
-def under_legend(figure: Drawing, handles: Sequence[Any], columns: int) -> None:
+def under_legend(figure: Drawing | SubFigure, handles: Sequence[Any], columns: int) -> None:
     """A legend above the panels, for long entries."""
     figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, alignment="left")
 

@@ -38,7 +38,7 @@ from byrote.study import Study
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
-MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "forest", "roc")
+MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "auc_heat_map", "forest", "roc")
 CHECKPOINT_FIGURES = ("leakage_by_step",)
 CANARY_FIGURES = ("exposure_by_copies", "canary_by_copies")
 RECORD_FIGURES = ("agreement",)
