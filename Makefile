@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
 
-.PHONY: docs picture campaign-audit campaign-audit-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
+.PHONY: docs notebooks picture campaign-audit campaign-audit-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -23,6 +23,9 @@ test-real: .venv/installed  ## the same instruments on SmolLM2-135M
 picture: .venv/installed  ## the picture in README.md, from the demo's report (needs Chromium)
 	$(BIN)/byrote report runs/demo --quiet
 	$(BIN)/python docs/picture.py runs/demo
+
+notebooks: .venv/installed  ## both notebooks from top to bottom, on a small run made for them
+	$(BIN)/python benchmarks/notebooks.py
 
 test-browser: .venv/installed  ## the report in Chromium, which must be there (apt-get install chromium)
 	$(BIN)/pytest -m browser

@@ -11,6 +11,7 @@ Nothing here imports torch until a run needs it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,16 @@ class Results:
 
 
 def load(run: str | Path) -> Results:
-    """The results of a run folder. StoreError where it is not one. Needs no torch."""
+    """The results of a run: its folder, or the name of one under runs/. StoreError where there is none. Needs no
+    torch."""
     from byrote.store import Run
 
-    return Results(Run.open(run).path)
+    named = Path("runs") / run
+    return Results(Run.open(named if not Path(run).exists() and named.is_dir() else run).path)
+
+
+def __getattr__(name: str) -> Any:
+    """`byrote.figures`, whose import draws in matplotlib, when it is first asked for."""
+    if name == "figures":
+        return import_module("byrote.figures")
+    raise AttributeError(f"module 'byrote' has no attribute {name!r}")

@@ -16,6 +16,7 @@ from rich.table import Table
 from byrote import __version__, large_pages
 from byrote.cli_audit import audit
 from byrote.cli_canaries import canaries
+from byrote.cli_notebooks import notebooks
 from byrote.cli_print import (
     Json,
     Options,
@@ -237,6 +238,7 @@ def report(
 
 app.command(audit)
 app.command(canaries)
+app.command(notebooks)
 app.command(purge)
 app.command(status)
 

@@ -29,7 +29,11 @@ from byrote.figures.forest import forest
 from byrote.figures.leakage_by_step import leakage_by_step
 from byrote.figures.published import PUBLISHED, Published, find_published
 from byrote.figures.roc import roc
-from byrote.figures.share_against_perplexity import share_against_base_perplexity, share_against_tuned_perplexity
+from byrote.figures.share_against_perplexity import (
+    linear_fit,
+    share_against_base_perplexity,
+    share_against_tuned_perplexity,
+)
 from byrote.figures.share_by_draws import share_by_draws
 from byrote.figures.style import STYLE, NotDrawnError, Options
 from byrote.records import RECORDS_STRATUM
@@ -56,6 +60,7 @@ __all__ = [
     "find_published",
     "forest",
     "leakage_by_step",
+    "linear_fit",
     "roc",
     "share_against_base_perplexity",
     "share_against_tuned_perplexity",
