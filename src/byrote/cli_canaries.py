@@ -2,14 +2,13 @@
 
 import json
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
+from byrote.cli_print import err_console, out_console
 from byrote.errors import StudyError
 from byrote.listener import Silent
 from byrote.study.settings import SMOLLM2
@@ -104,7 +103,7 @@ def make(
         model=model,
         manifest=manifest,
     )
-    made = make_canaries(wanted, Silent() if quiet else Terminal(Console(stderr=True, soft_wrap=True)))
+    made = make_canaries(wanted, Silent() if quiet else Terminal(err_console))
     if as_json:
         print(json.dumps(_summary(made), indent=1))
     else:
@@ -129,7 +128,7 @@ def _summary(made: "Made") -> dict[str, object]:
 
 
 def _print(made: "Made") -> None:
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = out_console
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

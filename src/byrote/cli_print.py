@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from byrote.auc_table import auc_rows, number, print_auc
 from byrote.listener import Listener, Silent
-from byrote.terminal import Terminal
+from byrote.terminal import Terminal, VisibleConsole
 
 if TYPE_CHECKING:
     from byrote.running.forecast import Power
 
 # A file or a pipe has no width: its lines are kept whole.
-out_console = Console(width=None if sys.stdout.isatty() else 140)
-err_console = Console(stderr=True, soft_wrap=True)
+out_console = VisibleConsole(width=None if sys.stdout.isatty() else 140)
+err_console = VisibleConsole(stderr=True, soft_wrap=True)
 
 Options = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 Quiet = Annotated[bool, Parameter(negative="", help="Print only results and errors, no progress.")]

@@ -2,12 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
+
+from byrote.visible import visible
 
 _EVERY = 60.0  # seconds between two lines of one piece of work, where there are no bars
 _SURE = 0.02  # the share done after which the time left is shown
@@ -58,6 +61,16 @@ class _Whole:
         share = min(1.0, self.done / self.cost) if self.cost else 1.0
         left = f", about {duration((now - self.began) * (1 - share) / share)} left" if _SURE < share < 1 else ""
         return f"{share:.0%}{left}"
+
+
+class VisibleConsole(Console):
+    """A console on which control characters of what is printed are seen and not obeyed: a name of the user's cannot
+    colour, move or rename a terminal, nor turn the direction of what follows."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of a renderable; styles are put in later, so control characters in a text are a user's."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
 
 
 class Terminal:

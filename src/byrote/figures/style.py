@@ -1,5 +1,6 @@
 """How every figure looks: size for paper, colours that colour-blind readers tell apart, plain words."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -14,6 +15,7 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 
 from byrote.errors import ByroteError
+from byrote.visible import visible
 
 # Okabe & Ito 2008, without yellow (too light on white) and black (kept for text).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -142,8 +144,8 @@ def handle(label: str, color: Any, **how: Any) -> Line2D:
 
 
 def plain(label: str) -> str:
-    """A label with nothing that matplotlib would read as mathematics."""
-    return str(label).replace("$", r"\$")
+    """A label with nothing that matplotlib would read as mathematics, or that has no shape."""
+    return re.sub("[\u2400-\u2421]", "\ufffd", visible(str(label))).replace("$", r"\$")
 
 
 def shades(count: int) -> list[Any]:

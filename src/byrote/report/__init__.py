@@ -5,10 +5,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from byrote.figures import Drawn
 from byrote.report.sections import Remarks, sections_of
 from byrote.study import Study
+from byrote.visible import visible
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -41,5 +43,12 @@ def report_page(
 
 def _template():
     source = files("byrote.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_seen
+    )
     return environment.from_string(source)
+
+
+def _seen(value: Any) -> Any:
+    """Words of the user's with their control characters shown; markup of byrote's own as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from byrote.report.cards import cards
 from byrote.report.words import count
 from byrote.study import Study
+from byrote.visible import visible
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -47,4 +48,4 @@ def _set_before(tables: "Tables") -> bool:
 
 def _cell(words: str) -> str:
     """Words that Markdown neither ends a cell at nor reads as markup."""
-    return " ".join("".join(f"\\{c}" if c in "\\|<>*_`[]" else c for c in words).split())
+    return " ".join("".join(f"\\{c}" if c in "\\|<>*_`[]" else c for c in visible(words)).split())
