@@ -11,7 +11,7 @@ import pytest
 
 from byrote.cli import main
 from byrote.store import Run
-from byrote.store.run import without_formulas
+from byrote.store.formulas import without_formulas
 from byrote.terminal import VisibleConsole
 from fakes import TEXTS, save_tiny_model
 

@@ -37,6 +37,7 @@ from byrote.records import (
 )
 from byrote.store import checkpoints, locks
 from byrote.store.draft import ADAPTER, Draft, no_room
+from byrote.store.formulas import without_formulas
 from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
 from byrote.store.plans import STAGES, of_today, planned_rows
 from byrote.study import Study, load_study
@@ -382,21 +383,6 @@ class Run:
             return json.loads((self.path / name).read_text())
         except (OSError, json.JSONDecodeError) as error:
             raise StoreError(f"cannot read {self.path / name}: {error}; run the study again") from None
-
-
-def without_formulas(table: pa.Table) -> pa.Table:
-    """The same table with an apostrophe before words that a spreadsheet would take for a formula: an id of a record is
-    the user's, and may start with = or + or - or @."""
-    for place, field in enumerate(table.schema):
-        words = table.column(place)
-        if pa.types.is_string(field.type) and any(map(_is_formula, words.unique().to_pylist())):
-            quoted = [f"'{word}" if _is_formula(word) else word for word in words.to_pylist()]
-            table = table.set_column(place, field, pa.array(quoted, pa.string()))
-    return table
-
-
-def _is_formula(word: str | None) -> bool:
-    return bool(word) and word[0] in "=+-@\t\r"
 
 
 def _sync(path: Path) -> None:
