@@ -13,7 +13,7 @@ from byrote.lm.library import text_config
 from byrote.lm.precision import has_matrix_unit
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
-WORKING = 4 * 2**30
+WORKING = 5 * 2**30
 """Bytes beside the base model's weights that a worker process holds at most, on a processor (docs/log.md)."""
 _PROCESSOR_TOKENS = 512  # larger activations leave the processor's caches (docs/log.md)
 _MATRIX_UNIT_TOKENS = 1024  # products are soon done: what every operation costs at its start counts for more
