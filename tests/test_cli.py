@@ -35,6 +35,7 @@ def study_file(tiny_study: dict, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_run_status_and_report(study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "run"
     options = ("--grid.matrices", "[[v]]", "--training.epochs=1", "--controls.null_trial", "each")
@@ -409,6 +410,7 @@ def test_shells_can_complete(shell: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert all(word in written[0].read_text() for word in ("studies", "doctor", "--workers"))
 
 
+@pytest.mark.slow
 def test_doctor_says_what_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("BYROTE_PHEE", raising=False)
     byrote("doctor")

@@ -28,6 +28,7 @@ def drawn(tmp_path_factory):
     return draw_all(SMALL, folder, compare_to="table-3.1")
 
 
+@pytest.mark.slow
 def test_every_figure_of_the_table_is_drawn_from_full_tables(drawn):
     assert [figure.name for figure in drawn] == list(FIGURES)
     for figure in drawn:
@@ -50,6 +51,7 @@ def test_svg_is_the_same_bytes_each_time_and_holds_no_date(drawn, tmp_path):
         assert b"dc:date" not in first.svg.read_bytes()
 
 
+@pytest.mark.slow
 def test_drawing_leaves_matplotlibs_settings_alone(drawn):
     assert drawn
     assert rcParams["svg.hashsalt"] is None

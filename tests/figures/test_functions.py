@@ -127,6 +127,7 @@ def test_options_name_the_primary_attack():
         byrote.figures.roc(TABLES, Options("zlib"))
 
 
+@pytest.mark.slow
 def test_captions_of_membership_give_members_and_nonmembers(tmp_path):
     byrote.figures.draw_all(
         dataclasses.replace(empty_tables(), trials=TABLES.trials, membership=TABLES.membership), tmp_path

@@ -106,6 +106,7 @@ def written_study(tiny_study: dict, **changes: Any) -> Any:
     return load_study({**tiny_study, "canaries": canaries, "grid": {"matrices": [["q"]], "rank": [2]}})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_figure")
 def test_a_run_with_written_canaries(tiny_study: dict, tmp_path: Path) -> None:
     study = written_study(tiny_study)

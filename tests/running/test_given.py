@@ -55,6 +55,7 @@ def test_an_audit_of_trained_adapters_gives_the_tables_of_their_run(plain: dict[
     assert byrote.load(again.path).tables.membership.equals(after.membership)
 
 
+@pytest.mark.slow
 def test_a_whole_model_beside_its_base_and_alone(plain: dict[str, Any], tmp_path: Path):
     tuned = save_tiny_model(tmp_path / "tuned", seed=1)
     beside = byrote.load(byrote.run(given(plain, [{"model": str(tuned)}]), tmp_path / "beside").path).tables

@@ -85,6 +85,7 @@ def test_a_null_trial_that_is_capped_is_said(tiny_study: dict, corpus_folder: Pa
     assert prepared.null_trials.planned[0].trial.training.epochs == 4
 
 
+@pytest.mark.slow
 def test_a_run_sets_each_trial_beside_its_null_trial(tiny_study: dict, tmp_path: Path):
     changes = {"controls.null_trial": "each", "training.epochs": 3, "training.learning_rate": 0.05}
     study = load_study(tiny_study, changes)
@@ -137,6 +138,7 @@ def a_model_that_knows_the_language(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_collapsed_trial_is_said_first_and_claims_about_it_are_undecided(tiny_study: dict, tmp_path: Path):
     changes = {"model.source": str(a_model_that_knows_the_language(tmp_path / "model")), "training.warmup_steps": 0}
     changes |= {"training.learning_rate": 1e3, "grid.matrices": [["o"], ["down"]]}

@@ -212,6 +212,7 @@ pipeline.run({tiny_study!r}, {str(out)!r}, listener=Killer())
     assert tables(out) == tables(finished)
 
 
+@pytest.mark.slow
 def test_a_failure_in_generation_costs_neither_adapter_nor_scores(finished: Path, study: byrote.Study, tmp_path: Path):
     out = tmp_path / "run"
     outcome = pipeline.run(study, out, listener=Recorder("prompt q", 0, RuntimeError("no such luck")))
@@ -234,6 +235,7 @@ def test_a_failure_in_training_leaves_the_other_trials(study: byrote.Study, tmp_
     assert sorted(byrote.load(tmp_path / "run").tables.trials.state) == ["done", "failed"]
 
 
+@pytest.mark.slow
 def test_failures_of_trials_that_are_no_longer_asked_for_do_not_count(
     study: byrote.Study, tiny_study: dict, tmp_path: Path
 ):
@@ -421,6 +423,7 @@ def test_an_error_that_ends_the_run_leaves_a_worker_with_its_class(study: byrote
             run_tasks(["base"], (store.path, prepared), 1, 1, Recorder(), lambda *_: None)
 
 
+@pytest.mark.slow
 def test_a_stack_in_one_pass_gives_the_same_tables(finished: Path, study: byrote.Study, tmp_path: Path):
     stacked = study.model_copy(update={"machine": study.machine.model_copy(update={"stack": 2})})
     listener = Recorder()
@@ -432,6 +435,7 @@ def test_a_stack_in_one_pass_gives_the_same_tables(finished: Path, study: byrote
     pd.testing.assert_series_equal(resumed.membership.auc, whole.membership.auc, atol=0.02)
 
 
+@pytest.mark.slow
 def test_prefixes_in_shares_and_tokens_are_each_prompted(study: byrote.Study, tmp_path: Path):
     grid = study.extraction.model_copy(update={"prefix": (0.25, 3.0)})
     assert pipeline.run(study.model_copy(update={"extraction": grid}), tmp_path / "run").failures == ()

@@ -67,6 +67,7 @@ def test_the_base_models_scores_are_those_of_the_base_model_itself(finished: Pat
         assert np.abs(scores.logprob - run.scores(stage).logprob).max() > 0.01
 
 
+@pytest.mark.slow
 def test_an_adapter_loaded_again_is_taken_off_too(finished: Path, study: byrote.Study, tmp_path: Path):
     """Written in a later run than the training, on the adapter as stored: the same completions and base scores."""
     out = tmp_path / "run"
@@ -156,6 +157,7 @@ def test_none_are_written_where_none_are_wanted(study: byrote.Study, tiny_study:
     assert all(kept[p.key] == (p.stages.scores, p.stages.completions) for p in prepare(off).planned)
 
 
+@pytest.mark.slow
 def test_a_failure_is_kept_and_mended_by_the_next_run(finished: Path, tiny_study: dict, tmp_path: Path):
     out, study = (
         tmp_path / "run",

@@ -133,6 +133,7 @@ def test_a_damaged_trial_keeps_the_report_from_no_other(copy: Path, harm: Callab
     assert stage_state(Run.open(copy), trial["scores"], {}) == "damaged"
 
 
+@pytest.mark.slow
 def test_damaged_roles_cost_their_trial_alone(tmp_path: Path, small: Study):
     out = tmp_path / "run"
     grid = changed(small, grid={"matrices": [["q"]], "canaries.seed": [2, 3]})
@@ -200,6 +201,7 @@ def test_canaries_that_the_base_model_would_write_are_refused_before_it_writes(c
     assert listener.done == {}
 
 
+@pytest.mark.slow
 def test_additions_go_on_and_a_dropped_trial_stays_until_it_is_cleaned(copy: Path, small: Study):
     more = changed(small, grid__matrices=[["k"], ["q"], ["v"]], membership__attacks=["ratio", "loss"], name="other")
     assert pipeline.run(more, copy).failures == ()
@@ -218,6 +220,7 @@ def test_additions_go_on_and_a_dropped_trial_stays_until_it_is_cleaned(copy: Pat
     assert all(run.has(stage) for stage in run.planned_stages())
 
 
+@pytest.mark.slow
 def test_stages_that_are_no_longer_planned_are_leftovers_and_written_canaries_are_not(tmp_path: Path, small: Study):
     out = tmp_path / "run"
     planted = {"design": "many", "count": 3, "copies": [1], "references": 1, "texts": "synthetic"}
