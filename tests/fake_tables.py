@@ -1,9 +1,11 @@
 """Tables as a real run has them, with invented numbers from a seeded generator."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import norm
 
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
 from byrote.tables.build import COLUMNS, Tables
@@ -100,9 +102,21 @@ def _membership(rows, key, attack, area, members, nonmembers, rng):
     power = 1 / max(area, 0.5) - 1
     for fpr in np.concatenate([[0], np.geomspace(1 / nonmembers, 1, 60)]):
         rows["roc"].append({"trial": trial, "stratum": "records", "attack": attack, "fpr": fpr, "tpr": fpr**power})
+    _histogram(rows, trial, attack, area, members, nonmembers)
     for target in (0.1, 0.01, 0.001):
         for source in ("calibration", "published"):
             _operating_point(rows, trial, attack, target, source, power, members, nonmembers, rng)
+
+
+def _histogram(rows, trial, attack, area, members, nonmembers):
+    """Normal scores a distance apart that gives the AUC; `loss` has a control, where both sides lie alike."""
+    edges = np.linspace(-3, 4, 31)
+    shares = np.diff(norm.cdf(edges)), np.diff(norm.cdf(edges, np.sqrt(2) * norm.ppf(area)))
+    for k, (low, high) in enumerate(itertools.pairwise(edges)):
+        counts = {"members": round(members * shares[1][k]), "nonmembers": round(nonmembers * shares[0][k])}
+        same = {"members_control": round(members * shares[0][k]), "nonmembers_control": counts["nonmembers"]}
+        head = {"trial": trial, "stratum": "records", "attack": attack, "low": low, "high": high}
+        rows["histograms"].append({**head, **counts, **(same if attack == "loss" else {})})
 
 
 def _operating_point(rows, trial, attack, target, source, power, members, nonmembers, rng):

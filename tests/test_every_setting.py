@@ -13,7 +13,9 @@ import pytest
 from byrote.corpora import load_corpus
 from byrote.errors import ByroteError
 from byrote.planting.written import recipe_of
+from byrote.render import names_in_report, texts_in_report
 from byrote.report import report_page
+from byrote.report.record_ids import with_names
 from byrote.running import pipeline
 from byrote.running.layout import layout, tasks_of
 from byrote.running.planning import prepare
@@ -126,6 +128,7 @@ EFFECTS: dict[str, Effect] = {
     "decide.attack": Effect("tables", "loss", {"decide.max_auc": 0.6}),
     "decide.stratum": Effect("tables", "canaries@1", {"decide.max_auc": 0.6}),
     "report.include_text": Effect("report", True),
+    "report.ids": Effect("report", "none"),
     "report.compare_to": Effect("report", "table-3.1"),
     "machine.device": Effect("plan", "cuda:99"),
     "machine.threads": Effect("layout", 3, {"machine.workers": None}),
@@ -213,9 +216,11 @@ def seen_in_tables(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG0
 
 def seen_in_report(study: Study, store: Run, folder: Path) -> Any:  # noqa: ARG001
     store.write_study(dump_study(study))
-    texts = {r.record: r.text for r in store.records()} if store.study().report.include_text else None
+    built, plan = build(store), store.plan()
+    names = names_in_report(store, store.study(), built)
+    texts = texts_in_report(store, plan, names) if store.study().report.include_text else None
     parts: dict[str, Any] = {"drawn": (), "findings": [], "failures": [], "versions": {}, "created": "today"}
-    page = report_page(study=study, tables=build(store), texts=texts, **parts)
+    page = report_page(study=study, tables=with_names(built, names) if names else built, texts=texts, **parts)
     return (
         page.partition("Settings of the study")[0]
         + page.partition("Settings of the study")[2].partition("</details>")[2]

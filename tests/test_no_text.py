@@ -1,6 +1,7 @@
 """Text of records stays in the files that hold it: no other output of a run or an audit has a piece of it."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,22 @@ def test_no_output_of_a_run_holds_a_record(place: Path, tmp_path: Path, capfd: p
     assert list(telling(out)) == []
     assert not any(word in said for word in ("Zyrqa", "Quolthan", "Brindlemox"))
     assert any(b"Zyrqa" in words_of(path) for path in out.rglob("records.parquet"))  # the test sees what it looks for
+
+    formats = ("report.html", "report.md", "report.json")
+    id_of_a_record = re.compile(r"\b(members|nonmembers|calibration)\d+\b")
+    assert id_of_a_record.search((out / "report.html").read_text())
+    for ids in ("none", "hashed"):
+        assert command("report", out, "--report.ids", ids, "--format", "html,md,json") == 0
+        assert not any(id_of_a_record.search((out / name).read_text()) for name in formats)
+    key = json.loads((out / "report-ids.json").read_text())
+    assert (out / "report-ids.json").stat().st_mode & 0o777 == 0o600
+    exposed = pq.read_table(out / "tables" / "records.parquet")["record"][0].as_py()
+    (digest,) = (digest for digest, name in key["ids"].items() if name == exposed)
+    page = (out / "report.html").read_text()
+    assert digest in page
+    assert key["salt"] not in page
+    assert command("report", out, "--report.ids", "hashed") == 0
+    assert json.loads((out / "report-ids.json").read_text()) == key  # the salt stays, and so do the hashes
 
 
 def test_no_output_of_an_audit_holds_a_record(place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):

@@ -10,8 +10,11 @@ from byrote.errors import StudyError
 from byrote.pdf import find_browser, print_pdf
 from byrote.report import report_page
 from byrote.report.cards import cards
+from byrote.report.generation import Texts
 from byrote.report.model_card import model_card_section
+from byrote.report.record_ids import hashed, numbered, reworded, with_names
 from byrote.store import STAGES, Run
+from byrote.store.id_key import hashed_ids
 from byrote.study import Study, dotted_names, dump_study, load_study
 from byrote.tables.first_records import learned_nothing
 from byrote.verdict import audit_document
@@ -30,7 +33,9 @@ def render(run: Run, changes: Mapping[str, Any] | None = None, formats: Sequence
     check_formats(formats)
     plan, study = run.plan(), _changed(run.study(), changes or {})
     provenance = study.provenance or {}
-    run_tables = tables.write(run)
+    written_tables = tables.write(run)
+    names = names_in_report(run, study, written_tables)
+    run_tables = with_names(written_tables, names) if names else written_tables
     drawn = figures.draw_all(
         run_tables,
         run.path / "figures",
@@ -42,13 +47,13 @@ def render(run: Run, changes: Mapping[str, Any] | None = None, formats: Sequence
     created = _last_created(run, plan)
     audit = audit_document(run, study, run_tables, created)
     run.write_json("audit.json", audit)
-    texts = {r.record: r.text for r in run.records()} if study.report.include_text else None
+    texts = texts_in_report(run, plan, names) if study.report.include_text else None
     page = report_page(
         study=study,
         tables=run_tables,
         drawn=drawn,
-        findings=[*plan["findings"], *_nothing_learned(run, plan)],
-        failures=run.failures(),
+        findings=reworded([*plan["findings"], *_nothing_learned(run, plan)], "message", names),
+        failures=reworded(run.failures(), "error", names),
         texts=texts,
         versions=provenance.get("versions", {}),
         created=created,
@@ -57,6 +62,29 @@ def render(run: Run, changes: Mapping[str, Any] | None = None, formats: Sequence
     run.write_text("report.html", page, private=texts is not None)
     _write_more(run, study, run_tables, audit, formats)
     return run.path / "report.html"
+
+
+def names_in_report(run: Run, study: Study, written_tables: "tables.Tables") -> Mapping[str, str]:
+    """What the report calls records and documents instead of their ids; nothing where ids are plain."""
+    if study.report.ids == "plain":
+        return {}
+    ids = {name for record in run.records() for name in (record.record, record.group)}
+    if study.report.ids == "none":
+        return numbered(written_tables, ids)
+    return hashed_ids(run, lambda salt: hashed(ids, salt))
+
+
+def texts_in_report(run: Run, plan: Mapping[str, Any], names: Mapping[str, str]) -> Texts:
+    """Records' texts, and what each tuned model wrote after their beginnings, by the names that the report has."""
+    records = {names.get(record.record, record.record): record.text for record in run.records()}
+    stages = {row["trial"]: row.get("completions") for row in plan["trials"]}
+    written = {
+        (trial, names.get(c.record, c.record), c.prefix, c.temperature, c.sample): (c.text, c.suffix_text)
+        for trial, stage in stages.items()
+        if stage and run.has(stage)
+        for c in run.completions(stage)
+    }
+    return Texts(records, written)
 
 
 def check_formats(formats: Sequence[str]) -> None:

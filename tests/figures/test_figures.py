@@ -107,6 +107,7 @@ def test_numbers_that_are_all_missing_draw_nothing_and_say_so(name):
         SMALL,
         membership=SMALL.membership.assign(auc=math.nan),
         roc=SMALL.roc.assign(tpr=math.nan),
+        histograms=SMALL.histograms.iloc[:0],
         extraction=SMALL.extraction.assign(**dict.fromkeys(blank, math.nan)),
         canaries=SMALL.canaries.assign(exposure_rank=math.nan, exposure_extrapolated=math.nan),
         draws=SMALL.draws.assign(draws_for_chance=math.nan),

@@ -2,21 +2,22 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
 
-from byrote.figures import FIGURES
+from byrote.figures import FIGURES, draw_all
 from byrote.figures.forest import MOST_TRIALS
 from byrote.figures.share_by_draws import MOST
-from byrote.figures.style import NotDrawnError, Options
+from byrote.figures.style import TIP, NotDrawnError, Options
 from fake_tables import fake_tables
 
 TABLES = fake_tables(("q", "v"), (1,), canaries=16)
 
 
-def drawn(name, tables=TABLES):
-    figure = FIGURES[name].function(tables, Options("ratio"))
+def drawn(name, tables=TABLES, primary="ratio"):
+    figure = FIGURES[name].function(tables, Options(primary))
     figure.draw_without_rendering()
     return figure
 
@@ -31,8 +32,9 @@ def test_the_forest_holds_every_attack_of_every_trial_with_intervals_and_control
     left = figure.axes[0]
     attacks = [tick.get_text() for tick in left.get_yticklabels()]
     assert attacks == ["loss", "difference", "ratio"]
-    assert sum(line.get_marker() == "o" for line in left.lines) == 3
-    assert sum(line.get_marker() == "s" for line in left.lines) == 1
+    seen = [line for line in left.lines if line.get_alpha() != 0]
+    assert sum(line.get_marker() == "o" for line in seen) == 3
+    assert sum(line.get_marker() == "s" for line in seen) == 1
     assert sum(len(line.get_xdata()) == 2 and np.ptp(line.get_ydata()) == 0 for line in left.lines) == 3
     verticals = {float(line.get_xdata()[0]) for line in left.lines if list(line.get_ydata()) == [0, 1]}
     assert verticals == {0.5, 0.495}
@@ -120,3 +122,34 @@ def test_a_figure_without_numbers_gives_the_reason(name, table, column, reason):
     blank = getattr(TABLES, table).assign(**dict.fromkeys(columns, math.nan))
     with pytest.raises(NotDrawnError, match=reason):
         FIGURES[name].function(dataclasses.replace(TABLES, **{table: blank}), Options("ratio"))
+
+
+@pytest.mark.slow
+def test_a_figure_of_the_page_says_what_each_point_is(tmp_path):
+    tables = fake_tables(("q", "v"), (1, 4), canaries=0)
+    by_name = {figure.name: figure for figure in draw_all(tables, tmp_path)}
+    images = {name: figure.svg.read_text() for name, figure in by_name.items() if figure.svg}
+    tips = {name: re.findall("<title>(.*?)</title>", image) for name, image in images.items()}
+    row = tables.membership[tables.membership["attack"] == "ratio"].iloc[0]
+    ends = f"({row['simultaneous_low']:.3f} to {row['simultaneous_high']:.3f})"
+    assert f"ratio: AUC {row['auc']:.3f} {ends}" in tips["forest"]
+    bins = tables.histograms[(tables.histograms["attack"] == "ratio") & (tables.histograms["trial"] == row["trial"])]
+    assert f"members, n = {bins['members'].sum():,.0f}" in tips["score_histograms"]
+    assert "v · rank 1" in tips["roc"]
+    for name in ("auc_by_placement", "auc_heat_map"):
+        assert any(tip.startswith("v · rank 1: AUC 0.") for tip in tips[name])
+    assert any(tip.startswith("step ") for tip in tips["leakage_by_step"])
+    assert not any(TIP in image for image in images.values())
+
+
+def test_histograms_show_shares_of_each_side_with_the_control_beside():
+    figure = drawn("score_histograms", TABLES, "loss")
+    assert len(figure.axes) == 2 * TABLES.trials["trial"].nunique()
+    left, right = figure.axes[:2]
+    of_loss = TABLES.histograms[TABLES.histograms["attack"] == "loss"]
+    counts = of_loss[of_loss["trial"] == of_loss["trial"].iloc[0]]
+    outline = left.patches[0].get_data()
+    assert np.allclose(outline.values, counts["members"] / counts["members"].sum())
+    assert list(outline.edges[:-1]) == list(counts["low"])
+    assert "control: base model" in right.get_title(loc="left") + right.get_title()
+    assert len(drawn("score_histograms").axes) == TABLES.trials["trial"].nunique()  # ratio has no control here

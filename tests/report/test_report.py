@@ -11,6 +11,7 @@ import pytest
 from byrote.figures import draw_all, find_published
 from byrote.report import canaries, comparisons, controls, findings, generation, setting, tabulate, words
 from byrote.report.comparisons import ONE_SEED, placement_sentences
+from byrote.report.generation import Texts
 from fake_report import report, study_of, text_of
 from fake_tables import empty_tables, fake_tables
 
@@ -53,7 +54,7 @@ def test_the_page_is_whole_self_contained_and_labelled(tmp_path):
     assert all(link.startswith("#") and link[1:] in outline.ids for link in outside)
     assert outline.tags.count("script") == 1  # which sorts tables; test_browser.py reads the page without it too
     assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org)", page)
-    assert page.count('role="img" aria-label="') == outline.tags.count("svg") == 16
+    assert page.count('role="img" aria-label="') == outline.tags.count("svg") == 17
     assert outline.tags.count("caption") == outline.tags.count("table")
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
     assert titles == [
@@ -74,7 +75,7 @@ def test_a_run_without_results_still_reports(matrices, tmp_path):
     page = report(tables, tmp_path, failures=failures, drawn=draw_all(tables, tmp_path / "figures"))
     assert f"0 of {words.count(len(matrices), 'trial')} finished" in page
     assert f"{matrices[0]} · rank 1 · seed 13, adapter: StageError: &lt;nan&gt;" in page
-    assert "13 figures were not drawn" in page
+    assert "14 figures were not drawn" in page
     assert "nan" not in text_of(page).replace("&lt;nan&gt;", "")
 
 
@@ -88,7 +89,7 @@ def test_texts_are_shown_only_when_given_and_escaped(tmp_path):
     tables = fake_tables(("v",), (1,), canaries=8)
     texts = {record: f"<i>secret {record}</i>" for record in set(tables.extraction["record"])}
     assert "secret" not in report(tables, tmp_path)
-    shown = report(tables, tmp_path, texts=texts)
+    shown = report(tables, tmp_path, texts=Texts(texts, {}))
     assert "&lt;i&gt;secret" in shown
     assert "<i>" not in shown
     assert shown.count("secret") <= generation.MOST_TEXTS

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from byrote.report import canaries, comparisons, controls, findings, rates, single_records, tabulate
+from byrote.report.generation import Texts
 from byrote.report.page import Grid, capped, reasons_note, without_empty
 from fake_report import report, study_of, text_of
 from fake_tables import empty_tables, fake_tables
@@ -198,7 +199,7 @@ def test_single_records_are_told_by_id_with_the_attacks_that_agree(tmp_path):
     assert "must stay" not in report(TABLES, tmp_path, texts=None)
     texts = dict.fromkeys(set(TABLES.records["record"]) - set(TABLES.extraction["record"]), "must stay inside")
     assert texts
-    assert "must stay" not in report(TABLES, tmp_path, texts=texts)
+    assert "must stay" not in report(TABLES, tmp_path, texts=Texts(texts, {}))
 
 
 def test_counterfactual_counts_what_is_unknown():

@@ -16,7 +16,8 @@ from byrote.statistics.operating_point import published_point, share_interval, t
 from byrote.statistics.roc import auc
 from byrote.tables.compared import Compared, Scored, auditor_scores, compare_stratum, score_with, strata_of
 from byrote.tables.comparisons import attack_comparisons, paired
-from byrote.tables.membership import Settings, membership_row, operating_rows
+from byrote.tables.histograms import BINS, histogram_table
+from byrote.tables.membership import Settings, control_of, membership_row, operating_rows
 from byrote.tables.resampled import Resampled, resample
 
 SETTINGS = Settings(0.95, 200, 3, (0.1,), "ratio")
@@ -228,3 +229,26 @@ def test_infinite_scores_that_no_threshold_can_keep_are_refused():
     point = next(iter(operating_rows(compared, scored, SETTINGS)))
     assert "30 of 60 non-members share the highest score" in point["refused_because"]
     assert "tpr" not in point
+
+
+def test_subject_and_control_have_the_same_bins():
+    compared = records_compared(null=scores(7))
+    scored = score_with(compared, {"ratio": ATTACKS["ratio"]})["ratio"]
+    control = control_of(compared, "ratio", ATTACKS["ratio"])
+    assert control.kind == "null trial"
+    rows = histogram_table("t", compared, scored, control.scored).to_pydict()
+    assert len(rows["low"]) == BINS
+    assert rows["high"][:-1] == rows["low"][1:]
+    for name in ("members", "nonmembers", "members_control", "nonmembers_control"):
+        assert sum(rows[name]) == 60
+    together = np.concatenate([scored.members, scored.nonmembers, control.scored.members, control.scored.nonmembers])
+    assert (rows["low"][0], rows["high"][-1]) == pytest.approx(tuple(np.quantile(together, (0.005, 0.995))))
+
+
+def test_without_a_control_its_counts_are_missing_and_without_a_score_there_is_no_row():
+    compared = records_compared()
+    scored = score_with(compared, {"ratio": ATTACKS["ratio"]})["ratio"]
+    rows = histogram_table("t", compared, scored, None).to_pydict()
+    assert rows["members_control"] == [None] * BINS
+    nothing = Scored("ratio", np.full(60, np.nan), np.full(60, np.nan), np.empty(0))
+    assert histogram_table("t", compared, nothing, None).num_rows == 0

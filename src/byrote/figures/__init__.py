@@ -29,13 +29,14 @@ from byrote.figures.forest import forest
 from byrote.figures.leakage_by_step import leakage_by_step
 from byrote.figures.published import PUBLISHED, Published, find_published
 from byrote.figures.roc import roc
+from byrote.figures.score_histograms import score_histograms
 from byrote.figures.share_against_perplexity import (
     linear_fit,
     share_against_base_perplexity,
     share_against_tuned_perplexity,
 )
 from byrote.figures.share_by_draws import share_by_draws
-from byrote.figures.style import STYLE, NotDrawnError, Options
+from byrote.figures.style import STYLE, NotDrawnError, Options, with_tips
 from byrote.records import RECORDS_STRATUM
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ __all__ = [
     "leakage_by_step",
     "linear_fit",
     "roc",
+    "score_histograms",
     "share_against_base_perplexity",
     "share_against_tuned_perplexity",
     "share_by_draws",
@@ -140,6 +142,14 @@ FIGURES: dict[str, Figure] = {
         "(false-positive rate), one curve per trial. The logarithmic panel shows the low false-positive rates that "
         "matter to a single person. Rates read off a curve follow the convention of published figures: threshold "
         "chosen on the evaluated records. The sentences of the report use thresholds from calibration records.",
+    ),
+    "score_histograms": Figure(
+        "Scores of members and non-members",
+        score_histograms,
+        ("trials", "histograms", "membership"),
+        "How the primary attack's scores lie, higher meaning more like a member: the further the two outlines are "
+        "apart, the easier members are told. On the right the same attack where nothing was learned; there the two "
+        "should lie on each other.",
     ),
     "share_against_tuned_perplexity": Figure(
         "Reproduction against perplexity under the tuned model",
@@ -273,7 +283,8 @@ def _draw(
             drawing = figure.function(tables, options)
             assert isinstance(drawing, Drawing)  # without axes, it is a figure of its own
             metadata = {"Date": None, "Creator": "byrote", "Title": figure.title}
-            write(paths["svg"], _image(drawing, format="svg", metadata=metadata))
+            svg = _image(drawing, format="svg", metadata=metadata)
+            write(paths["svg"], with_tips(svg.decode()).encode())
             drawing.set_layout_engine("none")  # it stays as laid out for the svg
             write(paths["png"], _image(drawing, format="png", dpi=PNG_DPI, metadata={"Software": "byrote"}))
             metadata = {"CreationDate": None, "Creator": "byrote", "Producer": "byrote", "Title": figure.title}

@@ -23,6 +23,8 @@ from byrote.figures.style import (
     outside_legend,
     plain,
     shades,
+    tip_at,
+    with_ends,
 )
 from byrote.study.labels import joined
 
@@ -69,6 +71,9 @@ def draw_cells(axes: Axes, x: np.ndarray, rows: pd.DataFrame, look: dict[str, An
     bars = np.vstack([mean - rows["low"].to_numpy(float), rows["high"].to_numpy(float) - mean])
     heights = np.nan_to_num(np.clip(bars, 0, None))
     axes.errorbar(x, mean, yerr=heights, linestyle=line, capsize=2, elinewidth=1, linewidth=1.2, zorder=3, **look)
+    for place, cell in zip(x, rows.to_dict("records"), strict=True):
+        kind = joined([plain(cell["matrices"]), f"rank {cell['rank']:g}", cell["variant"]])
+        tip_at(axes, place, cell["auc"], f"{kind}: AUC {with_ends(cell['auc'], cell['low'], cell['high'])}")
     for place, aucs in zip(x, rows["aucs"], strict=True):
         if len(aucs) > 1:
             aside = place + 0.07 if not line else place * 1.03

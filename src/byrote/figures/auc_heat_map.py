@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.figure import SubFigure
+from matplotlib.patches import Rectangle
 
 from byrote.figures.cells import auc_cells
-from byrote.figures.style import DEFAULTS, NotDrawnError, Options, as_figure, drawing, not_shown, note, plain
+from byrote.figures.style import DEFAULTS, NotDrawnError, Options, as_figure, drawing, not_shown, note, plain, tip
 from byrote.study.labels import joined
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def auc_heat_map(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None 
         if (cell["matrices"], cell["variant"]) in shown:
             y, x = shown.index((cell["matrices"], cell["variant"])), ranks.index(cell["rank"])
             colour = "white" if abs(cell["auc"] - 0.5) > 0.6 * reach else "#222222"
+            area = axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, alpha=0))
+            name = joined([*shown[y], f"rank {cell['rank']:g}"])
+            tip(area, f"{name}: AUC {_words(cell)}, {cell['seeds']} seed(s)".replace("\n", ", "))
             axes.text(x, y, _words(cell), ha="center", va="center", fontsize=6.5, color=colour)
     axes.set_xticks(range(len(ranks)), [f"{rank:g}" for rank in ranks])
     axes.set_yticks(range(len(shown)), [plain(joined(line)) for line in shown])

@@ -22,7 +22,9 @@ from byrote.figures.style import (
     note,
     panels,
     plain,
+    tip_at,
     under_legend,
+    with_ends,
 )
 from byrote.study.labels import joined
 
@@ -67,6 +69,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, names: list[str], primary: str) -> No
         if not pd.isna(row["auc_control"]):
             marker = CONTROLS.get(row["control"], CONTROLS["base model"])
             axes.plot(row["auc_control"], y, marker, color="#333333", markerfacecolor="white", markersize=4, zorder=3)
+            tip_at(axes, row["auc_control"], y, f"{row['attack']}, {row['control']}: AUC {row['auc_control']:.3f}")
+        tip_at(axes, row["auc"], y, f"{row['attack']}: AUC {with_ends(row['auc'], *ends)}")
     blind = rows["auc_blind"].dropna()
     if len(blind):
         axes.axvline(blind.iloc[0], color=GREY, linewidth=1.1, linestyle=":", zorder=1)

@@ -19,7 +19,9 @@ from byrote.figures.style import (
     drawing,
     handle,
     note,
+    tip_at,
     under_legend,
+    with_ends,
 )
 
 if TYPE_CHECKING:
@@ -96,4 +98,7 @@ def _line(axes: Axes, rows: pd.DataFrame, names: tuple[str, str, str], look: Loo
     """A line with bars where there is an interval."""
     value, low, high = (rows[name] for name in names)
     axes.plot(rows["steps"], value, **look)
+    for step, *numbers in zip(rows["steps"], value, low, high, strict=True):
+        if not pd.isna(numbers[0]):
+            tip_at(axes, step, numbers[0], f"step {step}: AUC {with_ends(*numbers)}")
     axes.vlines(rows["steps"], low.fillna(value), high.fillna(value), color=look["color"], linewidth=1)

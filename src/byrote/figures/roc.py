@@ -22,6 +22,7 @@ from byrote.figures.style import (
     not_shown,
     note,
     outside_legend,
+    tip,
 )
 from byrote.study.labels import joined
 
@@ -40,10 +41,11 @@ def roc(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -
     looks = _looks(tables.trials, list(dict.fromkeys(points["trial"])))
     entries = {label: handle(label, **look) for label, look in looks.values()}
     figure, (linear, logarithmic) = drawing(max(2.7, 0.4 + 0.16 * len(entries)), 2, ax=ax)
-    for trial, (_, look) in looks.items():
+    for trial, (label, look) in looks.items():
         curve = points[points["trial"] == trial].sort_values(["fpr", "tpr"])
         for axes in (linear, logarithmic):
-            axes.step(curve["fpr"], curve["tpr"], where="post", linewidth=1.1, **look)
+            (line,) = axes.step(curve["fpr"], curve["tpr"], where="post", linewidth=1.1, **look)
+            tip(line, label)
     _finish(linear, logarithmic, points)
     outside_legend(figure, [*entries.values(), handle("guessing", "#555555", linestyle=(0, (4, 3)), linewidth=0.9)])
     note(figure, not_shown(points["trial"].nunique(), "trials"))

@@ -138,6 +138,26 @@ def under_legend(figure: Drawing | SubFigure, handles: Sequence[Any], columns: i
     figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, alignment="left")
 
 
+TIP = "tip: "
+
+
+def tip(artist: Any, text: str) -> None:
+    """What a reader sees who points at the artist in a vector image; `with_tips` makes it so."""
+    artist.set_gid(f"{TIP}{visible(text)}")
+
+
+def tip_at(axes: Axes, x: float, y: float, text: str) -> None:
+    """A tip for a point of a line: a round place of 9 points that is not seen."""
+    (place,) = axes.plot([x], [y], "o", markersize=9, alpha=0, zorder=9)
+    tip(place, text)
+
+
+def with_tips(svg: str) -> str:
+    """The drawn image with an element `title` in each group that has a tip, which every browser shows, without any
+    script."""
+    return re.sub(rf'<g id="{TIP}([^"]*)">', r"<g><title>\1</title>", svg)
+
+
 def handle(label: str, color: Any, **how: Any) -> Line2D:
     """A legend entry."""
     return Line2D([], [], color=color, label=plain(label), **how)
@@ -158,6 +178,11 @@ def shades(count: int) -> list[Any]:
 def colour_of(index: int) -> str:
     """The colour of the index-th name; colours repeat after six, so marker and line must tell further names apart."""
     return COLOURS[index % len(COLOURS)]
+
+
+def with_ends(value: float, low: float, high: float) -> str:
+    """`0.873 (0.817 to 0.914)`; the value alone where there is no interval."""
+    return f"{value:.3f}" + ("" if pd.isna(low) or pd.isna(high) else f" ({low:.3f} to {high:.3f})")
 
 
 def not_shown(total: int, what: str, shown: int = MOST) -> str:

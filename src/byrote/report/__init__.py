@@ -8,6 +8,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from byrote.figures import Drawn
+from byrote.report.generation import Texts
 from byrote.report.sections import Remarks, sections_of
 from byrote.study import Study
 from byrote.visible import visible
@@ -25,17 +26,17 @@ def report_page(
     drawn: Sequence[Drawn],
     findings: Sequence[Mapping[str, Any]],
     failures: Sequence[Mapping[str, Any]],
-    texts: Mapping[str, str] | None,
+    texts: Texts | None,
     versions: Mapping[str, str],
     created: str,
     not_tested: Sequence[str] = (),
 ) -> str:
     """The report as HTML.
 
-    findings: kind, count and message of each remark from reading the corpus · failures: trial, stage, error · texts:
-    record → text, or None for a report without any text · created: printed as given · not_tested: sentences for the
-    first page. Raises StudyError where `study.report.compare_to` names nothing published. With texts only its owner
-    can read the file.
+    findings: kind, count and message of each remark from reading the corpus · failures: trial, stage, error · texts: of
+    records and completions, or None for a report without any text · created: printed as given · not_tested: sentences
+    for the first page. Raises StudyError where `study.report.compare_to` names nothing published. With texts only its
+    owner can read the file.
     """
     sections = sections_of(study, tables, drawn, Remarks(findings, failures, versions, not_tested), texts)
     return _template().render(name=study.name, created=created, sections=sections)

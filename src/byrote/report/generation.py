@@ -6,13 +6,17 @@ also writes, or that records never trained on get as often, is no evidence of me
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 from byrote.report.page import Grid, records_of, without_empty
 from byrote.report.words import MISSING, at_level, listing, missing, percent, plain
 from byrote.statistics.intervals import clopper_pearson
+from byrote.visible import visible
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
@@ -116,19 +120,38 @@ def generation_grid(tables: "Tables") -> Grid:
     return without_empty(grid, "copies")
 
 
-def text_grid(tables: "Tables", texts: Mapping[str, str]) -> Grid:
-    """The records that were reproduced most, with their text."""
+@dataclass(frozen=True)
+class Texts:
+    """Texts for a page that may show them. records: of each record · written: trial, record, prefix, temperature and
+    sample → what the tuned model wrote after the prefix, and the true rest."""
+
+    records: Mapping[str, str]
+    written: Mapping[tuple[Any, ...], tuple[str, str]]
+
+
+def text_grid(tables: "Tables", texts: Texts) -> Grid:
+    """The records that were reproduced most, with their text; the longest run of it that was written is marked."""
     rows = tables.extraction
     rows = rows[(rows["model"] == "tuned") & rows["role"].isin(["canary_in", "member"]) & rows["ngram_share"].notna()]
     top = rows.sort_values(["ngram_share", "longest_ngram"], ascending=False, kind="stable").drop_duplicates("record")
-    body = [
-        [
-            texts.get(row["record"], MISSING),
-            KINDS[row["role"]],
-            f"{row['temperature']:g}",
-            percent(row["ngram_share"], 0),
-        ]
-        for row in records_of(top.head(MOST_TEXTS))
-    ]
+    body = []
+    for row in records_of(top.head(MOST_TEXTS)):
+        text = texts.records.get(row["record"], MISSING)
+        key = tuple(row[name] for name in ("trial", "record", "prefix", "temperature", "sample"))
+        marked = with_mark(text, *texts.written.get(key, ("", "")))
+        body.append([marked, KINDS[row["role"]], f"{row['temperature']:g}", percent(row["ngram_share"], 0)])
     headers = ["text of the record", "kind", "temperature", "share reproduced"]
-    return Grid(f"The records reproduced most, at most {MOST_TEXTS}", headers, body, 2)
+    note = "Marked: the longest run of characters that what was written shares with the rest of the record."
+    return Grid(f"The records reproduced most, at most {MOST_TEXTS}", headers, body, 2, note)
+
+
+def with_mark(text: str, written: str, suffix: str) -> Markup:
+    """The text, escaped, with the longest run of characters that `written` shares with `suffix`, its end, marked."""
+    run = SequenceMatcher(None, suffix, written, autojunk=False).find_longest_match()
+    shared = suffix[run.a : run.a + run.size]
+    from_suffix = text.rfind(suffix)
+    start = from_suffix + run.a if from_suffix >= 0 else text.rfind(shared)
+    if not shared.strip() or start < 0:
+        return escape(visible(text))
+    before, after = text[:start], text[start + run.size :]
+    return Markup("{}<mark>{}</mark>{}").format(visible(before), visible(shared), visible(after))

@@ -32,13 +32,14 @@ from byrote.report.findings import (
     summary_sentences,
     utility_sentences,
 )
+from byrote.report.generation import Texts
 from byrote.report.page import Grid, Section, filled, joined, labels_of, pictures
 from byrote.study import Study
 
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
-MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "auc_heat_map", "forest", "roc")
+MEMBERSHIP_FIGURES = ("auc_by_placement", "auc_by_rank", "auc_heat_map", "forest", "roc", "score_histograms")
 CHECKPOINT_FIGURES = ("leakage_by_step",)
 CANARY_FIGURES = ("exposure_by_copies", "canary_by_copies")
 RECORD_FIGURES = ("agreement",)
@@ -58,7 +59,7 @@ class Remarks:
 
 
 def sections_of(
-    study: Study, tables: "Tables", drawn: Sequence[Drawn], remarks: Remarks, texts: Mapping[str, str] | None
+    study: Study, tables: "Tables", drawn: Sequence[Drawn], remarks: Remarks, texts: Texts | None
 ) -> list[Section]:
     """Every section for which the run has results. The other arguments are those of `report_page`."""
     primary, many = study.membership.primary, study.canaries.design in ("many", "manifest")
@@ -150,14 +151,14 @@ def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Secti
     )
 
 
-def _shows_texts(texts: Mapping[str, str] | None) -> list[str]:
+def _shows_texts(texts: Texts | None) -> list[str]:
     warning = (
         "This page shows the text of records (report.include_text): keep it where the records themselves are kept."
     )
     return [] if texts is None else [warning]
 
 
-def _generation(tables: "Tables", drawn: Sequence[Drawn], texts: Mapping[str, str] | None, many: bool) -> Section:
+def _generation(tables: "Tables", drawn: Sequence[Drawn], texts: Texts | None, many: bool) -> Section:
     shown = [] if texts is None else filled(generation.text_grid(tables, texts))
     elsewhere = {*MEMBERSHIP_FIGURES, *CHECKPOINT_FIGURES, *RECORD_FIGURES, *(CANARY_FIGURES if many else ())}
     grids = [rates.open_rates_grid(tables, canaries=False)]

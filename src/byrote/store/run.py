@@ -304,10 +304,9 @@ class Run:
         """A small JSON file of the run; None where there is none. StoreError where it is broken."""
         return self._json(name) if (self.path / name).is_file() else None
 
-    def write_json(self, name: str, value: Any) -> None:
-        """A small JSON file of the run, whole or not there."""
-        text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-        self._write(name, lambda part: part.write_text(text))
+    def write_json(self, name: str, value: Any, private: bool = False) -> None:
+        """A JSON file of the run, whole or not there; a private one is readable by its owner alone."""
+        self.write_text(name, json.dumps(value, indent=1, allow_nan=False) + "\n", private)
 
     def write_text(self, name: str, text: str, private: bool = False) -> None:
         """A text file of the run, whole or not there; a private one is readable by its owner alone."""

@@ -528,6 +528,10 @@ class Report(Part):
     """What the report shows."""
 
     include_text: bool = Field(default=False, description="show the text of records")
+    ids: Literal["plain", "hashed", "none"] = Field(
+        default="plain",
+        description="how the report names records: by id, by a hash whose key stays in the run folder, or by a number",
+    )
     compare_to: _PUBLISHED | None = Field(
         default=None, description="published figures to compare with: table-3.1 or figure-3.6"
     )

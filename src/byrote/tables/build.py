@@ -50,7 +50,8 @@ from byrote.tables.completions import (
 )
 from byrote.tables.configurations import configuration_rows, detectable_rows, together
 from byrote.tables.free_completions import untargeted_tables
-from byrote.tables.membership import Settings, membership_row, operating_rows
+from byrote.tables.histograms import histogram_table
+from byrote.tables.membership import Settings, control_of, membership_row, operating_rows
 from byrote.tables.null_trials import NullTrials, null_trial_row, with_null_trial
 from byrote.tables.resampled import resample
 from byrote.tables.roc import roc_table
@@ -58,6 +59,8 @@ from byrote.tables.rules import dropped_rows, verdict_rows
 from byrote.tables.single_records import agreement_rows, counterfactual_rows, record_rows
 from byrote.tables.subjects import subjects_of
 from byrote.tables.trials import Measured, timing_rows, trial_row
+
+LONG = ("roc", "histograms")  # tables of thousands of rows a trial, which are never made one by one
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Tables:
     counterfactual: pd.DataFrame
     timings: pd.DataFrame
     roc: pd.DataFrame
+    histograms: pd.DataFrame
     level: float = Statistics().level
     """Of every interval in the tables: the study's statistics.level."""
 
@@ -128,7 +132,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
         rows["timings"] += timing_rows(run, null["trial"], null)
     blind: dict[str, BlindTest] = {}
     scored_strata: list[ScoredStratum] = []
-    curves: list[pa.Table] = []
+    long: dict[str, list[pa.Table]] = {name: [] for name in LONG}
     subjects: list[Measured] = []
     failed = {failure["stage"] for failure in run.failures()}
     family = _bounds(run, plan)
@@ -161,8 +165,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
                 if compared.stratum.name == RECORDS_STRATUM and planned["roles"] not in blind:
                     blind[planned["roles"]] = blind_of(run, compared, records, settings.seed, keep=keep)
                 controls = Controls(blind_columns(compared, blind.get(planned["roles"])), beside)
-                with_auditor = _membership(trial, compared, attacks, settings, controls, rows)
-                curves += [roc_table(planned["trial"], compared, scored) for scored in with_auditor.values()]
+                with_auditor = _membership(trial, compared, attacks, settings, controls, rows=rows, long=long)
                 scores = {name: scored for name, scored in with_auditor.items() if name != AUDITOR}
                 scored_strata.append(ScoredStratum(planned, compared, scores))
             rows["canaries"] += ({**head, **row} for row in canary_rows(trial.roles, trial.tuned, trial.base))
@@ -183,7 +186,7 @@ def build_arrow(run: Run, *, keep: bool = False) -> dict[str, pa.Table]:
     rows["checkpoints"] += checkpoint_rows(results_of(plan["trials"], of_records, rows), settings)
     schemas = {name: pa.schema(list(columns.items())) for name, columns in COLUMNS.items()}
     arrow = {name: pa.Table.from_pylist(rows[name], schema=schema) for name, schema in schemas.items()}
-    return {**arrow, "roc": pa.concat_tables([arrow["roc"], *curves]).combine_chunks()}
+    return {**arrow, **{name: pa.concat_tables([arrow[name], *long[name]]).combine_chunks() for name in LONG}}
 
 
 def _drawn(roles: list[Assignment], scores: TokenScores | None) -> tuple[list[Assignment], tuple[Assignment, ...]]:
@@ -320,10 +323,12 @@ def _membership(
     attacks: Mapping[str, Attack],
     settings: Settings,
     controls: Controls,
+    *,
     rows: dict[str, list[dict[str, Any]]],
+    long: dict[str, list[pa.Table]],
 ) -> dict[str, Scored]:
     """Append all rows of one stratum of a trial; returns the scores by attack, the auditor's too."""
-    head = {"trial": trial.row["trial"]}
+    key = trial.row["trial"]
     wanted = {**attacks, settings.primary: find_attacks([settings.primary])[settings.primary]}
     scores = score_with(compared, wanted)
     with_auditor = dict(scores)
@@ -332,9 +337,12 @@ def _membership(
         with_auditor |= {AUDITOR: combined} if combined else {}
     resampled = resample(compared, scores, settings.resamples, settings.seed, settings.level)
     for name, scored in with_auditor.items():
-        row = membership_row(compared, scored, wanted.get(name), settings, resampled)
+        control = control_of(compared, name, wanted.get(name))
+        row = membership_row(compared, scored, wanted.get(name), settings, resampled, control=control)
         rows["membership"].append({**trial.head, **with_null_trial(row, controls.null_trials), **controls.blind})
-        rows["operating_points"] += ({**head, **point} for point in operating_rows(compared, scored, settings))
-    same = {"kind": "attacks", "trial_a": trial.row["trial"], "trial_b": trial.row["trial"]}
+        rows["operating_points"] += ({"trial": key, **point} for point in operating_rows(compared, scored, settings))
+        long["roc"].append(roc_table(key, compared, scored))
+        long["histograms"].append(histogram_table(key, compared, scored, control.scored))
+    same = {"kind": "attacks", "trial_a": key, "trial_b": key}
     rows["comparisons"] += ({**same, **row} for row in attack_comparisons(compared, scores, resampled))
     return with_auditor

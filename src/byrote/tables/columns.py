@@ -358,6 +358,15 @@ TABLES: dict[str, tuple[Column, ...]] = {
         real("fpr", "share of non-members at or above a threshold; corners of the curve alone"),
         real("tpr", "share of members at or above it"),
     ),
+    "histograms": (
+        *ATTACK_COLUMNS,
+        real("low", "where the bin begins; the first also holds every lower score"),
+        real("high", "where it ends; the last also holds every higher score"),
+        whole("members", "members whose score is in the bin", "records"),
+        whole("nonmembers", "non-members whose score is in it", "records"),
+        whole("members_control", "members whose score where nothing was learned is in it", "records"),
+        whole("nonmembers_control", "non-members whose score where nothing was learned is in it", "records"),
+    ),
 }
 
 COLUMNS: dict[str, dict[str, pa.DataType]] = {

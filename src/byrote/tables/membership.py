@@ -41,14 +41,25 @@ class Settings:
     primary: str
 
 
+@dataclass(frozen=True, eq=False)
+class Control:
+    """Scores of an attack where nothing was learned, None where there is no control; `kind` says which, or why none."""
+
+    scored: Scored | None
+    kind: str
+
+
 def membership_row(
     compared: Compared,
     scored: Scored,
     attack: Attack | None,
     settings: Settings,
     resampled: Resampled,
+    *,
+    control: Control | None = None,
 ) -> dict[str, Any]:
-    """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: all attacks together."""
+    """AUC of one attack, intervals and controls. attack: None for the auditor's · resampled: all attacks together ·
+    control: what `control_of` says, asked for where it is not given."""
     members, nonmembers, _ = known_scores(compared, scored)
     area = auc(members, nonmembers)
     return {
@@ -61,7 +72,7 @@ def membership_row(
         "n_nonmembers": len(nonmembers),
         "left_out": int(np.isnan(scored.members).sum() + np.isnan(scored.nonmembers).sum()),
         **present(auc=area),
-        **_control(compared, scored, attack, settings.level),
+        **_control(compared, scored, control or control_of(compared, scored.attack, attack), settings.level),
         **(NO_INTERVAL if attack is None else _intervals(compared, scored, area, settings, resampled)),
         **_matched(compared, scored),
     }
@@ -82,14 +93,21 @@ def operating_rows(compared: Compared, scored: Scored, settings: Settings) -> It
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-def _control(compared: Compared, scored: Scored, attack: Attack | None, level: float) -> dict[str, Any]:
-    """The same attack where nothing was learned, with its interval by document, and how far above it the attack is:
-    a paired test on the records that both score."""
+def control_of(compared: Compared, name: str, attack: Attack | None) -> Control:
+    """Scores of the same attack where nothing was learned. attack: None for the auditor's, which has no control."""
     sides, what = _control_sides(compared, attack)
     if attack is None or sides is None:
-        return {"control": what, "control_note": "", "auc_control": None}
-    member_scores, nonmember_scores = (attack.score(side) for side in sides)
-    control = Scored(scored.attack, member_scores, nonmember_scores, np.empty(0))
+        return Control(None, what)
+    members, nonmembers = (attack.score(side) for side in sides)
+    return Control(Scored(name, members, nonmembers, np.empty(0)), what)
+
+
+def _control(compared: Compared, scored: Scored, of: Control, level: float) -> dict[str, Any]:
+    """The control's AUC with its interval by document, and how far above it the attack is: a paired test on the records
+    that both score."""
+    control = of.scored
+    if control is None:
+        return {"control": of.kind, "control_note": "", "auc_control": None}
     members, nonmembers, groups = known_scores(compared, control)
     area, variance = (float(part.ravel()[0]) for part in clustered(members[None], nonmembers[None], *groups))
     low, high = interval(area, variance, level)
@@ -97,7 +115,7 @@ def _control(compared: Compared, scored: Scored, attack: Attack | None, level: f
     names = {"difference": "above_control", "low": "above_control_low", "high": "above_control_high"}
     notes = {"no interval": why_no_interval(area, variance), "no test": test["reason"]}
     return {
-        "control": what,
+        "control": of.kind,
         **present(
             auc_control=area, auc_control_low=low, auc_control_high=high, auc_control_se=math.sqrt(max(variance, 0))
         ),

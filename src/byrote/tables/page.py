@@ -28,6 +28,7 @@ ABOUT: dict[str, str] = {
     "counterfactual": "Memorization of canaries over trials in which a coin decided whether they were in.",
     "timings": "One row per stage; the only table that differs between two runs of one study.",
     "roc": "Points of the ROC curves.",
+    "histograms": "How the scores of each attack lie: 30 bins of equal width over the middle 99% of them.",
 }
 
 
