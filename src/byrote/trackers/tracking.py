@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """Who logs what to which tracker: a run of the tracker for each trial, complete in itself.
 
 Only the process that plans a run has trackers; workers tell it of their steps through their pipe. Where a trial was
@@ -20,7 +21,7 @@ from byrote.store import Run
 from byrote.trackers.backends import Backend, Setting, TrackerRun
 from byrote.trackers.figures import TABLES, result_figures, step_figures
 
-STATE = "tracking.json"  # in the run folder: by tracker and trial, how often it was begun and what was logged at its end
+STATE = "tracking.json"  # in the run folder: how often each trial was begun in a tracker, and a digest of its results
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Tracking:
         stage, whose runs are marked as unfinished."""
         if not self._trackers:
             return
-        stored = self._store.tables()
+        stored: Mapping[str, Any] = self._store.tables()
         tables = {name: stored[name].to_pylist() for name in TABLES}
         with self._lock:
             for trial in self._trials.values():
