@@ -1,4 +1,4 @@
-# pyright: reportUnknownMemberType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Who logs what to which tracker: a run of the tracker for each trial, complete in itself.
 
 Only the process that plans a run has trackers; workers tell it of their steps through their pipe. Where a trial was
@@ -37,7 +37,7 @@ class TrackedTrial:
     def of_row(cls, row: Mapping[str, Any]) -> "TrackedTrial":
         """From what plan.json says of a trial: numbers, names of matrices, and no path."""
         settings: dict[str, Setting] = {"trial": row["trial"]}
-        settings |= {name: row[name] for name in ("matrices", "rank", "seed") if row.get(name) is not None}
+        settings |= {name: row[name] for name in ("matrices", "rank", "seed") if row.get(name) not in (None, "")}
         for part in ("lora", "training"):
             for name, value in row["settings"].get(part, {}).items():
                 if isinstance(value, int | float) and name not in settings:
