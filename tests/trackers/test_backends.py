@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,14 @@ from byrote.trackers import connect
 from byrote.trackers.backends import BACKENDS, check_installed
 from fake_listener import Recorder, tables
 
-pytestmark = pytest.mark.slow
+# SQLAlchemy's word on how mlflow uses it.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*noload.*")]
 TRACKERS = ("mlflow", "tensorboard", "trackio", "wandb")
 Logged = dict[str, dict[str, dict[int, float]]]  # by run of a tracker, figure and step
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that all trackers write to, none of them to a server."""
     monkeypatch.chdir(tmp_path)
     for name in ("HTTP_PROXY", "WANDB_API_KEY"):
@@ -34,7 +36,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr("trackio.sqlite_storage.TRACKIO_DIR", tmp_path / "trackio")
-    return tmp_path
+    yield tmp_path
+    import wandb
+
+    wandb.teardown()  # it reads its environment once a process
 
 
 # --- what each has in its files -------------------------------------------------------------------------------------
@@ -56,7 +61,7 @@ def tensorboard(place: Path) -> Logged:
 
 def mlflow(place: Path) -> Logged:
     logged: Logged = {}
-    with sqlite3.connect(place / "mlflow.db") as database:
+    with closing(sqlite3.connect(place / "mlflow.db")) as database:
         rows = database.execute("select name, key, step, value from metrics join runs using (run_uuid)").fetchall()
         states = database.execute("select distinct status from runs").fetchall()
     assert states == [("FINISHED",)]
