@@ -20,8 +20,11 @@ from byrote.trackers import connect
 from byrote.trackers.backends import BACKENDS, check_installed
 from fake_listener import Recorder, tables
 
-# SQLAlchemy's word on how mlflow uses it.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*noload.*")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("one_figure"),
+    pytest.mark.filterwarnings("ignore:.*noload.*"),  # SQLAlchemy's word on how mlflow uses it
+]
 TRACKERS = ("mlflow", "tensorboard", "trackio", "wandb")
 Logged = dict[str, dict[str, dict[int, float]]]  # by run of a tracker, figure and step
 
@@ -72,7 +75,7 @@ def mlflow(place: Path) -> Logged:
     return logged
 
 
-def trackio(place: Path) -> Logged:
+def trackio(_: Path) -> Logged:
     from trackio.sqlite_storage import SQLiteStorage
 
     logged: Logged = {}
@@ -135,10 +138,12 @@ def test_every_tracker_is_known_to_the_settings_and_read_here():
     assert set(BACKENDS) == set(Tracker.__args__) == set(READ) == set(TRACKERS)
 
 
-def test_all_trackers_are_told_the_same_of_a_run_and_change_nothing_of_it(
-    tiny_study: dict, place: Path, one_figure: None
-):
+def test_all_trackers_are_told_the_same_of_a_run_and_change_nothing_of_it(tiny_study: dict, place: Path):
     study = {**tiny_study, "decide": {"max_auc": 0.9}, "machine": {"device": "cpu", "threads": 2, "workers": 2}}
+    study["corpus"] = {**study["corpus"], "path": str(place / "corpus")}
+    (place / "corpus").mkdir()
+    for path in Path(tiny_study["corpus"]["path"]).glob("*.jsonl"):  # ids that stand nowhere else by chance
+        (place / "corpus" / path.name).write_text(path.read_text().replace('"id": "', '"id": "Zyrqavex-'))
     plain = pipeline.run(study, place / "plain")
     tracked = pipeline.run({**study, "report_to": TRACKERS}, place / "run")
     assert plain.failures == tracked.failures == tracked.not_logged == ()
@@ -165,13 +170,14 @@ def test_all_trackers_are_told_the_same_of_a_run_and_change_nothing_of_it(
     files = [path for path in holding if path.is_file()]
     assert len(files) >= 6
     texts = [record.text for record in Run.open(place / "run").records()]
+    assert Run.open(place / "run").records()[0].record.startswith("Zyrqavex-")
     told = {*texts, *(record.record for record in Run.open(place / "run").records()), str(Path.home()) + "/"}
     for path in files:
         data = path.read_bytes()
         assert [word for word in told if word.encode() in data] == [], path
 
 
-def test_the_same_command_again_logs_nothing_twice(tiny_study: dict, place: Path, one_figure: None):
+def test_the_same_command_again_logs_nothing_twice(tiny_study: dict, place: Path):
     study = {**tiny_study, "grid": {"matrices": [["q"]]}, "report_to": TRACKERS}
     killed = Recorder("prompt q", 0, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -186,7 +192,7 @@ def test_the_same_command_again_logs_nothing_twice(tiny_study: dict, place: Path
         assert [figure for figure in logged[name] if figure.startswith("byrote/")] == []
 
 
-def test_an_audit_is_tracked_too(tiny_study: dict, tiny_folder: Path, place: Path, one_figure: None):
+def test_an_audit_is_tracked_too(tiny_study: dict, tiny_folder: Path, place: Path):
     pipeline.run({**tiny_study, "grid": {"matrices": [["q"]]}}, place / "trained")
     (adapter,) = (place / "trained").glob("trials/*/adapter")
     corpus = {name: tiny_study["corpus"][name] for name in ("members", "nonmembers", "calibration")}
@@ -228,9 +234,8 @@ def test_a_tracker_that_is_missing_or_not_reached_is_one_line_before_anything_st
 
 def test_wandb_without_a_login_is_one_line(place: Path):
     environment = {**os.environ, "WANDB_MODE": "online", "HOME": str(place), "NETRC": str(place / "netrc")}
-    code = f"from byrote.trackers import connect\nfrom pathlib import Path\nconnect('wandb', 'tiny', Path({str(place)!r}))"
-    source = str(Path(byrote.__file__).parents[1])
-    environment["PYTHONPATH"] = source
+    environment["PYTHONPATH"] = str(Path(byrote.__file__).parents[1])
+    code = "from pathlib import Path; from byrote.trackers import connect; connect('wandb', 'tiny', Path('.'))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert "StudyError: report_to: wandb cannot be used" in ended.stderr
     assert connect("wandb", "tiny", place)  # offline, it needs none

@@ -170,7 +170,7 @@ def test_a_trial_that_failed_is_marked_as_unfinished(store: Run):
     assert tracker.runs[NAME].closed is False
 
 
-def test_a_given_subject_is_known_by_its_name_and_not_by_its_folders(store: Run):
+def test_a_given_subject_is_known_by_its_name_and_not_by_its_folders():
     given = TrackedTrial.of_row(
         {"trial": "abcdef012345", "label": "/home/alice/runs/tuned", "finetune": "trials/abcdef012345", "seed": None}
         | {"matrices": "", "rank": 8, "settings": {"subject": {"name": "/home/alice"}, "training": {"steps": 40}}}
