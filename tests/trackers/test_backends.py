@@ -1,5 +1,6 @@
 """Every tracker in its local or offline mode, read back from its own files. Their packages must be installed."""
 
+import json
 import os
 import sqlite3
 import struct
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,8 +98,6 @@ def wandb(place: Path) -> Logged:
 
 def read_wandb(path: Path) -> tuple[str, dict[str, dict[int, float]]]:
     """The name of a run that was logged offline, and its figures."""
-    import json
-
     from wandb.proto import wandb_internal_pb2
 
     name, points = "", {}
@@ -160,6 +160,10 @@ def test_all_trackers_are_told_the_same_of_a_run_and_change_nothing_of_it(tiny_s
             assert list(figures["train/loss"]) == [1, 2, 3, 4, 5, 6]
             for figure, at in figures.items():
                 assert at == pytest.approx(logged["mlflow"][run][figure], rel=1e-6), (name, figure)
+    for run, figures in logged["mlflow"].items():
+        (log,) = (place / "run" / "trials").glob(f"{run[-6:]}*/log.jsonl")
+        losses = [json.loads(line)["loss"] for line in log.read_text().splitlines()]
+        assert list(figures["train/loss"].values()) == pytest.approx(losses)
     for row in results.membership[results.membership.stratum == "records"].itertuples():
         run = next(run for run in (first, second) if run.endswith(row.trial[:6]))
         assert logged["mlflow"][run][f"byrote/auc_{row.attack}"] == {6: pytest.approx(row.auc)}
@@ -184,12 +188,37 @@ def test_the_same_command_again_logs_nothing_twice(tiny_study: dict, place: Path
         pipeline.run(study, place / "run", listener=killed)
     for _ in range(2):
         assert pipeline.run(study, place / "run").failures == ()
+    without, listener = {**study, "report_to": []}, Recorder()
+    assert pipeline.run(without, place / "run", listener=listener).failures == ()
+    assert listener.done == {}  # it is no part of any key
     (name,) = [name for name in tensorboard(place) if "continued" not in name]
     for tracker in ("tensorboard", "trackio", "wandb"):
         logged = READ[tracker](place)
         assert sorted(logged) == [name, f"{name}-continued-2"], tracker
         assert list(logged[f"{name}-continued-2"]["train/loss"]) == [1, 2, 3, 4, 5, 6]
         assert [figure for figure in logged[name] if figure.startswith("byrote/")] == []
+
+
+class Breaking(Recorder):
+    """Takes mlflow's table of metrics away while the second trial is about to be trained."""
+
+    def task(self, label: str, *rest: Any):
+        if label.startswith("fine-tune v"):
+            with closing(sqlite3.connect("mlflow.db")) as database:
+                database.execute("drop table metrics")
+        return super().task(label, *rest)
+
+
+def test_a_tracker_that_breaks_in_the_middle_costs_no_result(tiny_study: dict, place: Path):
+    listener = Breaking()
+    outcome = pipeline.run({**tiny_study, "report_to": ["mlflow", "tensorboard"]}, place / "run", listener=listener)
+    assert outcome.failures == ()
+    assert set(byrote.load(place / "run").tables.trials.state) == {"done"}
+    (line,) = outcome.not_logged
+    steps, results = 6 * 5, [sum("byrote/" in name for name in run) for run in tensorboard(place).values()]
+    assert line.startswith(f"mlflow failed, and {steps + sum(results):,} figures were not logged to it: ")
+    assert "\n" not in line
+    assert len([said for said in listener.said if "mlflow" in said]) == 1
 
 
 def test_an_audit_is_tracked_too(tiny_study: dict, tiny_folder: Path, place: Path):
