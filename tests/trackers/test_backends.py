@@ -175,9 +175,14 @@ def test_all_trackers_are_told_the_same_of_a_run_and_change_nothing_of_it(tiny_s
     assert len(files) >= 6
     texts = [record.text for record in Run.open(place / "run").records()]
     assert Run.open(place / "run").records()[0].record.startswith("Zyrqavex-")
-    told = {*texts, *(record.record for record in Run.open(place / "run").records()), str(Path.home()) + "/"}
+    told = {
+        *texts,
+        *(record.record for record in Run.open(place / "run").records()),
+        str(Path.home()) + "/",
+        str(place),
+    }
     for path in files:
-        data = path.read_bytes()
+        data = path.read_bytes().replace(f"{place}/mlruns".encode(), b"")  # where mlflow would put artifacts
         assert [word for word in told if word.encode() in data] == [], path
 
 

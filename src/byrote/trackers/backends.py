@@ -9,6 +9,7 @@ for TensorBoard, whose files lie in the run folder. Each is imported when it is 
 import contextlib
 import contextvars
 import io
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -138,6 +139,7 @@ class MLflow:
     """MLflow: an experiment for each study."""
 
     def __init__(self, study: str, folder: Path) -> None:  # noqa: ARG002
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its 7 hold a training for minutes
         from mlflow.tracking import MlflowClient
 
         self._client = MlflowClient()
