@@ -22,7 +22,7 @@ class FakeRun:
     def log(self, figures: Mapping[str, float], step: int) -> None:
         self._tracker.calls += 1
         if self._tracker.calls > self._tracker.fails_after:
-            raise ConnectionError("no route to\nthe server")
+            raise ConnectionError("no route to\nhttp://me:secret@server")
         self.logged.append((step, dict(figures)))
 
     def close(self, finished: bool) -> None:

@@ -173,14 +173,9 @@ def test_all_trackers_are_told_the_same_of_a_run_and_change_nothing_of_it(tiny_s
     holding += [path for folder in (place / "trackio", place / "run" / "tensorboard") for path in folder.rglob("*")]
     files = [path for path in holding if path.is_file()]
     assert len(files) >= 6
-    texts = [record.text for record in Run.open(place / "run").records()]
-    assert Run.open(place / "run").records()[0].record.startswith("Zyrqavex-")
-    told = {
-        *texts,
-        *(record.record for record in Run.open(place / "run").records()),
-        str(Path.home()) + "/",
-        str(place),
-    }
+    records = Run.open(place / "run").records()
+    assert records[0].record.startswith("Zyrqavex-")
+    told = {word for record in records for word in (record.text, record.record)} | {f"{Path.home()}/", str(place)}
     for path in files:
         data = path.read_bytes().replace(f"{place}/mlruns".encode(), b"")  # where mlflow would put artifacts
         assert [word for word in told if word.encode() in data] == [], path

@@ -152,11 +152,11 @@ def test_a_tracker_that_fails_is_told_nothing_more_and_the_others_are(store: Run
     results = len(whole.runs[NAME].results)
     assert whole.runs[NAME].steps == [1, 2, 3]
     assert [line for line in listener.said if "fake0" in line] == [
-        "warning: fake0 failed, and is told nothing more: ConnectionError: no route to the server"
+        "warning: fake0 failed, and is told nothing more: ConnectionError: no route to http://…@server"
     ]
     lost = 2 * 5 + results
     assert told.not_logged() == [
-        f"fake0 failed, and {lost:,} figures were not logged to it: ConnectionError: no route to the server"
+        f"fake0 failed, and {lost:,} figures were not logged to it: ConnectionError: no route to http://…@server"
     ]
     again = FakeTracker()
     tracking(store, again, whole)[0].results()

@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import io
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -56,11 +57,14 @@ def connect(name: str, study: str, folder: Path) -> Backend:
     try:
         return BACKENDS[name](study, folder)
     except Exception as error:
-        why = " ".join(str(error).split())
         raise StudyError(
-            f"report_to: {name} cannot be used: {type(error).__name__}: {why}; put that right, or take it out of "
-            "report_to"
+            f"report_to: {name} cannot be used: {in_words(error)}; put that right, or take it out of report_to"
         ) from error
+
+
+def in_words(error: Exception) -> str:
+    """An error in one line, without the password of an address in it."""
+    return f"{type(error).__name__}: {re.sub(r'//[^/@ ]+@', '//…@', ' '.join(str(error).split()))}"
 
 
 class TensorBoard:

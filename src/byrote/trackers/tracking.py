@@ -18,7 +18,7 @@ from typing import Any
 
 from byrote.listener import Listener
 from byrote.store import Run
-from byrote.trackers.backends import Backend, Setting, TrackerRun
+from byrote.trackers.backends import Backend, Setting, TrackerRun, in_words
 from byrote.trackers.figures import TABLES, result_figures, step_figures
 
 STATE = "tracking.json"  # in the run folder: how often each trial was begun in a tracker, and a digest of its results
@@ -202,7 +202,7 @@ class Tracking:
             self._give_up(tracker, error)
 
     def _give_up(self, tracker: _Tracker, error: Exception) -> None:
-        tracker.failed = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        tracker.failed = in_words(error)
         self._listener.say(f"warning: {tracker.name} failed, and is told nothing more: {tracker.failed}")
 
     # --- what was logged before -------------------------------------------------------------------------------------
