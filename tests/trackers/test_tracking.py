@@ -7,8 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from byrote.errors import StudyError
 from byrote.store import Run
 from byrote.tables.columns import COLUMNS
+from byrote.trackers.backends import check_installed
 from byrote.trackers.figures import TABLES, result_figures, step_figures
 from byrote.trackers.tracking import TrackedTrial, Tracking
 from fake_listener import Recorder
@@ -177,3 +179,8 @@ def test_a_given_subject_is_known_by_its_name_and_not_by_its_folders():
     )
     assert given.name(1) == "tuned-abcdef"
     assert "alice" not in repr(dict(given.settings))
+
+
+def test_a_package_that_is_missing_is_one_line_with_the_way_out():
+    with pytest.raises(StudyError, match=r"^report_to names nowhere, which is not installed: pip install 'byrote\[no"):
+        check_installed(["nowhere"])
