@@ -178,6 +178,9 @@ def test_a_given_subject_is_known_by_its_name_and_not_by_its_folders():
         | {"matrices": "", "rank": 8, "settings": {"subject": {"name": "/home/alice"}, "training": {"steps": 40}}}
     )
     assert given.name(1) == "tuned-abcdef"
+    assert TrackedTrial("abcdef", "\u202e../\n<b>", "", {}).name(2) == "b-abcdef-continued-2"
+    assert TrackedTrial("abcdef", "..", "", {}).name(1) == "trial-abcdef"
+    assert len(TrackedTrial("abcdef", "ü" * 300, "", {}).name(1).encode()) < 200
     assert "alice" not in repr(dict(given.settings))
 
 

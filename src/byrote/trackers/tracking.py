@@ -47,7 +47,7 @@ class TrackedTrial:
     def name(self, times: int) -> str:
         """What its run is called in a tracker: the label without the folders of a given subject, and the start of the
         key; `times` is how often it was begun."""
-        label = re.sub(r"[^\w.=-]+", "-", PurePath(self.label).name).strip("-.")[:60]
+        label = re.sub(r"[^\w.=-]+", "-", PurePath(self.label).name)[:50].strip("-.") or "trial"
         return f"{label}-{self.key[:6]}" + (f"-continued-{times}" if times > 1 else "")
 
 
