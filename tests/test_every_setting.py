@@ -145,6 +145,7 @@ ELSEWHERE = {
     "corpus.file": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "corpus.split": "corpora/test_files.py::test_one_file_whose_column_names_the_split",
     "subjects": "running/test_given.py::test_an_audit_of_trained_adapters_gives_the_tables_of_their_run",
+    "report_to": "trackers/test_backends.py::test_all_trackers_are_told_the_same_of_a_run_and_change_nothing_of_it",
     "machine.minutes": "running/test_sampling.py::test_fewer_minutes_draw_fewer_documents",
     "controls.second_shadow": "running/test_shadows.py::test_a_second_shadow_is_the_control_of_attacks_on_the_first",
     "controls.shadow": "running/test_shadows.py::test_a_run_measures_with_the_shadow_and_resumes",

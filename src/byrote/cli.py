@@ -27,6 +27,7 @@ from byrote.cli_print import (
     out_console,
     power_table,
     print_json,
+    print_not_logged,
     print_results,
 )
 from byrote.cli_purge import purge
@@ -116,6 +117,7 @@ def run(
     print_results(outcome.path, outcome.report, as_json, outcome.failures)
     for failure in outcome.failures if quiet else ():
         err_console.print(f"failed: {failure['stage']}: {failure['error']}", style="red", markup=False)
+    print_not_logged(outcome.not_logged)
     if outcome.failures:
         failed = f"{len(outcome.failures)} {'stage' if len(outcome.failures) == 1 else 'stages'} failed"
         err_console.print(f"{failed}; `byrote status {outcome.path}` says why", style="red", markup=False)

@@ -19,6 +19,7 @@ from byrote.cli_print import (
     out_console,
     power_table,
     print_json,
+    print_not_logged,
     print_results,
 )
 from byrote.errors import StudyError
@@ -178,6 +179,7 @@ def audit(
     print_results(outcome.path, outcome.report, as_json, outcome.failures)
     for failure in outcome.failures:
         err_console.print(f"failed: {failure['stage']}: {failure['error']}", style="red", markup=False)
+    print_not_logged(outcome.not_logged)
     from byrote.store import Run
     from byrote.verdict import status_of
 

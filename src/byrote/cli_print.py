@@ -65,6 +65,12 @@ def print_results(run_folder: Path, report: Path, as_json: bool, failures: Seque
     out_console.print(f"report: {report}", markup=False)
 
 
+def print_not_logged(lines: Sequence[str]) -> None:
+    """On standard error: the trackers that failed, and how much they were not told."""
+    for line in lines:
+        err_console.print(f"warning: {line}", style="yellow", markup=False, highlight=False)
+
+
 def mebibytes(size: int) -> str:
     """Bytes as `12.5 MiB`."""
     return f"{size / 2**20:.1f} MiB"

@@ -1,8 +1,8 @@
 """Who is told what a run does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Listener(Protocol):
@@ -24,6 +24,9 @@ class Listener(Protocol):
         called with units done and a short text."""
         ...
 
+    def step(self, trial: str, row: Mapping[str, Any]) -> None:
+        """An optimizer step of a trial, by its key: the line of its log.jsonl."""
+
 
 class Silent:
     """Ignores everything."""
@@ -44,3 +47,6 @@ class Silent:
     ) -> AbstractContextManager[Callable[[int, str], None]]:
         """Ignored."""
         return nullcontext(lambda units, text: None)  # noqa: ARG005
+
+    def step(self, trial: str, row: Mapping[str, Any]) -> None:
+        """Ignored."""

@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -111,6 +112,9 @@ class Terminal:
                 self._settle(piece)
                 self._remove(piece.bar)
         self._line(f"{label}: {self._clock() - piece.began:.0f} s {piece.note}".rstrip())
+
+    def step(self, trial: str, row: Mapping[str, Any]) -> None:
+        """Not shown: the bar says how far the training is."""
 
     def _advance(self, piece: _Piece, units: int, note: str) -> None:
         with self._lock:

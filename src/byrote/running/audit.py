@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Audited:
     """A finished audit. path: the run folder · report: its page · verdict: held, exceeded, undecided, nothing asked or
-    failed · rules: a mapping for each rule, as in audit.json · exit_status: what the command would end with."""
+    failed · rules: a mapping for each rule, as in audit.json · exit_status: what the command would end with ·
+    not_logged: a line for each tracker of report_to that failed."""
 
     path: Path
     report: Path
     verdict: str
     rules: tuple[Mapping[str, Any], ...]
     exit_status: int
+    not_logged: tuple[str, ...] = ()
 
     @cached_property
     def tables(self) -> "Tables":
@@ -67,7 +69,14 @@ def run_audit(
 
     outcome = pipeline.run(checked, folder)
     audit = audit_of(Run.open(outcome.path))
-    return Audited(outcome.path, outcome.report, audit["verdict"], tuple(audit["rules"]), audit["exit_status"])
+    return Audited(
+        path=outcome.path,
+        report=outcome.report,
+        verdict=audit["verdict"],
+        rules=tuple(audit["rules"]),
+        exit_status=audit["exit_status"],
+        not_logged=outcome.not_logged,
+    )
 
 
 def _refuse_other_rows(folder: Path, lines: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from byrote.study.checks import canary_mistakes, check_names
 from byrote.study.given import GivenTrial
 from byrote.study.grid import Trial, repeated, same_trial
 from byrote.study.schedule import settle_warmup
+from byrote.trackers.backends import check_installed
 
 FEW_RECORDS = 10
 """With fewer on a side, an interval of the AUC spans most of the scale and says little."""
@@ -46,6 +47,7 @@ def check_study(study: Study) -> Checked:
     Raises StudyError, ModelError or CorpusError for what the user must fix first.
     """
     trials = check_names(study)
+    check_installed(study.report_to)
     manifest = None
     if isinstance(study.canaries, ManifestCanaries):
         manifest, study, trials = _with_manifest(study, study.canaries, trials)

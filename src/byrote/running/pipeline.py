@@ -28,15 +28,18 @@ from byrote.store.purge import refuse_purged
 from byrote.store.rules import fix_rules
 from byrote.study import Study, dump_study
 from byrote.study.rules import rules_of
+from byrote.trackers import TrackedTrial, Tracking, connect
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. `failures`: the stages that failed, with their errors."""
+    """What a run came to. failures: the stages that failed, with their errors · not_logged: a line for each tracker of
+    report_to that failed."""
 
     path: Path
     report: Path
     failures: tuple[dict[str, Any], ...]
+    not_logged: tuple[str, ...] = ()
 
 
 def run(
@@ -60,6 +63,7 @@ def run(
     study = checked.study
     store = Run(out or Path("runs") / study.name)
     refuse_purged(store)
+    listener = tracking = _tracking(store, study, listener)
     prepared = prepare(checked, listener, _maker(store, study, listener, replace), _precision_of(store, replace))
     history: list[dict[str, Any]] = [] if replace else store.read_json(SAMPLE) or []
     prepared = within_minutes(prepared, history, listener, measure)
@@ -71,11 +75,21 @@ def run(
             on_prepared(prepared)
         _mend(store, list(store.planned_stages()), listener)
         left = sum(cost.units for stage, cost in costs(prepared).items() if not store.has(stage))
-        with listener.study(study.name, left):
-            _work(store, prepared, listener)
-            listener.say("tables, figures and report")
-            report = render(store)
-    return Outcome(store.path, report, tuple(store.failures()))
+        tracking.follow([TrackedTrial.of_row(planned.row()) for planned in prepared.planned])
+        try:
+            with listener.study(study.name, left):
+                _work(store, prepared, listener)
+                listener.say("tables, figures and report")
+                report = render(store)
+                tracking.results([failure["trial"] for failure in store.failures()])
+        finally:
+            tracking.close()
+    return Outcome(store.path, report, tuple(store.failures()), tuple(tracking.not_logged()))
+
+
+def _tracking(store: Run, study: Study, listener: Listener) -> Tracking:
+    """The listener, with the trackers of report_to. StudyError where one cannot be reached."""
+    return Tracking(listener, store, {name: connect(name, study.name, store.path) for name in study.report_to})
 
 
 def _precision_of(store: Run, replace: bool) -> str | None:

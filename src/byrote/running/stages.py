@@ -180,9 +180,10 @@ class Worker:
             advance = stack.enter_context(self.listener.task(f"fine-tune {label}", steps, "steps", cost))
 
             def on_step(of_adapters: tuple[Step, ...]) -> None:
-                for log, step in zip(logs, of_adapters, strict=True):
+                for planned, log, step in zip(trials, logs, of_adapters, strict=True):
                     log.write(json.dumps(asdict(step)) + "\n")
                     log.flush()
+                    self.listener.step(planned.key, asdict(step))
                 rate = sum(step.tokens for step in of_adapters) / sum(step.seconds for step in of_adapters)
                 loss = sum(step.loss for step in of_adapters) / len(of_adapters)
                 advance(1, f"loss {loss:.3f} · {rate:.0f} tokens/s")

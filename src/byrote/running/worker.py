@@ -9,7 +9,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -45,6 +45,10 @@ class _Pipe:
             yield lambda units, text: self.send("advance", number, units, text)
         finally:
             self.send("close", number)
+
+    def step(self, trial: str, row: Mapping[str, Any]) -> None:
+        """A step of a training."""
+        self.send("step", trial, row)
 
 
 def _die_with_parent() -> None:

@@ -110,6 +110,8 @@ class _Hub:
                 kind = event[0]
                 if kind == "say":
                     self.listener.say(event[1])
+                elif kind == "step":
+                    self.listener.step(event[1], event[2])
                 elif kind == "open":
                     bar = stack.enter_context(ExitStack())
                     bars[event[1]] = (bar, bar.enter_context(self.listener.task(*event[2:])))

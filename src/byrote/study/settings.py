@@ -21,6 +21,7 @@ _DESIGN = (
     "none; single (one record overwrites others); many (planted or left out by a coin); manifest (put into the "
     "members' file by `byrote canaries make`)"
 )
+Tracker = Literal["mlflow", "tensorboard", "trackio", "wandb"]
 _PUBLISHED = Literal["table-3.1", "figure-3.6"]
 
 
@@ -595,7 +596,24 @@ class Study(Part):
     decide: Decide = Decide()
     report: Report = Report()
     machine: Machine = Machine()
+    report_to: tuple[Tracker, ...] = Field(
+        default=(),
+        description="trackers of experiments that are told each trial's figures: mlflow, tensorboard, trackio, wandb; "
+        "a list",
+    )
     provenance: dict[str, Any] | None = Field(default=None, description="written into a run's copy; not read")
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _one_tracker_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("report_to")
+    @classmethod
+    def _each_tracker_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"each tracker may be listed once, got {', '.join(value)}")
+        return value
 
     @model_validator(mode="before")
     @classmethod
