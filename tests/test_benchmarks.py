@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
+
+from fake_tables import fake_tables
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 WEIGHTS = 1000
@@ -295,3 +299,22 @@ def test_peak_memory_counts_bytes() -> None:
 @pytest.mark.slow
 def test_a_killed_audit_loses_nothing():
     assert load("kills").killed(3, seed=5) == []
+
+
+def test_placements_are_compared_seed_by_seed() -> None:
+    tables = fake_tables(("q", "v"), (1,), seeds=(1, 2, 3), canaries=0)
+    areas = tables.membership[(tables.membership["stratum"] == "records")]
+    areas = pd.concat([areas, areas[areas["attack"] == "difference"].assign(attack="ez")])
+    printed = load("placements").differences(areas).splitlines()
+    of = {
+        name: [
+            areas[(areas["attack"] == "ratio") & (areas["matrices"] == name) & (areas["seed"] == seed)]["auc"].item()
+            for seed in (1, 2, 3)
+        ]
+        for name in ("q", "v")
+    }
+    apart = [v - q for q, v in zip(of["q"], of["v"], strict=True)]
+    expected = ttest_1samp(apart, 0).confidence_interval(0.95)
+    above = f"above 0 in {sum(a > 0 for a in apart)} of 3"
+    cell = f"{sum(apart) / 3:+.3f} [{expected.low:+.3f}, {expected.high:+.3f}], {above}"
+    assert printed[2].startswith(f"| v − q | {cell} |")
