@@ -381,7 +381,7 @@ def test_studies_list_and_show(capsys: pytest.CaptureFixture[str]):
 def test_report_settings_hold_for_one_report(finished_run: Path, capsys: pytest.CaptureFixture[str]):
     page, before = finished_run / "report.html", (finished_run / "study.yaml").read_bytes()
     assert byrote("report", finished_run, "--report.include_text", "true") == 0
-    assert "had a rash." in page.read_text()
+    assert "had a rash." in re.sub("</?mark>", "", page.read_text())
     assert "This page shows the text of records" in page.read_text()
     assert page.stat().st_mode & 0o777 == 0o600
     assert byrote("report", finished_run) == 0
