@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
 
-.PHONY: docs notebooks picture campaign-audit campaign-audit-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
+.PHONY: docs notebooks picture campaign-audit campaign-audit-tenth campaign-hostile campaign-hostile-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -60,6 +60,12 @@ campaign-audit: .venv/installed  ## kills, and real adapters on records that the
 
 campaign-audit-tenth: .venv/installed
 	$(BIN)/python benchmarks/campaign_audit.py --tenth
+
+campaign-hostile: .venv/installed  ## files, studies and settings made to break whoever reads them
+	$(BIN)/python benchmarks/campaign_hostile.py
+
+campaign-hostile-tenth: .venv/installed
+	$(BIN)/python benchmarks/campaign_hostile.py --tenth
 
 phee:  # needed by some targets; nothing fetches it for them
 	@for file in train.json dev.json test.json; do test -f "$${BYROTE_PHEE:-}/$$file" || { \

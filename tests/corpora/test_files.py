@@ -161,6 +161,7 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "gz": ("a.txt.gz", b"plain", r"cannot be unpacked"),
     "cut gz": ("a.txt.gz", gzip.compress(b"one\n" * 99)[:-9], r"cannot be unpacked"),
     "zip": ("a.txt.zip", b"plain", r"cannot be unpacked"),
+    "long number": ("a.jsonl", b'{"text": ' + b"9" * 5000 + b"}\n", r"line 1: not valid JSON \(Exceeds the limit"),
     "format": ("a.jsonll", b"x", r"unknown format '\.jsonll'; files end in \.jsonl, .*did you mean '\.jsonl'"),
 }
 
@@ -173,6 +174,22 @@ def test_broken_files_are_named_with_their_place(tmp_path: Path, case: str) -> N
         files.read(corpus(tmp_path, name))
     assert "\n" not in str(raised.value)
     assert name in str(raised.value)
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zip"])
+def test_an_archive_that_unpacks_to_more_than_text_can_is_refused(
+    tmp_path: Path, packing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("byrote.corpora.formats.UNPACKED_ANYWAY", 1 << 20)
+    bomb = tmp_path / f"bomb.txt{packing}"
+    bomb.write_bytes(gzip.compress(b"x" * (1 << 22)))
+    if packing == ".zip":
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("bomb.txt", b"x" * (1 << 22))
+    with pytest.raises(CorpusError, match=r"unpacks to more than 1 MiB from [\d,]+ bytes, which no text does"):
+        files.read(corpus(tmp_path, bomb.name))
+    monkeypatch.setattr("byrote.corpora.formats.UNPACKED_ANYWAY", 1 << 23)
+    assert len(files.read(corpus(tmp_path, bomb.name))) == 3  # and two of the other side
 
 
 def test_zip_of_two_files(tmp_path: Path) -> None:

@@ -67,6 +67,39 @@ def test_a_key_given_twice_is_an_error_with_its_line():
         parse_yaml("rank: 1\nrank: 2\n", "here")
 
 
+TENS = "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"a: &a [x,x,x,x,x,x,x,x,x,x]\n{TENS}", "more than 100,000 values, aliases counted"),
+        ("a: &a [*a]", "an alias holds itself"),
+        ("[" * 5000, "nested too deeply"),
+        ("? [a]\n: b", "line 1: not valid YAML: a key must be a word"),
+        ("a: " + "9" * 5000, "not valid YAML: Exceeds the limit"),
+        ("a: \x00", "special characters are not allowed"),
+    ],
+)
+def test_yaml_made_to_break_its_reader_is_one_line(text: str, message: str):
+    with pytest.raises(StudyError, match=message) as refused:
+        parse_yaml(text, "here")
+    assert "\n" not in str(refused.value)
+
+
+def test_an_alias_that_repeats_a_little_is_read():
+    assert parse_yaml("a: &x [1, 2]\nb: *x", "here") == {"a": [1, 2], "b": [1, 2]}
+
+
+def test_a_value_of_a_megabyte_is_not_printed_whole():
+    for setting in ("training.epochs", "membership.attacks", "decide.max_tpr_at_fpr", "corpus.source"):
+        with pytest.raises(StudyError) as refused:
+            load_study("demo", {setting: "x" * 1_000_000})
+        assert len(str(refused.value)) < 1000
+    with pytest.raises(StudyError, match=r"no study 'x+… \(1,000,002 characters\)"):
+        load_study("x" * 1_000_000)
+
+
 def test_broken_yaml_names_file_and_line(tmp_path: Path):
     path = tmp_path / "broken.yaml"
     path.write_text("lora:\n  rank: [1\ntraining: {}\n")

@@ -21,6 +21,9 @@ from byrote.corpora.rows import Row, columns_of, did_you_mean
 from byrote.errors import CorpusError
 
 Parsed = tuple[tuple[str, ...], list[Row]]
+UNPACKED_MOST = 4 * 2**30
+"""Bytes that a .gz or .zip may unpack to; and, beyond 64 MiB, so many times its own size that no text is."""
+UNPACKED_ANYWAY, UNPACKED_TIMES = 64 * 2**20, 200
 
 
 def parse(data: bytes, name: str, where: str, text: str) -> Parsed:
@@ -52,7 +55,8 @@ def decompress(data: bytes, name: str, where: str) -> tuple[bytes, str]:
     suffix = PurePath(name).suffix.lower()
     try:
         if suffix == ".gz":
-            return gzip.decompress(data), PurePath(name).stem
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+                return _unpacked(packed.read, len(data), where), PurePath(name).stem
         if suffix == ".zip":
             return _unzip(data, where)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
@@ -65,7 +69,20 @@ def _unzip(data: bytes, where: str) -> tuple[bytes, str]:
         inside = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
         if len(inside) != 1:
             raise CorpusError(f"{where}: holds {len(inside)} files; a .zip must hold one, unpack it and name the file")
-        return archive.read(inside[0]), inside[0]
+        with archive.open(inside[0]) as packed:
+            return _unpacked(packed.read, len(data), where), inside[0]
+
+
+def _unpacked(read: Callable[[int], bytes], size: int, where: str) -> bytes:
+    """What is inside, unless it is more than `size` bytes can hold of text: a file made to fill the memory."""
+    most = min(UNPACKED_MOST, max(UNPACKED_ANYWAY, UNPACKED_TIMES * size))
+    data = read(most + 1)
+    if len(data) > most:
+        raise CorpusError(
+            f"{where}: unpacks to more than {most / 2**20:,.0f} MiB from {size:,} bytes, which no text does; if it is "
+            "meant, unpack it and name the file"
+        )
+    return data
 
 
 def decode(data: bytes, where: str) -> str:
@@ -104,6 +121,8 @@ def _json(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise CorpusError(f"{where}: not valid JSON ({error.msg} at {line}column {error.colno}); correct it") from None
+    except ValueError as error:
+        raise CorpusError(f"{where}: not valid JSON ({str(error).split(';')[0]}); correct it") from None
     except RecursionError:
         raise CorpusError(f"{where}: JSON nested too deeply to be read; correct it") from None
 

@@ -10,6 +10,7 @@ from typing import Any
 from byrote.errors import StudyError
 from byrote.study.dotted import dotted_names
 from byrote.study.load import load_study, parse_overrides
+from byrote.study.paths import is_there
 from byrote.study.settings import NO_BASE, Study
 
 PATTERN = "*?["
@@ -181,7 +182,7 @@ def expanded(sources: Sequence[str], flag: str) -> list[str]:
     their names. StudyError for a pattern that nothing matches."""
     found: list[str] = []
     for source in sources:
-        if not any(sign in source for sign in PATTERN) or Path(source).exists():
+        if not any(sign in source for sign in PATTERN) or is_there(Path(source)):
             found.append(source)
             continue
         matches = glob.glob(str(Path(source).expanduser()))  # noqa: PTH207 (pathlib has no glob of absolute patterns)

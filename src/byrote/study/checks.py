@@ -11,7 +11,8 @@ from byrote.errors import ModelError, StudyError
 from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.study.given import GivenTrial, given_trials, subject_names
 from byrote.study.grid import Trial, trials_of
-from byrote.study.mistakes import nearest
+from byrote.study.mistakes import nearest, short
+from byrote.study.paths import is_there
 from byrote.study.settings import (
     FROM_ADAPTER,
     NO_BASE,
@@ -111,15 +112,17 @@ def local_base(model: Model) -> Path | None:
     Raises ModelError where there is nothing at the path, and for a revision of what is no hub id.
     """
     source, path = model.source, Path(model.source).expanduser()
-    local = source != SMOLLM2 and (path.exists() or _looks_like_path(source))
+    local = source != SMOLLM2 and (is_there(path) or _looks_like_path(source))
     if model.revision is not None and (local or source == SMOLLM2):
         raise ModelError(
             f"model.revision {model.revision!r} is for hub ids, but {source!r} is on this machine; set it to null"
         )
     if not local:
         return None
-    if not path.exists():
-        raise ModelError(f"no such {'file' if path.suffix == '.gguf' else 'folder'}: {source!r} (model.source)")
+    if not is_there(path):
+        raise ModelError(
+            f"no such {'file' if path.suffix == '.gguf' else 'folder'}: {short(repr(source))} (model.source)"
+        )
     return path
 
 

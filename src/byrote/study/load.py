@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from byrote.errors import StudyError
 from byrote.study.dotted import dotted_names, set_dotted
-from byrote.study.mistakes import explain_all, nearest
+from byrote.study.mistakes import explain_all, nearest, short
+from byrote.study.paths import is_there
 from byrote.study.settings import AXIS_SHORT, Study
 from byrote.study.yaml12 import parse_yaml
 
@@ -87,13 +88,14 @@ def first_comment(path: Path) -> str:
 def study_path(source: str | Path) -> Path:
     """The file of a study given by path or by the name of one that comes with byrote."""
     path = Path(source)
-    if path.is_file():
+    if is_there(path) and path.is_file():
         return path
     named = packaged_studies()
     if str(source) in named:
         return named[str(source)]
     raise StudyError(
-        f"no study {str(source)!r}: neither a file nor one of {', '.join(named)}{nearest(str(source), list(named))}"
+        f"no study {short(repr(str(source)))}: neither a file nor one of {', '.join(named)}"
+        f"{nearest(str(source), list(named))}"
     )
 
 

@@ -45,6 +45,14 @@ def _one_a_union(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     return list(joined.values())
 
 
+LONGEST = 600  # characters of a message that may hold what was given
+
+
+def short(words: str, most: int = 120) -> str:
+    """The beginning of words that are too long for a line, and how long they are."""
+    return words if len(words) <= most else f"{words[:most]}… ({len(words):,} characters)"
+
+
 _TAGS = {"corpus": "source", "canaries": "design"}
 _NO_MAPPING = ("model_attributes_type", "model_type", "dict_type")
 
@@ -68,7 +76,7 @@ def explain(error: ErrorDetails, where: str) -> str:
         return f"{where}: {name}.{_TAGS[name]} is required; it is one of {', '.join(variants_of(name))}"
     if kind == "missing":
         return f"{where}: {name} is required"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = short(error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, "), LONGEST)
     if kind.startswith("union_tag"):
         choices, tag = list(variants_of(name)), _TAGS[name]
         mapping = cast("dict[str, Any]", value) if isinstance(value, dict) else {tag: value}
@@ -76,10 +84,10 @@ def explain(error: ErrorDetails, where: str) -> str:
         if tag not in mapping:
             return f"{where}: {name}.{tag} is required; it is one of {', '.join(choices)}"
         near = nearest(str(choice), choices)
-        return f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {choice!r}{near}"
+        return f"{where}: {name}.{tag} must be one of {', '.join(choices)}, got {short(repr(choice))}{near}"
     if kind in _NO_MAPPING:
-        return f"{where}: {name} must be a mapping of names to values, got {value!r}"
-    given = "" if kind == "value_error" else f", got {value!r}"
+        return f"{where}: {name} must be a mapping of names to values, got {short(repr(value))}"
+    given = "" if kind == "value_error" else f", got {short(repr(value))}"
     near = (
         nearest(value, error.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", "))
         if (kind == "literal_error" and isinstance(value, str))
