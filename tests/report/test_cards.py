@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def with_rules(*rules: dict[str, Any]) -> Tables:
 
 
 def test_a_card_for_each_question_with_the_numbers_of_the_tables() -> None:
-    worst, strongest, blind, written, least = cards(TABLES, "loss")
+    worst, strongest, blind, written, exposed, least = cards(TABLES, "loss")
     rows = TABLES.membership[(TABLES.membership["stratum"] == "records") & (TABLES.membership["attack"] == "loss")]
     top = rows.loc[rows["auc"].idxmax()]
     assert worst.question == "Can members be told from non-members?"
@@ -51,7 +52,11 @@ def test_a_card_for_each_question_with_the_numbers_of_the_tables() -> None:
     assert [mark.word for mark in worst.scale.marks] == ["guessing"]
     assert strongest.answer == "ratio"
     assert (blind.answer, blind.number) == ("not shown", "AUC 0.49")
+    assert "Where nothing was learned it is 0.50; the difference is" in worst.sure
     assert written.question == "Are members written back word for word?"
+    highest = TABLES.records.loc[TABLES.records["percentile"].idxmax()]
+    assert exposed.answer == highest["record"]
+    assert exposed.number.startswith("above ")
     known = rows.merge(TABLES.trials[["trial", "label", "perplexity_tuned"]], on="trial")
     close = known[known["perplexity_tuned"] <= 1.1 * known["perplexity_tuned"].min()]
     assert least.answer == close.loc[close["auc"].idxmin(), "label"]
@@ -111,11 +116,23 @@ def test_a_scale_keeps_what_lies_beyond_at_its_end() -> None:
 
 
 def test_readers_find_their_answers_on_the_first_screen(tmp_path) -> None:
-    page = report(TABLES, tmp_path, not_tested=["Attackers who see the training."])
+    tables = dataclasses.replace(TABLES, membership=TABLES.membership.assign(auc_control=0.503, above_control=0.2))
+    page = report(tables, tmp_path, not_tested=["Attackers who see the training."])
     first = page[page.index('id="verdict"') : page.index('id="summary"')]
-    for question in ("told from non-members", "texts alone", "written back", "leaks least at about equal utility"):
-        assert question in first
-    assert first.count('<article class="card') == 4 + ("any attack" in first)
+    answers = {
+        "worst figure and its interval": r"Can members be told from non-members\?.*?AUC 0\.\d\d.*?"
+        r"interval 0\.\d\d to 0\.\d\d",
+        "more than chance": r"Can members be told from non-members\?.*?<strong>yes</strong>",
+        "more than the control": r"Where nothing was learned it is 0\.\d\d; the difference is 0\.\d\d",
+        "which records": r"Which records stand out most\?</h3>\s*<p class=\"answer\"><strong>\S+</strong>",
+        "which configuration at equal utility": r"leaks least at about equal utility\?.*?<strong>\w.*?"
+        r"perplexity of non-members \d",
+        "what was not measured": r"Attackers who see the training\.",
+        "do the texts differ": r"Do their texts alone tell them apart\?",
+        "what comes back": r"Are members written back word for word\?.*?\d+ of \d+ members",
+    }
+    assert [name for name, words in answers.items() if not re.search(words, first, re.DOTALL)] == []
+    assert first.count('<article class="card') == 5 + ("any attack" in first)
     assert "Attackers who see the training." in first
     assert 'id="verdict-1"' in first
     assert cards(empty_tables(), "ratio") == []

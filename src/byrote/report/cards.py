@@ -124,6 +124,7 @@ def _question_cards(tables: "Tables", primary: str) -> Iterator[Card]:
     yield from _strongest(tables, rows, primary)
     yield from _blind(rows)
     yield from _written_back(tables)
+    yield from _exposed(tables)
     if len(of_primary) > 1:
         yield _least(tables, of_primary)
 
@@ -145,9 +146,34 @@ def _worst(tables: "Tables", rows: pd.DataFrame) -> Card:
         answer,
         f"AUC {number(top['auc'])}",
         f"{at_level(tables.level)} {interval(*ends)} ({top['attack']}, {labels_of(tables)[top['trial']]}{largest}); "
-        f"{sides}.",
+        f"{sides}.{_beside_control(top)}",
         " ".join(steps),
         scale_of([top["auc"], *ends], top["auc_control"], [(0.5, "guessing")], 0.3, 1.0),
+    )
+
+
+def _beside_control(row: Any) -> str:
+    """` Its control has 0.50, 0.29 lower (0.27 to 0.31).`; nothing where there is no control."""
+    if missing(row["auc_control"]):
+        return ""
+    apart, ends = row["above_control"], (row["above_control_low"], row["above_control_high"])
+    span = "" if any(map(missing, ends)) else f" ({interval(*ends)})"
+    difference = "" if missing(apart) else f"; the difference is {number(apart)}{span}"
+    return f" Where nothing was learned it is {number(row['auc_control'])}{difference}."
+
+
+def _exposed(tables: "Tables") -> Iterator[Card]:
+    """The record that attacks place highest above what the model never saw."""
+    known = tables.records.dropna(subset=["percentile"])
+    if known.empty:
+        return
+    row = known.sort_values("percentile", ascending=False, kind="stable").iloc[0]
+    yield Card(
+        "Which records stand out most?",
+        str(row["record"]),
+        f"above {percent(row['percentile'], 0)}",
+        f"of non-members, after {labels_of(tables)[row['trial']]}.",
+        "Look it up, and those that follow it, under Single records.",
     )
 
 
