@@ -140,6 +140,7 @@ EFFECTS: dict[str, Effect] = {
 }
 # Settings whose effect takes a setting of its own: the test that holds each to it.
 ELSEWHERE = {
+    "report.figure_width": "test_cli.py::test_report_settings_hold_for_one_report",
     "canaries.path": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
     "canaries.sha256": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
     "corpus.file": "corpora/test_files.py::test_one_file_whose_column_names_the_split",

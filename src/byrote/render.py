@@ -42,6 +42,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None, formats: Sequence
         study=study.name,
         primary=study.membership.primary,
         compare_to=study.report.compare_to,
+        width=study.report.figure_width,
         write=run.write_bytes,
     )
     created = _last_created(run, plan)

@@ -35,7 +35,7 @@ def auc_heat_map(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None 
     lines = list(dict.fromkeys(cells[["matrices", "variant"]].itertuples(index=False, name=None)))
     shown = lines[:MOST_ROWS]
     aucs_LR = np.full((len(shown), len(ranks)), np.nan)
-    figure, (axes,) = drawing(0.9 + 0.36 * len(shown), ax=ax)
+    figure, (axes,) = drawing(max(2.1, 0.9 + 0.36 * len(shown)), ax=ax)
     for cell in cells.to_dict("records"):
         if (cell["matrices"], cell["variant"]) in shown:
             aucs_LR[shown.index((cell["matrices"], cell["variant"])), ranks.index(cell["rank"])] = cell["auc"]
