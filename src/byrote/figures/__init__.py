@@ -212,11 +212,12 @@ def draw_all(
     width: float = WIDTH,
     write: Callable[[Path, bytes], object] = Path.write_bytes,
 ) -> list[Drawn]:
-    """Write every figure that has data to `folder` as svg, png and pdf, and `captions.md`, which says what each shows; one entry per figure of FIGURES, in its order.
+    """Write every figure that has data to `folder` as svg, png and pdf, and `captions.md`, which says what each shows;
+    one entry per figure of FIGURES, in its order.
 
     study: its name, for the captions · primary: its primary attack · compare_to: a name of PUBLISHED, drawn
-    as hollow markers · width: of each figure, in mm · write: how a file is written. The same tables give the same bytes. The old
-    files of a figure that is no longer drawn are deleted.
+    as hollow markers · width: of each figure, in mm · write: how a file is written. The same tables give the same
+    bytes. The old files of a figure that is no longer drawn are deleted.
     StudyError for an unknown compare_to.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

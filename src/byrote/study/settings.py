@@ -534,7 +534,10 @@ class Report(Part):
         description="how the report names records: by id, by a hash whose key stays in the run folder, or by a number",
     )
     figure_width: float = Field(
-        default=174, ge=60, le=400, description="of figures, in millimetres; 174 for a page of a journal, 85 for a column"
+        default=174,
+        ge=60,
+        le=400,
+        description="of figures, in millimetres; 174 for a page of a journal, 85 for a column",
     )
     compare_to: _PUBLISHED | None = Field(
         default=None, description="published figures to compare with: table-3.1 or figure-3.6"
