@@ -61,8 +61,8 @@ def targets(run: Run, what: frozenset[str]) -> list[Target]:
     if leading_out := links_out(run.path):
         names = ", ".join(path.relative_to(run.path).as_posix() for path in leading_out[:3])
         raise StoreError(
-            f"links lead out of {run.path}: {len(leading_out)}, such as {names}; what lies there would stay, so take them "
-            "away, or put the files in their place"
+            f"links lead out of {run.path}: {len(leading_out)}, such as {names}; what lies there would stay, so take "
+            "them away, or put the files in their place"
         )
     blanked = list(_holding(run)) if TEXT in what else []
     removed = list(_removed(run, what))
