@@ -42,6 +42,7 @@ from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fi
 from byrote.store.plans import STAGES, of_today, planned_rows
 from byrote.study import Study, load_study
 from byrote.study.yaml12 import parse_yaml
+from byrote.visible import without_home
 
 
 class Run:
@@ -170,8 +171,8 @@ class Run:
         row = {
             "stage": stage,
             "trial": trial,
-            "error": f"{type(error).__name__}: {error}",
-            "traceback": "".join(traceback.format_exception(error)),
+            "error": without_home(f"{type(error).__name__}: {error}"),
+            "traceback": without_home("".join(traceback.format_exception(error))),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.write_json(self.failure_file(stage).relative_to(self.path).as_posix(), row)
