@@ -51,9 +51,11 @@ def test_no_token_and_no_home_folder_is_in_what_a_run_leaves_and_prints(home: Pa
     ran = byrote(home, "run", "study.yaml", "--out", "run")
     assert ran.returncode == 0, ran.stderr.decode()
     trial = Run(home / "run").plan()["trials"][0]
-    shutil.copytree(home / "run" / trial["finetune"] / "adapter", home / "tuned")
+    shutil.copytree(home / "run" / trial["finetune"] / "adapter", home / "models/tuned")
     sides = [f"--{side}={home}/corpus/{side}.jsonl" for side in ("members", "nonmembers")]
-    audited = byrote(home, "audit", f"--adapter={home}/tuned", f"--base={home}/model", *sides, "--out", "audited")
+    audited = byrote(
+        home, "audit", f"--adapter={home}/models/tuned", f"--base={home}/model", *sides, "--out", "audited"
+    )
     assert audited.returncode == 0, audited.stderr.decode()
     (home / "run" / trial["scores"] / "scores.parquet").write_bytes(b"broken")
     written = [byrote(home, "report", name, "--format", "md,json") for name in ("run", "audited")]
