@@ -51,7 +51,7 @@ bench-short: .venv/installed  ## the same in about six minutes, against 60% of t
 exactness: phee .venv/installed  ## a PHEE trial in bf16 against fp32
 	$(BIN)/python benchmarks/exactness.py
 
-large-run: .venv/installed  ## the tables of fifteen trials of 3866 records, in at most 30 s and without torch
+large-run: .venv/installed  ## the report on fifteen trials of 3866 records, in at most 30 s and without torch
 	$(BIN)/python benchmarks/large_run.py
 
 validate: .venv/installed  ## simulated coverage of every interval and bound
