@@ -114,6 +114,10 @@ EFFECTS: dict[str, Effect] = {
     "statistics.seed": Effect("tables", 5),
     "claims.stratum": Effect("report", "canaries@1"),
     "claims.margin": Effect("report", 0.1),
+    "claims.hypotheses": Effect(
+        "tables",
+        [{"name": "a", "says": "v leaks more", "of": [{"matrices": "v"}], "against": [{"matrices": "q"}]}],
+    ),
     "controls.null_trial": Effect("plan", "first"),
     "audit.guesses": Effect("tables", 2),
     "audit.delta": Effect("tables", 1e-3),
