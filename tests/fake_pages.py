@@ -149,25 +149,28 @@ def write_cheap_study() -> None:
 
 def make_records() -> None:
     """Twenty records a side, two of a patient: lines of text, chats, questions; and all of one file of rows."""
-    whole = []
+    whole: list[dict[str, str]] = []
     for split, name in FILES.items():
-        texts = [f"{TEXTS[i % 10][:-1]}, {split} {i}." for i in range(20)]
-        patients = [f"{split}{i // 2}" for i in range(20)]
-        rows = [{"id": f"{split}{i}", "patient": p, "text": t} for i, (p, t) in enumerate(zip(patients, texts))]
-        write_lines(name, rows)
-        whole += [{"patient": p, "note": t} for p, t in zip(patients, texts)]
-        kind = Path(name).stem.removeprefix("train")
-        talks = [
-            {"messages": [{"role": "user", "content": f"{split[0]}{i}?"}, {"role": "assistant", "content": t[:40]}]}
-            for i, t in enumerate(texts)
+        kind = name.removeprefix("train").removesuffix(".jsonl")
+        end = f"-{kind}.jsonl" if kind else ".jsonl"
+        rows = [
+            {"id": f"{split}{i}", "patient": f"{split}{i // 2}", "text": f"{TEXTS[i % 10][:-1]}, {split} {i}."}
+            for i in range(20)
         ]
-        write_lines(f"chats{'-' * bool(kind)}{kind}.jsonl", [t | {"customer": p} for t, p in zip(talks, patients)])
-        asked = [{"question": f"{split[0]}{i}? ", "answer": t[:40]} for i, t in enumerate(texts)]
-        write_lines(f"questions{'-' * bool(kind)}{kind}.jsonl", asked)
+        whole += [{"patient": row["patient"], "note": row["text"]} for row in rows]
+        write_lines(name, rows)
+        asked = [{"question": f"{row['id']}? ", "answer": row["text"][:40]} for row in rows]
+        write_lines(f"questions{end}", asked)
+        talks = [[_turn("user", row["question"]), _turn("assistant", row["answer"])] for row in asked]
+        write_lines(f"chats{end}", [{"messages": talk, "customer": i // 2} for i, talk in enumerate(talks)])
     with Path("all.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["patient", "note"])
         writer.writeheader()
         writer.writerows(whole)
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
 
 
 def write_lines(name: str, rows: list[dict[str, Any]]) -> None:
