@@ -13,7 +13,7 @@ from byrote.study.audit import AUDIT_DEFAULTS
 from byrote.study.dotted import dotted_names
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("first-study", "read-a-report", "ci-gate", "limits", "index", "api", "track-a-run")
+PAGES = tuple(path.stem for path in DOCS.glob("*.md"))
 COMMANDS = [
     (page, line)
     for page in PAGES
