@@ -13,7 +13,7 @@ from byrote.study.audit import AUDIT_DEFAULTS
 from byrote.study.dotted import dotted_names
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = tuple(path.stem for path in DOCS.glob("*.md"))
+PAGES = ("../README", *(path.stem for path in DOCS.glob("*.md")))
 COMMANDS = [
     (page, line)
     for page in PAGES
@@ -49,3 +49,9 @@ def test_every_page_is_in_the_sites_navigation() -> None:
     index = (DOCS / "index.md").read_text("utf-8")
     listed = {line for line in index.splitlines() if re.fullmatch(r"[a-z-]+", line)}
     assert {path.stem for path in DOCS.glob("*.md")} - {"index"} == listed
+
+
+def test_the_page_of_commands_names_every_one() -> None:
+    page = (DOCS / "commands.md").read_text("utf-8")
+    named = set(re.findall(r"^\| `byrote ([a-z]+)", page, flags=re.MULTILINE))
+    assert named == {name for name in app if not name.startswith("-")}
