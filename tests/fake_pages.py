@@ -164,7 +164,7 @@ def make_records() -> None:
         asked = [{"question": f"{row['id']}? ", "answer": row["text"][:40]} for row in rows]
         write_lines(f"questions{end}", asked)
         talks = [[_turn("user", row["question"]), _turn("assistant", row["answer"])] for row in asked]
-        write_lines(f"chats{end}", [{"messages": talk, "customer": i // 2} for i, talk in enumerate(talks)])
+        write_lines(f"chats{end}", [{"messages": talk, "customer": f"{split}{i // 2}"} for i, talk in enumerate(talks)])
     with Path("all.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["patient", "note"])
         writer.writeheader()

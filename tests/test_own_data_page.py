@@ -17,11 +17,6 @@ PAGE = page_of("own-data")
 STUDIES = {block.file: block.text for block in blocks_of(PAGE) if block.kind == "file"}
 
 
-@pytest.mark.parametrize("name", list(STUDIES))
-def test_every_study_of_the_page_is_one(name: str) -> None:
-    assert load_study(yaml.safe_load(STUDIES[name])).grids or name == "hub.yaml"
-
-
 def test_the_study_of_ones_own_files_holds_with_sixty_records(tmp_path: Path, tiny_folder: Path) -> None:
     raw: dict[str, Any] = yaml.safe_load(STUDIES["my-study.yaml"])
     assert {name: raw["corpus"][name] for name in FILES} == FILES

@@ -55,7 +55,7 @@ def run(
     Returns the run folder, its report and what failed: a trial that fails does not stop the others. Raises ByroteError
     for what must be put right first.
 
-    >>> outcome = byrote.run("my-study.yaml", out="runs/mine", overrides={"training.epochs": 1})
+    >>> outcome = byrote.run("my-study.yaml", "runs/mine", {"training.epochs": 1})
     >>> outcome.failures
     ()
     >>> outcome.report.name
@@ -94,7 +94,7 @@ def audit(
 
     >>> audited = byrote.audit(
     ...     adapter="out/adapter",
-    ...     members=["Nausea followed the second dose.", "The rash returned when the drug was given again."],
+    ...     members=["Nausea followed the dose.", "The rash came back."],
     ...     nonmembers="heldout.jsonl",
     ...     max_auc=0.6,
     ...     settings={"machine.workers": 1},
