@@ -61,6 +61,12 @@ def test_what_stands_above_the_tree_is_one_screen() -> None:
     assert all(f"\n{command.removeprefix('make ')}:" in targets for command in commands)
 
 
+def test_every_link_leads_to_a_file() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert len(links) > 20
+    assert [link for link in links if not (REPOSITORY / link).is_file()] == []
+
+
 HEAVY = ("torch", "transformers", "peft", "datasets", "pandas", "pyarrow", "matplotlib", "sklearn", "scipy")
 LIGHT = f"""
 import sys
