@@ -24,6 +24,10 @@ def auc_heat_map(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None 
 
     Each cell prints its mean AUC over seeds and, below, the interval that `auc_cells` gives. NotDrawnError where
     fewer than two choices of matrices or fewer than two ranks have an AUC.
+
+    >>> from matplotlib.figure import Figure
+    >>> left, right = Figure(figsize=(12, 4)).subplots(1, 2)
+    >>> figure = auc_heat_map(tables, ax=left)
     """
     cells = auc_cells(tables, options.primary)
     ranks, matrices = sorted(set(cells["rank"])), set(cells["matrices"])

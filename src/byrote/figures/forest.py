@@ -39,7 +39,11 @@ OWN, OTHER = COLOURS[1], COLOURS[0]  # the primary attack, every other one
 
 @as_figure
 def forest(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
-    """Attacks by mean AUC, the strongest on top, on the stratum records. NotDrawnError where no AUC exists."""
+    """Attacks by mean AUC, the strongest on top, on the stratum records. NotDrawnError where no AUC exists.
+
+    >>> figure = forest(tables)  # the tables of byrote.load(run)
+    >>> figure.savefig("forest.pdf")
+    """
     rows = tables.membership
     rows = rows[(rows["stratum"] == "records") & rows["auc"].notna()]
     if rows.empty:
