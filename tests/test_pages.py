@@ -7,6 +7,9 @@ import pytest
 import yaml
 
 from byrote import verdict
+from byrote.study import load_study
+from byrote.study.checks import check_names
+from byrote.study.hypotheses import named_hypotheses
 from byrote.study.load import packaged_studies
 from fake_pages import blocks_of, execute, make_workplace, page_of
 
@@ -55,6 +58,13 @@ def test_the_workflow_of_the_gate_is_yaml_and_runs_the_commands_that_are_tested(
 def test_the_page_of_studies_names_every_study() -> None:
     named = set(re.findall(r"`([\w./-]+)`", page_of("studies").partition("|---|---|")[2]))
     assert set(packaged_studies()) <= named
+
+
+def test_the_study_of_the_page_on_hypotheses_holds() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", page_of("hypotheses"), re.DOTALL)
+    study = load_study(yaml.safe_load(block))
+    assert len(check_names(study)) == 20
+    assert [named.hypothesis.name for named in named_hypotheses(study)] == ["v-above-q", "v-levels-off"]
 
 
 @pytest.mark.slow

@@ -33,13 +33,13 @@ def auc_heat_map(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None 
     ranks, matrices = sorted(set(cells["rank"])), set(cells["matrices"])
     if len(ranks) < 2 or len(matrices) < 2:
         raise NotDrawnError(
-            f"an AUC of the primary attack {options.primary!r} exists for {len(matrices)} choice(s) of matrices and "
-            f"{len(ranks)} rank(s); the map needs two of each (grid.matrices, grid.rank)"
+            f"the map needs AUCs of the primary attack {options.primary!r} for two choices of matrices and two ranks "
+            f"(grid.matrices, grid.rank); there are {len(matrices)} and {len(ranks)}"
         )
     lines = list(dict.fromkeys(cells[["matrices", "variant"]].itertuples(index=False, name=None)))
     shown = lines[:MOST_ROWS]
     aucs_LR = np.full((len(shown), len(ranks)), np.nan)
-    figure, (axes,) = drawing(0.9 + 0.36 * len(shown), ax=ax)
+    figure, (axes,) = drawing(max(2.1, 0.9 + 0.36 * len(shown)), ax=ax)
     for cell in cells.to_dict("records"):
         if (cell["matrices"], cell["variant"]) in shown:
             aucs_LR[shown.index((cell["matrices"], cell["variant"])), ranks.index(cell["rank"])] = cell["auc"]
