@@ -37,6 +37,15 @@ def no_room(error: BaseException) -> bool:
     return False
 
 
+def sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class Draft(NamedTuple):
     """A stage that is being written beside its place: its folder, and its manifest to add to.
 

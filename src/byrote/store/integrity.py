@@ -2,7 +2,7 @@
 # pyright: reportUnknownVariableType=false
 """Whether the files of a finished stage are still those that were written."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
@@ -50,19 +50,19 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def damage_of(folder: Path, manifest: Mapping[str, Any], weights: bool) -> str | None:
+def damage_of(folder: Path, manifest: Mapping[str, Any], weights: bool, awaited: Collection[str] = ()) -> str | None:
     """Why the stage in `folder` is not what its manifest says; None where it is.
 
     Sizes and hashes are compared, with `weights` those of adapter weights too, which may be large. Where an older
-    manifest has no hashes, files must be there and open.
+    manifest has no hashes, files must be there and open. awaited: files that lie where the folder is a copy of.
     """
     kept = manifest.get("files")
     if kept is None:
         expected = _EXPECTED.get(manifest.get("stage", ""), ())
         names = [*expected, *(path.name for path in folder.glob("*.parquet") if path.name not in expected)]
-        reasons = (unreadable(folder / name) for name in names)
+        reasons = (unreadable(folder / name) for name in names if name not in awaited)
     else:
-        reasons = (changed(folder / name, was, weights) for name, was in kept.items())
+        reasons = (changed(folder / name, was, weights) for name, was in kept.items() if name not in awaited)
     return next((reason for reason in reasons if reason), None)
 
 
