@@ -41,7 +41,7 @@ def file_system(url: str) -> tuple[Any, str]:
         extra = "pip install 'byrote[remote]'" if _EXTRAS.get(scheme) == "s3fs" else f"pip install {_package(scheme)}"
         raise StoreError(f"{url} needs a package that is not installed ({line_of(error)}): {extra}") from None
     except ValueError as error:
-        raise StoreError(f"{url}: {line_of(error)}; give a folder, or a URL such as s3://bucket/runs/first") from None
+        raise StoreError(f"{url}: {error}; give a folder, or a URL such as s3://bucket/runs/first") from None
     except Exception as error:
         raise StoreError(f"cannot use {url}: {line_of(error)}{way_out(error)}") from error
     if not root.strip("/") or (scheme in _EXTRAS and "/" not in root.strip("/")):

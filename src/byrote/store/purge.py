@@ -21,7 +21,7 @@ from byrote.errors import StoreError
 from byrote.store.draft import ADAPTER
 from byrote.store.integrity import MANIFEST, fingerprint
 from byrote.store.run import Run
-from byrote.store.working_copy import awaited
+from byrote.store.working_copy import awaited, bytes_left
 
 PURGED = "purged.json"
 TEXT, ADAPTERS = "text", "adapters"
@@ -58,7 +58,7 @@ def targets(run: Run, what: frozenset[str]) -> list[Target]:
     blanked = list(_holding(run)) if TEXT in what else []
     removed = list(_removed(run, what))
     both = [(path, False) for path in blanked] + [(path, True) for path in removed]
-    return [Target(path.relative_to(run.path).as_posix(), _size(path), gone) for path, gone in both]
+    return [Target(path.relative_to(run.path).as_posix(), _size(run, path), gone) for path, gone in both]
 
 
 def purge(run: Run, what: frozenset[str]) -> list[Target]:
@@ -128,6 +128,7 @@ def _forget_errors(run: Run) -> None:
         run.write_json(path.relative_to(run.path).as_posix(), {**row, "error": kind, "traceback": ""})
 
 
-def _size(path: Path) -> int:
+def _size(run: Run, path: Path) -> int:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+    left = bytes_left(run.path, path.relative_to(run.path).as_posix())
+    return left + sum(file.stat().st_size for file in files)

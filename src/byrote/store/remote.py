@@ -62,7 +62,7 @@ def fetch_adapter(folder: Path, stage: str) -> None:
     url = url_of(folder)
     if not left or url is None:
         return
-    mirror = Mirror(url)
+    mirror = Mirror(url, folder)
     mirror.get(f"{stage}/{name}" for name in left)
     written = json.loads((folder / stage / MANIFEST).read_text())["files"]
     reasons = [reason for name in left if (reason := changed(folder / stage / name, written[name]))]
@@ -73,10 +73,11 @@ def fetch_adapter(folder: Path, stage: str) -> None:
 class Mirror:
     """The remote folder at a URL and its working copy. StoreError where nothing is known of such URLs."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, folder: Path | None = None) -> None:
         self._fs, self._root = file_system(url)
         self.url = url.rstrip("/")
-        self.folder = cache_folder() / "runs" / sha256(self._fs.unstrip_protocol(self._root).encode()).hexdigest()[:16]
+        key = sha256(self._fs.unstrip_protocol(self._root).encode()).hexdigest()[:16]
+        self.folder = folder or cache_folder() / "runs" / key
         self._lock = RemoteLock(self._fs, self._root, self.url)
         self._busy = threading.Lock()
         self._known: dict[str, Known] = {}
@@ -196,7 +197,11 @@ class Mirror:
                 except StoreError as unsent:
                     error.add_note(str(unsent))
                 raise
-            self.send()
+            try:
+                self.send()
+            except StoreError as unsent:
+                kept = "" if self._lock.lost else f"; it is kept in {self.folder}, and the same command sends it"
+                raise StoreError(f"{unsent}{kept}") from unsent
         finally:
             over.set()
             for thread in threads:

@@ -3,9 +3,9 @@
 
 The lock is the object `.lock-N` with the highest number N: its owner, host and process, and a beat that the owner
 counts up every few seconds. Who takes the lock creates number N + 1, which a file system lets one writer do where it
-has conditional writes (S3's If-None-Match, O_EXCL); elsewhere the object is written, and read back after a moment. Nothing
-compares clocks: an owner is dead when its beat has not changed for a while by the watcher's own monotonic clock. A free
-lock is an object too, so that numbers only rise.
+has conditional writes (S3's If-None-Match, O_EXCL); elsewhere the object is written, and read back after a moment.
+Nothing compares clocks: an owner is dead when its beat has not changed for a while by the watcher's own monotonic
+clock. A free lock is an object too, so that numbers only rise.
 """
 
 import json

@@ -35,7 +35,7 @@ from byrote.records import (
     roles_to_table,
 )
 from byrote.store import checkpoints, locks, remote
-from byrote.store.draft import ADAPTER, Draft, no_room, sync
+from byrote.store.draft import ADAPTER, Draft, full, no_room, sync
 from byrote.store.file_systems import is_url
 from byrote.store.formulas import without_formulas
 from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
@@ -86,7 +86,7 @@ class Run:
         with self._writing():
             self._private(self.path)
             self._lock.touch()
-        with locks.hold(self._lock):
+        with locks.hold(self._lock, self.place):
             for left in self.path.rglob(".part-*"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             with self._mirror.held(say) if self._mirror else nullcontext():
@@ -178,7 +178,7 @@ class Run:
         except BaseException as error:
             shutil.rmtree(part, ignore_errors=True)
             if no_room(error) and not isinstance(error, StoreError):
-                raise self._full() from error
+                raise full(self.place) from error
             raise
         self.forget_failure(stage)
 
@@ -382,14 +382,8 @@ class Run:
             raise
         except OSError as error:
             if no_room(error):
-                raise self._full() from error
+                raise full(self.place) from error
             raise StoreError(f"cannot write to {self.place}: {error.strerror or error}; name another --out") from error
-
-    def _full(self) -> StoreError:
-        return StoreError(
-            f"no room left to write to {self.place}; free some space and run the same command again: "
-            "finished stages are kept"
-        )
 
     def _parquet(self, name: str) -> pa.Table:
         try:

@@ -36,6 +36,13 @@ def awaited(folder: Path, stage: str) -> frozenset[str]:
     return frozenset(name for name in left if not (folder / stage / name).exists())
 
 
+def bytes_left(folder: Path, name: str) -> int:
+    """Bytes of a file or folder of the run that have been left in the remote folder."""
+    left = ((stage, path) for stage, paths in record_of(folder).left.items() for path in paths)
+    named = [f"{stage}/{path}" for stage, path in left if f"{stage}/{path}/".startswith(f"{name}/")]
+    return sum(record_of(folder).known[path].size for path in named if not (folder / path).exists())
+
+
 def time_of(path: Path) -> int:
     """When a file changed last, in nanoseconds."""
     return path.stat().st_mtime_ns
