@@ -8,7 +8,6 @@ says what made it. Everything else in the run (tables, figures, report) can be c
 
 import json
 import shutil
-import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -34,8 +33,9 @@ from byrote.records import (
     roles_from_table,
     roles_to_table,
 )
-from byrote.store import checkpoints, locks, remote
+from byrote.store import checkpoints, links, locks, remote
 from byrote.store.draft import ADAPTER, Draft, full, no_room, sync
+from byrote.store.failures import failure_row
 from byrote.store.file_systems import is_url
 from byrote.store.formulas import without_formulas
 from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
@@ -88,7 +88,7 @@ class Run:
             self._lock.touch()
         with locks.hold(self._lock, self.place):
             for left in self.path.rglob(".part-*"):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                links.remove(left)
             with self._mirror.held(say) if self._mirror else nullcontext():
                 yield
 
@@ -188,9 +188,8 @@ class Run:
 
     def fail(self, stage: str, trial: str, error: BaseException) -> None:
         """Keep a stage's error and traceback until it succeeds."""
-        told = {"error": f"{type(error).__name__}: {error}", "traceback": "".join(traceback.format_exception(error))}
-        row = {"stage": stage, "trial": trial, **told, "when": datetime.now(UTC).isoformat(timespec="seconds")}
-        self.write_json(self.failure_file(stage).relative_to(self.path).as_posix(), row)
+        name = self.failure_file(stage).relative_to(self.path).as_posix()
+        self.write_json(name, failure_row(stage, trial, error))
 
     def failure_file(self, stage: str) -> Path:
         """Where a stage's error is kept."""
@@ -241,7 +240,8 @@ class Run:
         if self._mirror:
             self._mirror.remove(name)
         with self._writing():
-            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+            links.check_inside(self.path, place.parent)
+            links.remove(place)
 
     # --- what stages hold ---------------------------------------------------------------------------------------
 
@@ -358,6 +358,7 @@ class Run:
         with self._writing():
             self._private(place.parent)
             try:
+                part.unlink(missing_ok=True)
                 if mode is not None:
                     part.touch(mode=mode)
                 write(part)
@@ -367,7 +368,8 @@ class Run:
                 part.unlink(missing_ok=True)
 
     def _private(self, folder: Path) -> None:
-        """Make a folder of the run; its owner alone may enter it."""
+        """Make a folder of the run; its owner alone may enter it. StoreError where it lies outside the run."""
+        links.check_inside(self.path, folder)
         made = [f for f in (folder, *folder.parents) if f.is_relative_to(self.path) and not f.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for new in made:

@@ -112,11 +112,11 @@ def is_hidden(name: str) -> bool:
 
 
 def files(folder: Path) -> dict[str, tuple[int, int]]:
-    """Path in the run → size and time of change of every file of the copy but hidden ones."""
+    """Path in the run → size and time of change of every file of the copy but hidden ones and links."""
     found = dict[str, tuple[int, int]]()
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if not is_hidden(name):
+        if not is_hidden(name) and not path.is_symlink():
             with suppress(FileNotFoundError):  # a worker has moved it since
                 status = path.stat()
                 if path.is_file():
