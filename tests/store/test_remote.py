@@ -1,6 +1,7 @@
 """A run at a URL: what is sent, what is fetched, and what is refused."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def test_a_finished_stage_is_there_and_another_machine_has_it_but_for_the_weight
     assert other.has(STAGE)
     assert Run(other.path).has(STAGE), "a worker process that knows the copy alone"
     assert (Run(other.path).adapter(STAGE) / "adapter_model.safetensors").read_text() == "weights of x"
-    assert awaited(other.path, STAGE) == frozenset()
+    assert awaited(other.path, STAGE) == {}
     assert [path.stat().st_mode & 0o077 for path in other.path.rglob("*") if path.suffix == ".safetensors"] == [0]
 
 
@@ -167,6 +168,15 @@ def test_an_adapter_that_is_damaged_there_fails_one_stage_and_is_trained_again(u
     assert other.damage(STAGE, weights=True)
 
 
+@pytest.mark.usefixtures("run")
+def test_an_adapter_that_is_cut_off_there_is_damaged_before_it_is_fetched(url: str, tmp_path: Path):
+    There(url).put(f"{STAGE}/{WEIGHTS}", "weights")
+    other = fetched(url, "second", tmp_path)
+    assert other.damage(STAGE) == "adapter_model.safetensors has 7 bytes where 12 were written"
+    There(url).rm(f"{STAGE}/{WEIGHTS}")
+    assert fetched(url, "second", tmp_path).damage(STAGE) == "adapter_model.safetensors is gone"
+
+
 def test_a_writer_whose_run_was_taken_over_writes_no_more(url: str, run: Run, tmp_path: Path):
     before = There(url).names()
 
@@ -198,6 +208,45 @@ def test_a_second_writer_elsewhere_is_told_who_holds_the_run(
         assert (second.writer() or "").startswith("process ")
     assert second.writer() is None
     assert [line for line in said if "waiting up to 60 seconds" in line]
+
+
+def test_the_machine_of_a_dead_writer_takes_over_at_once(url: str, run: Run):
+    mirror, said = Mirror(url), list[str]()
+    mirror._lock.take()
+    (run.path / ".owner").write_text(mirror._lock.owner)  # as a writer that was killed leaves it
+    with run.locked(said.append):
+        write_stage(run, "trials/b")
+    assert said == []
+
+
+def test_a_bucket_that_is_away_for_a_while_stops_no_run(url: str, run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("byrote.store.remote.SEND_EVERY", 0.01)
+    said, kind = list[str](), type(There(url).fs)
+    put = kind.put_file
+
+    def away(*_: object) -> None:
+        raise ConnectionError("the network is away")
+
+    with run.locked(said.append):
+        monkeypatch.setattr(kind, "put_file", away)
+        write_stage(run, "trials/b")
+        while not said:
+            time.sleep(0.005)
+        assert said == [f"cannot use {url}: ConnectionError: the network is away; byrote goes on and tries again"]
+        monkeypatch.setattr(kind, "put_file", put)
+    assert "trials/b/manifest.json" in There(url).names()
+
+    def ends_before_it_is_back() -> None:
+        with run.locked(said.append):
+            monkeypatch.setattr(kind, "put_file", away)
+            write_stage(run, "trials/c")
+
+    with pytest.raises(StoreError, match=f"it is kept in {run.path}, and the same command sends it"):
+        ends_before_it_is_back()
+    monkeypatch.setattr(kind, "put_file", put)
+    with run.locked():
+        pass
+    assert "trials/c/manifest.json" in There(url).names()
 
 
 def test_names_that_lead_out_of_a_run_are_refused(tmp_path: Path):

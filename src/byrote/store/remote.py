@@ -154,8 +154,13 @@ class Mirror:
             manifest = json.loads((self.folder / stage / MANIFEST).read_text())
         except (OSError, ValueError):
             return False
-        left = {name.removeprefix(f"{stage}/") for name, was in self._known.items() if was.here is None}
-        return damage_of(self.folder / stage, manifest, weights=True, awaited=frozenset(left)) is None
+        known = ((name, was) for name, was in self._known.items() if name.startswith(f"{stage}/"))
+        left = {
+            name.removeprefix(f"{stage}/"): was.size
+            for name, was in known
+            if was.here is None and not (self.folder / name).exists()
+        }
+        return damage_of(self.folder / stage, manifest, weights=True, awaited=left) is None
 
     def _drop(self, names: Iterable[str]) -> None:
         """Take files out of the copy, and the folders that are empty then."""

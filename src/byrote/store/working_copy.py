@@ -2,7 +2,7 @@
 it has left there."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -29,18 +29,19 @@ def url_of(folder: Path) -> str | None:
     return record_of(folder).url
 
 
-def awaited(folder: Path, stage: str) -> frozenset[str]:
-    """Files of a stage that are not in the working copy `folder` and have been left in the remote folder, by their
-    paths in the stage."""
-    left = record_of(folder).left.get(stage, ())
-    return frozenset(name for name in left if not (folder / stage / name).exists())
+def awaited(folder: Path, stage: str) -> dict[str, int]:
+    """Files of a stage that are not in the working copy `folder` and have been left in the remote folder: their paths
+    in the stage, and their sizes there."""
+    left = record_of(folder).left.get(stage, {})
+    return {name: size for name, size in left.items() if not (folder / stage / name).exists()}
 
 
 def bytes_left(folder: Path, name: str) -> int:
     """Bytes of a file or folder of the run that have been left in the remote folder."""
-    left = ((stage, path) for stage, paths in record_of(folder).left.items() for path in paths)
-    named = [f"{stage}/{path}" for stage, path in left if f"{stage}/{path}/".startswith(f"{name}/")]
-    return sum(record_of(folder).known[path].size for path in named if not (folder / path).exists())
+    left = {
+        f"{stage}/{path}": size for stage in record_of(folder).left for path, size in awaited(folder, stage).items()
+    }
+    return sum(size for path, size in left.items() if f"{path}/".startswith(f"{name}/"))
 
 
 def time_of(path: Path) -> int:
@@ -49,12 +50,12 @@ def time_of(path: Path) -> int:
 
 
 class Record(NamedTuple):
-    """What `.remote.json` holds. known: by path in the run · left: stage → paths in it of files left in the remote
-    folder."""
+    """What `.remote.json` holds. known: by path in the run · left: stage → paths in it, and sizes, of files left in the
+    remote folder."""
 
     url: str | None
     known: Mapping[str, Known]
-    left: Mapping[str, Sequence[str]]
+    left: Mapping[str, Mapping[str, int]]
 
 
 def record_of(folder: Path) -> Record:
@@ -70,11 +71,11 @@ def record_of(folder: Path) -> Record:
 def _read(path: Path, size: int, changed: int) -> Record:  # noqa: ARG001 (they are the key)
     record = json.loads(path.read_text())
     known = {name: Known(*file) for name, file in record["files"].items()}
-    left = dict[str, list[str]]()
+    left = dict[str, dict[str, int]]()
     for name, file in known.items():
         stage = stage_of(name)
         if stage and file.here is None:
-            left.setdefault(stage, []).append(name.removeprefix(f"{stage}/"))
+            left.setdefault(stage, {})[name.removeprefix(f"{stage}/")] = file.size
     return Record(record["url"], known, left)
 
 
