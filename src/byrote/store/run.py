@@ -79,10 +79,8 @@ class Run:
     @contextmanager
     def locked(self, say: Callable[[str], None] = lambda _text: None) -> Generator[None]:
         """Hold the run for writing and sweep away what a killed run left half-written. A run at a URL is held there
-        too, and what is written is sent; `say` is told of waits and of what cannot be sent for now.
-
-        StoreError where another process holds it.
-        """
+        too, and what is written is sent; `say` is told of waits and of what cannot be sent for now. StoreError where
+        another process holds it."""
         with self._writing():
             self._private(self.path)
             self._lock.touch()
