@@ -17,7 +17,7 @@ from byrote.errors import StoreError
 from byrote.running import pipeline
 from byrote.store import Run, remote, remote_lock
 from fake_listener import Recorder, tables
-from fake_remote import on_machine
+from fake_remote import FILES, on_machine
 
 pytestmark = pytest.mark.slow
 URL = "s3://bucket/runs/first"
@@ -165,6 +165,29 @@ def test_what_is_damaged_there_is_done_again_and_nothing_else(
         redone = {stage for stage, when in created.items() if again.manifest(stage)["created"] != when}
         assert redone == {first["scores"], second["completions"]}
         assert len(list(again.path.glob("trials/*/adapter/*.safetensors"))) == 2, "fetched, not trained again"
+
+
+def test_a_run_that_was_taken_over_stops_and_is_no_failure_of_a_stage(tiny_study: dict[str, Any], tmp_path: Path):
+    url = f"memory:/{tmp_path}/run"
+
+    class TakenOver(Recorder):
+        """Another machine finds this one silent while it trains."""
+
+        def step(self, trial: str, row: dict[str, Any]) -> None:
+            if not self.logged:
+                with on_machine("second", tmp_path):
+                    other = remote.Mirror(url)._lock
+                    other.take(dead=other.holder().facts["owner"])
+            super().step(trial, row)
+            time.sleep(2 * remote_lock.BEAT)
+
+    with on_machine("first", tmp_path):
+        told = TakenOver()
+        with pytest.raises(StoreError, match=f"another byrote has taken over {url}"):
+            pipeline.run(tiny_study, url, listener=told)
+        assert told.steps() < 6, "it stops in the middle of a training"
+        assert Run(Run(url).path).failures() == []
+    assert not [name for name in FILES.find(f"{tmp_path}/run") if "adapter" in name or "tables" in name]
 
 
 def test_purge_and_report_reach_the_bucket(s3: Any, tiny_study: dict[str, Any], tmp_path: Path):
