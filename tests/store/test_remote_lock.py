@@ -75,9 +75,15 @@ def test_a_dead_owners_lock_is_taken_over_and_the_owner_notices(fs: Any):
     assert objects(fs) == [".lock-2"]
 
 
-def test_an_owner_that_the_caller_knows_to_be_dead_is_not_waited_for(fs: Any):
+def test_an_owner_that_the_caller_knows_to_be_dead_is_not_waited_for_on_its_own_host(
+    fs: Any, monkeypatch: pytest.MonkeyPatch
+):
     owner, next_one = Watcher(fs), Watcher(fs)
     owner.take()
+    monkeypatch.setattr("socket.gethostname", lambda: "node")  # which shares the cache, and not the locks of its files
+    elsewhere = Watcher(fs, owner.beat)
+    with pytest.raises(StoreError, match="another byrote"):
+        elsewhere.take(dead=owner.owner)
     next_one.take(dead=owner.owner)
     assert next_one.now == 0
     next_one.check()

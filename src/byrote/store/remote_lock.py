@@ -60,19 +60,20 @@ class RemoteLock:
     ) -> None:
         self._fs, self._root, self._url = fs, root, url
         self._clock, self._sleep = clock, sleep
-        self.owner = secrets.token_hex(16)
+        self.owner, self._host = secrets.token_hex(16), socket.gethostname()
         self._number, self._beat = 0, 0
         self._seen: tuple[Holder, float] | None = None
         self.lost = False
 
     def take(self, dead: str | None = None, say: Callable[[str], None] = lambda _text: None) -> None:
-        """Take the lock. dead: an owner that the caller knows to be dead · say: is told of a wait.
+        """Take the lock. dead: an owner on this host that the caller knows to be dead · say: is told of a wait.
 
         StoreError where a living owner holds it.
         """
         while True:
             holder = self.holder()
-            if not holder.free and holder.facts.get("owner") != dead:
+            known_dead = holder.facts.get("owner") == dead and holder.facts.get("host") == self._host
+            if not holder.free and not known_dead:
                 self._wait_for(holder, say)
                 if self.holder().number != holder.number:
                     continue
@@ -170,7 +171,7 @@ class RemoteLock:
         return self.holder().facts.get("owner") == self.owner
 
     def _content(self, released: bool = False) -> bytes:
-        facts = {"owner": self.owner, "host": socket.gethostname(), "process": os.getpid(), "beat": self._beat}
+        facts = {"owner": self.owner, "host": self._host, "process": os.getpid(), "beat": self._beat}
         return json.dumps({**facts, "released": released}).encode()
 
     def _numbers(self) -> list[int]:
