@@ -2,6 +2,8 @@
 it has left there."""
 
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -115,11 +117,12 @@ def is_hidden(name: str) -> bool:
 def files(folder: Path) -> dict[str, tuple[int, int]]:
     """Path in the run → size and time of change of every file of the copy but hidden ones and links."""
     found = dict[str, tuple[int, int]]()
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if not is_hidden(name) and not path.is_symlink():
+    for inside, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        for name in names:
+            path = Path(inside, name)
             with suppress(FileNotFoundError):  # a worker has moved it since
-                status = path.stat()
-                if path.is_file():
-                    found[name] = status.st_size, status.st_mtime_ns
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode) and not is_hidden(name):
+                    found[path.relative_to(folder).as_posix()] = status.st_size, status.st_mtime_ns
     return found
