@@ -88,12 +88,12 @@ def trained_tokens(planned: Planned) -> int:
     """About how many tokens a trial trains on, in all of its steps."""
     records, training = len(planned.training_ids), planned.trained.training
     epochs = steps_of(records, training) / math.ceil(records / training.effective_batch)
-    return round(epochs * sum(map(len, planned.training_ids)))
+    return round(epochs * planned.epoch_tokens)
 
 
 def scored_tokens(prepared: Prepared) -> int:
     """Tokens of all records that are scored."""
-    return sum(len(r.token_ids) for r in prepared.scored_records)
+    return prepared.scored_tokens
 
 
 def free_tokens(prepared: Prepared) -> int:

@@ -6,6 +6,7 @@
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -18,8 +19,7 @@ from byrote.corpora.shadow import shadow_roles
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.passes.generation import Prompt
-from byrote.planting.manifest import Manifest
-from byrote.planting.roles import assign, training_records
+from byrote.planting.roles import assign_all, training_records
 from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
 from byrote.records import Assignment, Record, masks_of
 from byrote.running.checks import Checked, check_study
@@ -38,7 +38,7 @@ from byrote.running.subject import (
     series_of,
     virtual_tokens,
 )
-from byrote.study import Study
+from byrote.study import Canaries, Study
 from byrote.study.given import GivenTrial
 from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of
 from byrote.study.settings import NO_BASE
@@ -70,6 +70,11 @@ class Planned:
         if not isinstance(self.trial, Trial):
             raise ValueError(f"{self.trial.label} is not trained here")
         return self.trial
+
+    @cached_property
+    def epoch_tokens(self) -> int:
+        """Tokens of all records that it trains on, once."""
+        return sum(map(len, self.training_ids))
 
     @property
     def subject(self) -> Trained | Given:
@@ -132,6 +137,11 @@ class Prepared:
     def scored_records(self) -> tuple[Record, ...]:
         """All of them."""
         return tuple(record for part in self.scored_parts for record in part)
+
+    @cached_property
+    def scored_tokens(self) -> int:
+        """Their tokens."""
+        return sum(len(r.token_ids) for part in self.scored_parts for r in part)
 
     @property
     def precision(self) -> str:
@@ -260,10 +270,14 @@ def prepare(
     records, findings = (*records, *written[0]), (*findings, *written[1])
     keys = Keys(base, digest_of(records), start_id, study.extraction)
     given = [Given(subject, chosen.format, study.model.quantization) for subject in subjects]
+    sides = {
+        plan: _sides(study, plan, roles, records, keys)
+        for plan, roles in assign_all(records, [trial.canaries for trial in trials], checked.manifest).items()
+    }
     planned = tuple(
-        _plan_given(study, trial, given[number], records, keys, checked.manifest)
+        _plan_given(trial, given[number], sides[trial.canaries], keys)
         if isinstance(trial, GivenTrial)
-        else _plan_trial(study, trial, records, keys, checked.manifest)
+        else _plan_trial(trial, sides[trial.canaries], keys)
         for number, trial in enumerate(trials)
     )
     if study.controls.shadow:
@@ -349,43 +363,57 @@ def _tokenise(
     return tuple(kept), (*findings, *answers_checked(kept, tokenised.merged))
 
 
-def _plan_trial(
-    study: Study, trial: Trial, records: Sequence[Record], keys: Keys, manifest: Manifest | None
-) -> Planned:
-    roles = tuple(assign(records, trial.canaries, manifest))
-    roles_key = keys.roles(trial.canaries)
-    training = training_records(records, roles, trial.canaries)
-    key = keys.trial(trial, roles_key, training)
-    prompts = prompts_of(study, records, roles)
-    return Planned(
-        trial=trial,
-        key=key,
+@dataclass(frozen=True, kw_only=True)
+class _Sides:
+    """What trials of one canary plan have in common: roles, what they train on, and prompts."""
+
+    roles: tuple[Assignment, ...]
+    roles_key: str
+    training_ids: tuple[tuple[int, ...], ...] = ()
+    training_masks: tuple[tuple[bool, ...], ...] = ()
+    training_digest: str = ""
+    prompts: tuple[Prompt, ...]
+
+
+def _sides(
+    study: Study, plan: Canaries, roles: tuple[Assignment, ...], records: Sequence[Record], keys: Keys
+) -> _Sides:
+    if study.controls.shadow:
+        roles = shadow_roles(roles, records, study.seed)
+    training = [] if study.subjects else training_records(records, roles, plan)
+    return _Sides(
         roles=roles,
-        roles_key=roles_key,
+        roles_key=keys.roles(plan, study.seed if study.controls.shadow else None),
         training_ids=tuple(r.token_ids for r in training),
         training_masks=masks_of(training),
-        prompts=prompts,
-        stages=keys.trial_stages(key, prompts),
+        training_digest=digest_of(training),
+        prompts=prompts_of(study, records, roles),
     )
 
 
-def _plan_given(
-    study: Study, trial: GivenTrial, given: Given, records: Sequence[Record], keys: Keys, manifest: Manifest | None
-) -> Planned:
-    roles = tuple(assign(records, trial.canaries, manifest))
-    if study.controls.shadow:
-        roles = shadow_roles(roles, records, study.seed)
-    roles_key = keys.roles(trial.canaries, study.seed if study.controls.shadow else None)
-    key = keys.given(trial.of_files.content, roles_key)
-    prompts = prompts_of(study, records, roles)
-    stages = keys.trial_stages(key, prompts)
+def _plan_trial(trial: Trial, sides: _Sides, keys: Keys) -> Planned:
+    key = keys.trial(trial, sides.roles_key, sides.training_digest)
     return Planned(
         trial=trial,
         key=key,
-        roles=roles,
-        roles_key=roles_key,
+        roles=sides.roles,
+        roles_key=sides.roles_key,
+        training_ids=sides.training_ids,
+        training_masks=sides.training_masks,
+        prompts=sides.prompts,
+        stages=keys.trial_stages(key, sides.prompts),
+    )
+
+
+def _plan_given(trial: GivenTrial, given: Given, sides: _Sides, keys: Keys) -> Planned:
+    key = keys.given(trial.of_files.content, sides.roles_key)
+    return Planned(
+        trial=trial,
+        key=key,
+        roles=sides.roles,
+        roles_key=sides.roles_key,
         training_ids=(),
-        prompts=prompts,
-        stages=stages,
+        prompts=sides.prompts,
+        stages=keys.trial_stages(key, sides.prompts),
         given=given,
     )
