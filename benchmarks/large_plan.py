@@ -1,6 +1,6 @@
-"""How long `byrote plan` takes on 100,000 records of a user's own file, and how much memory: ten trials, nothing trained.
+"""How long `byrote plan` takes on 100,000 records of a user's own file, and how much memory: ten trials.
 
-python benchmarks/large_plan.py                 # exits 1 above 30 s of this process and its threads, or 2 GiB
+python benchmarks/large_plan.py                 # exits 1 above 30 s, or 2 GiB
 """
 
 import argparse

@@ -152,9 +152,11 @@ def _disk(prepared: Prepared) -> int:
     """Adapters, scores and completions of base model and trials, records, tables, figures and report."""
     scored, free = scored_tokens(prepared), free_tokens(prepared)
     base = _SCORED * (scored + free) + _WRITTEN * (free + prompted_tokens(prepared, prepared.base_prompts))
-    trials = [prepared.all_planned[number] for number in _numbers(prepared)]
+    trials = list(prepared.all_planned.values())
+    adapted = {p.trained.lora.matrices for p in trials if not p.given}
+    of_rank_1 = {matrices: lm.adapter_bytes(prepared.files, matrices, 1) for matrices in adapted}
     each = (
-        (0 if p.given else lm.adapter_bytes(prepared.files, p.trained.lora.matrices, p.trained.lora.rank))
+        (0 if p.given else of_rank_1[p.trained.lora.matrices] * p.trained.lora.rank)
         + _SCORED * (scored + (2 * free if p.stages.untargeted else 0))
         + _WRITTEN * ((free if p.stages.untargeted else 0) + prompted_tokens(prepared, p.prompts))
         + _TRIAL
