@@ -1,7 +1,8 @@
 """What a study will take and what it can show, before anything is trained.
 
-Times follow from what the stages cost (byrote.running.cost) and two rates of this machine (byrote.lm.products), of
-matrix products in the model's shapes and of passes over numbers; they are meant to tell minutes from days.
+Times follow from what the stages cost (byrote.running.cost) and how fast this machine is: by steps that are timed
+(byrote.running.timing), or estimated from two rates (byrote.lm.products), of matrix products in the model's shapes and of
+passes over numbers, which are meant to tell minutes from days.
 """
 
 import heapq
@@ -9,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from byrote import lm
 from byrote.listener import Listener, Silent
@@ -17,6 +19,7 @@ from byrote.records import RECORDS_STRATUM, Role, canary_stratum, copies_in
 from byrote.running.cost import (
     Cost,
     base_costs,
+    costs,
     free_tokens,
     prompted_tokens,
     scored_tokens,
@@ -37,15 +40,34 @@ _PASSES, _START, _READING, _TABLES = 1.9, 8.0, 3e-9, 2.0
 _SCORED, _WRITTEN, _TRIAL, _RENDERED = 17, 14, 64 * 2**10, 2 * 2**20
 
 
+class Speed(Protocol):
+    """How fast one worker is while all of them work."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether the study's own work was timed; else it is an estimate."""
+        ...
+
+    @property
+    def products(self) -> float:
+        """Seconds of the matrix products of a token that is read."""
+        ...
+
+    def seconds(self, cost: Cost, planned: Planned | None = None) -> float:
+        """How long it takes for what a trial costs, or the base model."""
+        ...
+
+
 @dataclass(frozen=True)
 class Rates:
     """Seconds a token of one worker while all of them work: for its products and for its passes (cost.Cost)."""
 
     products: float
     passes: float
+    timed: bool = False
 
-    def seconds(self, cost: Cost) -> float:
-        """How long one worker takes."""
+    def seconds(self, cost: Cost, planned: Planned | None = None) -> float:  # noqa: ARG002
+        """How long one worker takes, whatever the trial adapts."""
         return cost.products * self.products + cost.passes * self.passes
 
 
@@ -75,11 +97,15 @@ class Power:
 
 @dataclass(frozen=True)
 class Forecast:
-    """`seconds` for the whole study with its workers, from the command to the report; `flops`: FLOP/s of the products
-    of all workers together, in the format of `precision`; bytes of memory at the peak, of all workers, and of disk."""
+    """`seconds` for the whole study with its workers, from the command to the report, by steps that were `timed` or
+    else estimated; `tokens` that it trains on, reads (records that are scored, prompts, and texts written freely) and
+    writes at most; `flops`: FLOP/s of the products of all workers together, in the format of `precision`, or where
+    steps were timed those that scoring reaches; bytes of memory at the peak, of all workers, and of disk."""
 
     work: tuple[Work, ...]
     seconds: float
+    timed: bool
+    tokens: Cost
     workers: int
     threads: int
     precision: lm.Precision
@@ -91,20 +117,23 @@ class Forecast:
 
 def forecast(
     prepared: Prepared,
-    measure: Callable[[Prepared, int], Rates] | None = None,
+    measure: Callable[[Prepared, int], Speed] | None = None,
     listener: Listener | None = None,
 ) -> Forecast:
-    """The plan of a prepared study; reads config and corpus, no weights.
+    """The plan of a prepared study; reads config and corpus, no weights unless `measure` does.
 
-    measure: prepared study and threads of each worker → rates; those of this machine unless given.
+    measure: prepared study and threads of each worker → how fast one is; the rates of this machine unless given.
     """
     workers, threads = layout(prepared)
-    (listener or Silent()).say(f"measuring matrix products in {prepared.precision}")
+    if measure is None:
+        (listener or Silent()).say(f"measuring matrix products in {prepared.precision}")
     rates = (measure or measured_rates)(prepared, threads)
     work = tuple(_work(prepared, planned, rates) for planned in prepared.all_planned.values())
     return Forecast(
         work=work,
         seconds=study_seconds(prepared, workers, rates),
+        timed=rates.timed,
+        tokens=sum(costs(prepared).values(), Cost()),
         workers=workers,
         threads=threads,
         precision=prepared.chosen,
@@ -115,29 +144,26 @@ def forecast(
     )
 
 
-def _work(prepared: Prepared, planned: Planned, rates: Rates) -> Work:
-    seconds = sum(map(rates.seconds, trial_costs(prepared, planned).values()))
+def _work(prepared: Prepared, planned: Planned, rates: Speed) -> Work:
+    seconds = rates.seconds(sum(trial_costs(prepared, planned).values(), Cost()), planned)
     if planned.given:
         return Work(prepared.label_of(planned), 0, 0, 0, seconds)
     steps = steps_of(len(planned.training_ids), planned.trained.training)
     return Work(prepared.label_of(planned), len(planned.training_ids), trained_tokens(planned), steps, seconds)
 
 
-def study_seconds(prepared: Prepared, workers: int, rates: Rates) -> float:
+def study_seconds(prepared: Prepared, workers: int, rates: Speed) -> float:
     """Start, the tasks as the workers share them, tables, figures and report."""
-    of_trial = {number: trial_costs(prepared, prepared.all_planned[number]).values() for number in _numbers(prepared)}
+    trials = prepared.all_planned
+    of_trial = {name: _work(prepared, planned, rates).seconds for name, planned in trials.items()}
     spent = [
-        sum(map(rates.seconds, base_costs(prepared).values()))
+        rates.seconds(sum(base_costs(prepared).values(), Cost()))
         if task == "base"
-        else sum(rates.seconds(cost) for number in task.split(",") for cost in of_trial[number])
+        else sum(of_trial[name] for name in task.split(","))
         for task in tasks_of(prepared)
     ]
     start = _START * (1 if workers == 1 else 2) + _READING * lm.weight_bytes(prepared.files, "fp32")
-    return start + makespan(spent, workers) + _TABLES * len(of_trial)
-
-
-def _numbers(prepared: Prepared) -> list[str]:
-    return [number for task in tasks_of(prepared) if task != "base" for number in task.split(",")]
+    return start + makespan(spent, workers) + _TABLES * len(trials)
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:

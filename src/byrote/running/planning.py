@@ -271,7 +271,7 @@ def prepare(
     keys = Keys(base, digest_of(records), start_id, study.extraction)
     given = [Given(subject, chosen.format, study.model.quantization) for subject in subjects]
     sides = {
-        plan: _sides(study, plan, roles, records, keys)
+        plan: sides_of(study, plan, roles, records, keys)
         for plan, roles in assign_all(records, [trial.canaries for trial in trials], checked.manifest).items()
     }
     planned = tuple(
@@ -364,7 +364,7 @@ def _tokenise(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sides:
+class Sides:
     """What trials of one canary plan have in common: roles, what they train on, and prompts."""
 
     roles: tuple[Assignment, ...]
@@ -375,13 +375,14 @@ class _Sides:
     prompts: tuple[Prompt, ...]
 
 
-def _sides(
+def sides_of(
     study: Study, plan: Canaries, roles: tuple[Assignment, ...], records: Sequence[Record], keys: Keys
-) -> _Sides:
+) -> Sides:
+    """The sides of these records under a canary plan; roles: those of the plan, of which a shadow takes its part."""
     if study.controls.shadow:
         roles = shadow_roles(roles, records, study.seed)
     training = [] if study.subjects else training_records(records, roles, plan)
-    return _Sides(
+    return Sides(
         roles=roles,
         roles_key=keys.roles(plan, study.seed if study.controls.shadow else None),
         training_ids=tuple(r.token_ids for r in training),
@@ -391,7 +392,7 @@ def _sides(
     )
 
 
-def _plan_trial(trial: Trial, sides: _Sides, keys: Keys) -> Planned:
+def _plan_trial(trial: Trial, sides: Sides, keys: Keys) -> Planned:
     key = keys.trial(trial, sides.roles_key, sides.training_digest)
     return Planned(
         trial=trial,
@@ -405,7 +406,7 @@ def _plan_trial(trial: Trial, sides: _Sides, keys: Keys) -> Planned:
     )
 
 
-def _plan_given(trial: GivenTrial, given: Given, sides: _Sides, keys: Keys) -> Planned:
+def _plan_given(trial: GivenTrial, given: Given, sides: Sides, keys: Keys) -> Planned:
     key = keys.given(trial.of_files.content, sides.roles_key)
     return Planned(
         trial=trial,

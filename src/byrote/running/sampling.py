@@ -16,7 +16,7 @@ from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, Record
 from byrote.running.checks import FEW_RECORDS
-from byrote.running.forecast import Rates, measured_rates, study_seconds
+from byrote.running.forecast import Speed, measured_rates, study_seconds
 from byrote.running.layout import layout
 from byrote.running.planning import Prepared
 from byrote.running.prompts import all_prompts, prompts_of
@@ -53,7 +53,7 @@ def within_minutes(
     prepared: Prepared,
     history: Sequence[Drawn] = (),
     listener: Listener | None = None,
-    measure: Callable[[Prepared, int], Rates] | None = None,
+    measure: Callable[[Prepared, int], Speed] | None = None,
 ) -> Prepared:
     """The study on as many documents as machine.minutes allows by a forecast, all of them where it is null.
 
@@ -86,7 +86,7 @@ def _most_documents(
     minutes: float,
     stored: int,
     listener: Listener,
-    measure: Callable[[Prepared, int], Rates] | None,
+    measure: Callable[[Prepared, int], Speed] | None,
 ) -> int:
     """The most documents whose forecast keeps within the minutes: bisection, for more documents take longer."""
     workers, threads = layout(prepared)
@@ -128,7 +128,7 @@ def draw(prepared: Prepared, documents: Sequence[int]) -> Prepared:
     ids = {r.record for r in chosen}
     prompts = [prompts_of(study, chosen, [a for a in p.roles if a.record in ids]) for p in prepared.planned]
     base_prompts = all_prompts(chosen, prompts)
-    keys = [_keys(prepared, parts[: number + 1]) for number in range(len(parts))]
+    keys = [keys_on(prepared, parts[: number + 1]) for number in range(len(parts))]
     planned = tuple(
         replace(p, prompts=of_trial, stages=keys[-1].trial_stages(p.key, of_trial))
         for p, of_trial in zip(prepared.planned, prompts, strict=True)
@@ -156,7 +156,7 @@ def _part(place: int, documents: Sequence[int]) -> int:
     return next((number for number, count in enumerate(documents) if place < count), len(documents))
 
 
-def _keys(prepared: Prepared, parts: Sequence[Sequence[Record]]) -> Keys:
+def keys_on(prepared: Prepared, parts: Sequence[Sequence[Record]]) -> Keys:
     """Keys of results on these parts. Parts that are scored by themselves make other batches than all of them would, so
     they enter the key; a single part has the key of its records."""
     content = prepared.files.content if prepared.has_base else NO_BASE
