@@ -19,6 +19,7 @@ from byrote.corpora.shadow import shadow_roles
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.passes.generation import Prompt
+from byrote.planting.manifest import Manifest
 from byrote.planting.roles import assign_all, training_records
 from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
 from byrote.records import Assignment, Record, masks_of
@@ -108,7 +109,7 @@ class Prepared:
     """A study whose corpus is read, tokenised and checked, with all its trials planned. files: of the base model; where
     there is none, of the first subject. parts, earlier, drawn: where documents were drawn (byrote.running.sampling),
     the records in parts that are scored by themselves; stage of scores → those of its first 1, 2 … parts; rows of
-    sample.json."""
+    sample.json. manifest: that the canaries follow."""
 
     study: Study
     records: tuple[Record, ...]
@@ -127,6 +128,7 @@ class Prepared:
     parts: tuple[tuple[Record, ...], ...] = ()
     earlier: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     drawn: tuple[Mapping[str, Any], ...] = ()
+    manifest: Manifest | None = None
 
     @property
     def scored_parts(self) -> tuple[tuple[Record, ...], ...]:
@@ -303,6 +305,7 @@ def prepare(
         base=keys.base_stages(base_prompts) if study.model.source != NO_BASE else Stages(),
         canaries=recipe.stage if recipe else None,
         start_id=start_id,
+        manifest=checked.manifest,
     )
 
 
