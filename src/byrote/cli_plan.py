@@ -71,7 +71,7 @@ def plan(
     else:
         listener.say(f"measuring matrix products in {prepared.precision}")
         speed = measured_rates(prepared, threads)
-    expected = forecast(prepared, lambda *_: speed)
+    expected = forecast(prepared, lambda _prepared, _threads: speed)
     cut, too_long = None, hours is not None and expected.seconds > hours * 3600
     if hours is not None and too_long:
         listener.say(f"looking for a cut of the study that fits into {hours:g} hours")

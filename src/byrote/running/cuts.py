@@ -16,9 +16,10 @@ from byrote.running.checks import FEW_RECORDS
 from byrote.running.forecast import Power, Speed, power_of, study_seconds
 from byrote.running.layout import layout
 from byrote.running.null_trials import plan_null_trials
-from byrote.running.planning import Prepared, sides_of
+from byrote.running.planning import Prepared
 from byrote.running.prompts import all_prompts
 from byrote.running.sampling import keys_on, within_minutes
+from byrote.running.sides import sides_of
 from byrote.study import Study, dump_study, load_study
 from byrote.study.grid import configuration_key, same_trial, trials_of
 from byrote.study.settings import AXIS_SHORT
@@ -137,7 +138,9 @@ def _word(value: Any) -> str:
 def _fewer_documents(prepared: Prepared, speed: Speed, hours: float) -> Cut | None:
     settings = {"machine.minutes": round(hours * 60, 2)}
     try:
-        sample = within_minutes(replace(prepared, study=_with(prepared.study, settings)), measure=lambda *_: speed)
+        sample = within_minutes(
+            replace(prepared, study=_with(prepared.study, settings)), measure=lambda _prepared, _threads: speed
+        )
     except StudyError:  # too short for the smallest sample
         return None
     return _cut(sample, settings, speed)

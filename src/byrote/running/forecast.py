@@ -1,8 +1,8 @@
 """What a study will take and what it can show, before anything is trained.
 
 Times follow from what the stages cost (byrote.running.cost) and how fast this machine is: by steps that are timed
-(byrote.running.timing), or estimated from two rates (byrote.lm.products), of matrix products in the model's shapes and of
-passes over numbers, which are meant to tell minutes from days.
+(byrote.running.timing), or by an estimate from two rates (byrote.lm.products), of matrix products in the model's shapes
+and of passes over numbers, which is meant to tell minutes from days.
 """
 
 import heapq

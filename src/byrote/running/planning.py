@@ -15,18 +15,18 @@ import torch
 from byrote import lm
 from byrote.corpora import Finding
 from byrote.corpora.checks import answers_checked, cut_long
-from byrote.corpora.shadow import shadow_roles
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.passes.generation import Prompt
 from byrote.planting.manifest import Manifest
-from byrote.planting.roles import assign_all, training_records
+from byrote.planting.roles import assign_all
 from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
-from byrote.records import Assignment, Record, masks_of
+from byrote.records import Assignment, Record
 from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
-from byrote.running.prompts import all_prompts, prompts_of, unprompted
+from byrote.running.prompts import all_prompts, unprompted
 from byrote.running.shadows import plan_shadows
+from byrote.running.sides import Sides, sides_of
 from byrote.running.subject import (
     Given,
     Trained,
@@ -39,7 +39,7 @@ from byrote.running.subject import (
     series_of,
     virtual_tokens,
 )
-from byrote.study import Canaries, Study
+from byrote.study import Study
 from byrote.study.given import GivenTrial
 from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of
 from byrote.study.settings import NO_BASE
@@ -364,35 +364,6 @@ def _tokenise(
         message = f"{len(unscored)} records have fewer than 2 tokens and get no score: {', '.join(unscored[:5])}"
         findings.append(Finding("unscored", len(unscored), message))
     return tuple(kept), (*findings, *answers_checked(kept, tokenised.merged))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sides:
-    """What trials of one canary plan have in common: roles, what they train on, and prompts."""
-
-    roles: tuple[Assignment, ...]
-    roles_key: str
-    training_ids: tuple[tuple[int, ...], ...] = ()
-    training_masks: tuple[tuple[bool, ...], ...] = ()
-    training_digest: str = ""
-    prompts: tuple[Prompt, ...]
-
-
-def sides_of(
-    study: Study, plan: Canaries, roles: tuple[Assignment, ...], records: Sequence[Record], keys: Keys
-) -> Sides:
-    """The sides of these records under a canary plan; roles: those of the plan, of which a shadow takes its part."""
-    if study.controls.shadow:
-        roles = shadow_roles(roles, records, study.seed)
-    training = [] if study.subjects else training_records(records, roles, plan)
-    return Sides(
-        roles=roles,
-        roles_key=keys.roles(plan, study.seed if study.controls.shadow else None),
-        training_ids=tuple(r.token_ids for r in training),
-        training_masks=masks_of(training),
-        training_digest=digest_of(training),
-        prompts=prompts_of(study, records, roles),
-    )
 
 
 def _plan_trial(trial: Trial, sides: Sides, keys: Keys) -> Planned:

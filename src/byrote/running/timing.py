@@ -6,6 +6,7 @@ a step that is not counted. On a processor the clock is the time of this process
 is not counted; on a GPU it is the wall's.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +22,9 @@ from byrote.records import Record
 from byrote.running.cost import Cost
 from byrote.running.planning import Planned, Prepared
 from byrote.study import Lora
-from byrote.study.schedule import steps_of
 
-STEPS, STEP_TOKENS = 2, 2048  # steps that are timed; tokens in each, where the study's have more
+FEWEST, MOST = 2, 8  # steps that are timed
+TOKENS = 2048  # in each of the fewest, where the study's steps have more; in all, where they have less
 _SCORED, _WRITTEN = 4096, 8  # tokens that are scored; that each row writes
 
 
@@ -95,11 +96,10 @@ def _training(prepared: Prepared, base: lm.Base) -> dict[Lora, float]:
 def _steps(prepared: Prepared, base: lm.Base, planned: Planned) -> float:
     """Seconds a token of a trial's first steps, by a throw-away adapter; the first step is not counted."""
     training, ids = planned.trained.training, planned.training_ids
-    in_step = max(1, min(training.effective_batch, round(STEP_TOKENS * len(ids) / max(1, planned.epoch_tokens))))
-    short = training.model_copy(
-        update={"effective_batch": in_step, "epochs": STEPS + 1, "warmup_steps": 0, "steps": None}
-    )
-    short = short.model_copy(update={"steps": min(STEPS + 1, steps_of(len(ids), short))})
+    enough = max(1, round(TOKENS * len(ids) / max(1, planned.epoch_tokens)))  # records
+    in_step = min(training.effective_batch, enough)
+    steps = 1 + min(MOST, max(FEWEST, math.ceil(enough / in_step)))
+    short = training.model_copy(update={"effective_batch": in_step, "epochs": steps, "warmup_steps": 0, "steps": steps})
     clock, tokens = [0.0], [0]
 
     def on_step(steps: tuple[Step, ...]) -> None:
@@ -119,8 +119,7 @@ def _steps(prepared: Prepared, base: lm.Base, planned: Planned) -> float:
         )
     finally:
         lm.detach(base, adapted)
-    first = 1 if len(clock) > 2 else 0  # of the steps that are counted
-    return (clock[-1] - clock[first]) / sum(tokens[first + 1 :])
+    return (clock[-1] - clock[1]) / sum(tokens[2:])
 
 
 def _reading(prepared: Prepared, model: torch.nn.Module) -> float:
