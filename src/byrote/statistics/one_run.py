@@ -26,6 +26,9 @@ def p_value(canaries: int, guesses: int, right: int, epsilon: float, delta: floa
     q = 1/(1+e^−ε), B ~ Bin(guesses, q); β = P[B ≥ right]; α = max_i P[right > B ≥ right − i]/i;
     p = min(1, β + 2·canaries·δ·α) (Steinke et al. 2023). Both are sums of positive terms, so small values keep their
     precision; below 1e-308 they underflow to 0. Raises ValueError for impossible counts and for ε or δ out of range.
+
+    >>> round(p_value(canaries=100, guesses=100, right=65, epsilon=0.0, delta=0.0), 4)
+    0.0018
     """
     _check_counts(canaries, guesses, right)
     _check_level(0.05, delta)
@@ -46,6 +49,9 @@ def epsilon_lower_bound(canaries: int, guesses: int, right: int, delta: float, l
     guesses that point moves up towards 1/e. Hence the level must be below 1/4: there p rises with ε up to the
     crossing and stays above the level after it, so there is one crossing. Rises with `right`, falls with δ.
     Raises ValueError as `p_value` does, and for a level outside (0, 1/4).
+
+    >>> round(epsilon_lower_bound(canaries=100, guesses=100, right=80, delta=1e-5), 2)
+    0.96
     """
     _check_level(level, delta)
     if p_value(canaries, guesses, right, 0.0, delta) > level:
@@ -66,7 +72,11 @@ _known_bound = lru_cache(maxsize=1 << 12)(epsilon_lower_bound)  # the same count
 
 
 def largest_showable(canaries: int, guesses: int, delta: float, level: float = 0.05) -> float:
-    """The bound when every guess is right: the largest ε that so many canaries and guesses can show."""
+    """The bound when every guess is right: the largest ε that so many canaries and guesses can show.
+
+    >>> round(largest_showable(canaries=100, guesses=100, delta=1e-5), 2)
+    3.49
+    """
     return epsilon_lower_bound(canaries, guesses, guesses, delta, level)
 
 
@@ -76,6 +86,9 @@ def guess(scores_M: np.ndarray, guesses: int) -> np.ndarray:
     Ties are broken by position, spread by the golden ratio: it is the same for any truth, and where canaries happen to
     lie sorted by truth it still takes about as many of either kind. A canary without a score (NaN) is never guessed.
     Raises ValueError for an odd number of guesses, or more than there are canaries with a score.
+
+    >>> guess(np.array([0.1, 0.9, 0.5, 0.4]), guesses=2).tolist()
+    [-1, 1, 0, 0]
     """
     scores_M = np.asarray(scores_M, dtype=np.float64)
     scored = int((~np.isnan(scores_M)).sum())
@@ -110,6 +123,11 @@ def audit(scores_M: np.ndarray, is_in_M: np.ndarray, guesses: int, delta: float,
 
     Raises ValueError as `guess` and `epsilon_lower_bound` do, for arrays that do not fit, and where so many or so few
     canaries are in that the coins cannot have been fair (chance below 1e-6): guessing all in would then be right.
+
+    >>> is_in = np.arange(40) % 2 == 0
+    >>> found = audit(is_in + 0.01 * np.arange(40), is_in, guesses=20, delta=1e-5)
+    >>> found.right, round(found.epsilon_low, 2), round(found.largest, 2)
+    (20, 1.82, 1.82)
     """
     scores_M, is_in_M = np.asarray(scores_M), np.asarray(is_in_M)
     if scores_M.shape != is_in_M.shape or scores_M.ndim != 1 or is_in_M.dtype != np.bool_:
