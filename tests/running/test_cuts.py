@@ -59,6 +59,12 @@ def test_the_seeds_of_one_configuration_may_be_fewer_than_five(raw: dict[str, An
     assert options(cut_that_fits(prepared, SPEED, share(prepared, 0.5))) == {"grid.seed": [3]}
 
 
+def test_a_configuration_that_a_hypothesis_names_stays(raw: dict[str, Any]):
+    v_above_q = {"name": "v", "says": "v leaks more.", "of": [{"matrices": ["v"]}], "against": [{"matrices": ["q"]}]}
+    prepared = prepare(load_study({**raw, "claims": {"hypotheses": [v_above_q]}, "seeds": 5}))
+    assert list(options(cut_that_fits(prepared, SPEED, share(prepared, 0.95)))) == ["corpus.limit"]
+
+
 def test_of_several_grids_the_last_is_cut(raw: dict[str, Any]):
     grids = [{"matrices": MATRICES}, {"rank": [1, 4, 8, 64]}]
     prepared = prepare(load_study({**raw, "grid": grids, "seeds": 5}))

@@ -36,5 +36,7 @@ def test_an_adapter_between_the_smallest_and_the_largest_takes_a_time_between(ti
 
 
 def test_where_nothing_is_written_nothing_of_it_is_timed(tiny_study: dict):
-    silent = {"extraction": {"prompts": {"members": 0, "nonmembers": 0, "canaries": 0}, "untargeted": {"completions": 0}}}
+    silent = {
+        "extraction": {"prompts": {"members": 0, "nonmembers": 0, "canaries": 0}, "untargeted": {"completions": 0}}
+    }
     assert timed(prepare(load_study({**tiny_study, **silent, "grid": {"matrices": [["q"]]}})), 1).written == 0

@@ -5,7 +5,7 @@ records. Nothing is trained to find it.
 import json
 import shlex
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,9 @@ from byrote.running.prompts import all_prompts
 from byrote.running.sampling import keys_on, within_minutes
 from byrote.running.sides import sides_of
 from byrote.study import Study, dump_study, load_study
-from byrote.study.grid import configuration_key, same_trial, trials_of
+from byrote.study.checks import check_names
+from byrote.study.given import GivenTrial
+from byrote.study.grid import Trial, configuration_key, same_trial, trials_of
 from byrote.study.settings import AXIS_SHORT
 
 LEAST_SEEDS = 5
@@ -46,7 +48,8 @@ def cut_that_fits(prepared: Prepared, speed: Speed, hours: float) -> Cut | None:
     """The largest cut of a study whose forecast keeps within so many hours; None where none does.
 
     Each step is taken only where the one before, as far as it goes, is not enough. Seeds are never fewer than
-    LEAST_SEEDS where several configurations are compared, nor points than LEAST_POINTS. Where subjects are given, an
+    LEAST_SEEDS where several configurations are compared, nor points than LEAST_POINTS; a configuration that a
+    hypothesis names stays. Where subjects are given, an
     audit of fewer documents is the cut (machine.minutes).
     """
     if prepared.study.subjects:
@@ -56,7 +59,12 @@ def cut_that_fits(prepared: Prepared, speed: Speed, hours: float) -> Cut | None:
         of_before = smallest
         for settings in cuts(of_before[0]):
             together = {**of_before[1], **settings}
-            smallest = _on_trials(prepared, _with(prepared.study, together)), together
+            try:
+                study = _with(prepared.study, together)
+                trials = check_names(study)
+            except StudyError:  # a hypothesis names a configuration that would be gone
+                continue
+            smallest = _on_trials(prepared, study, trials), together
             if _seconds(smallest[0], speed) <= hours * 3600:
                 return _cut(*smallest, speed)
     return _fewer_records(*smallest, speed, hours)
@@ -111,10 +119,10 @@ def _with(study: Study, settings: Mapping[str, Any]) -> Study:
     return load_study(dump_study(study), settings)
 
 
-def _on_trials(prepared: Prepared, study: Study) -> Prepared:
+def _on_trials(prepared: Prepared, study: Study, trials: Sequence[Trial | GivenTrial]) -> Prepared:
     """The part of a prepared study that another, of some of its trials, plans."""
     planned_as = {same_trial(t): p for t, p in zip(trials_of(prepared.study), prepared.planned, strict=True)}
-    planned = tuple(planned_as[same_trial(trial)] for trial in trials_of(study))
+    planned = tuple(planned_as[same_trial(trial)] for trial in trials if isinstance(trial, Trial))
     of = prepared.null_trials.of or {}
     needed = {of[p.key][0] for p in planned if p.key in of}
     nulls = tuple(null for null in prepared.null_trials.planned if null.key in needed)
