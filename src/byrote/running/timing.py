@@ -24,8 +24,9 @@ from byrote.running.planning import Planned, Prepared
 from byrote.study import Lora
 
 FEWEST, MOST = 2, 8  # steps that are timed
-TOKENS = 2048  # in each of the fewest, where the study's steps have more; in all, where they have less
-_SCORED, _WRITTEN = 4096, 8  # tokens that are scored; that each row writes
+TOKENS = 1024  # in each of the fewest, where the study's steps have more; in all, where they have less
+APART = 4  # times the weights of the smallest adapter, from which the largest is timed too
+_SCORED, _WRITTEN = 2048, 8  # tokens that are scored; that each row writes
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def timed(prepared: Prepared, threads: int, listener: Listener | None = None) ->
 
 
 def _training(prepared: Prepared, base: lm.Base) -> dict[Lora, float]:
-    """Seconds of a token that is trained on, by adapter: of the smallest and the largest timed, of the others between
-    them by their weights."""
+    """Seconds of a token that is trained on, by adapter: of the smallest timed, of one of APART times its weights or
+    more too, of the others between them by their weights."""
     tuned = [planned for planned in prepared.all_planned.values() if not planned.given and planned.training_ids]
     first_of: dict[Lora, Planned] = {}
     for planned in tuned:
@@ -86,7 +87,7 @@ def _training(prepared: Prepared, base: lm.Base) -> dict[Lora, float]:
     sizes = {lora: of_rank_1[lora.matrices] * lora.rank for lora in first_of}
     small, large = min(sizes, key=lambda lora: sizes[lora]), max(sizes, key=lambda lora: sizes[lora])
     least = _steps(prepared, base, first_of[small])
-    most = least if large == small else _steps(prepared, base, first_of[large])
+    most = _steps(prepared, base, first_of[large]) if sizes[large] >= APART * sizes[small] else least
     span = sizes[large] - sizes[small]
     return {
         lora: least + (most - least) * ((size - sizes[small]) / span if span else 0) for lora, size in sizes.items()
