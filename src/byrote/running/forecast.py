@@ -34,8 +34,9 @@ from byrote.statistics.detectable import design_effect, resolvable, smallest_auc
 # document this much.
 CORRELATION, ICC = 0.8, 0.3
 # Measured on SmolLM2-135M (docs/log.md): a token's passes as multiples of one over its activations; seconds until a
-# worker has imported what it needs, of reading a byte of weights, and of tables, figures and report, a trial.
-_PASSES, _START, _READING, _TABLES = 1.9, 8.0, 3e-9, 2.0
+# worker has imported what it needs, of reading a byte of weights, of tables, figures and report, a trial, and of figures
+# and report whatever they show.
+_PASSES, _START, _READING, _TABLES, _REPORT = 1.9, 8.0, 3e-9, 2.0, 4.0
 # Bytes on disk: of a scored token, of a written one, of a trial's manifests, roles and log, of what is rendered.
 _SCORED, _WRITTEN, _TRIAL, _RENDERED = 17, 14, 64 * 2**10, 2 * 2**20
 
@@ -163,7 +164,7 @@ def study_seconds(prepared: Prepared, workers: int, rates: Speed) -> float:
         for task in tasks_of(prepared)
     ]
     start = _START * (1 if workers == 1 else 2) + _READING * lm.weight_bytes(prepared.files, "fp32")
-    return start + makespan(spent, workers) + _TABLES * len(trials)
+    return start + makespan(spent, workers) + _TABLES * len(trials) + _REPORT
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:
