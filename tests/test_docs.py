@@ -1,5 +1,6 @@
 """Pages of the docs say what the code does: verbs, options and examples that they print exist."""
 
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import byrote.statistics
 from byrote.cli import app
 from byrote.study import Study, load_study
 from byrote.study.audit import AUDIT_DEFAULTS
@@ -83,3 +85,8 @@ def test_the_page_of_commands_names_every_one() -> None:
     page = (DOCS / "commands.md").read_text("utf-8")
     named = set(re.findall(r"^\| `byrote ([a-z]+)", page, flags=re.MULTILINE))
     assert named == {name for name in app if not name.startswith("-")}
+
+
+def test_the_reference_has_every_module_of_the_statistics() -> None:
+    shown = set(re.findall(r"automodule:: byrote\.statistics\.(\w+)", (DOCS / "api.md").read_text("utf-8")))
+    assert shown == {module.name for module in pkgutil.iter_modules(byrote.statistics.__path__)}

@@ -9,12 +9,14 @@ with c copies it bounds groups of c, and must not be compared with an ε of sing
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from scipy.special import expit
 from scipy.stats import binom, binomtest
 
 FEW_CANARIES = 200
+FEWEST_GUESSES = 20
 _IMPOSSIBLE = 1e-6  # chance under fair coins below which the coins were not fair
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _HALVINGS = 60
@@ -78,6 +80,22 @@ def largest_showable(canaries: int, guesses: int, delta: float, level: float = 0
     3.49
     """
     return epsilon_lower_bound(canaries, guesses, guesses, delta, level)
+
+
+def guesses_of(asked: int | Literal["all"] | None, canaries: int) -> int:
+    """How many of so many canaries are guessed, an even number: as many as were asked for, all, or by default (None) a
+    quarter, at least FEWEST_GUESSES; never more than there are.
+
+    Where an attack is sure of few canaries, guesses on the others are right by chance and lower the bound; a quarter is
+    fixed before the scores are seen, and leaves these out.
+
+    >>> guesses_of(None, 240), guesses_of(None, 50), guesses_of("all", 51), guesses_of(100, 240)
+    (60, 20, 50, 100)
+    """
+    if asked is None:
+        asked = max(FEWEST_GUESSES, canaries // 4)
+    most = canaries if asked == "all" else min(asked, canaries)
+    return most - most % 2
 
 
 def guess(scores_M: np.ndarray, guesses: int) -> np.ndarray:

@@ -233,7 +233,7 @@ def _manifests(trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
 
 def _guesses(study: Study, most: int) -> Iterator[str]:
     guesses = study.audit.guesses
-    if guesses is not None and most and guesses > most:
+    if isinstance(guesses, int) and most and guesses > most:
         yield (
             f"audit.guesses is {guesses}, but at most {most} canaries have the same number of copies; lower it, or "
             "raise canaries.count"

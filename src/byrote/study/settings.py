@@ -537,7 +537,11 @@ class Controls(Part):
 class Audit(Part):
     """The lower bound on epsilon from one run (Steinke et al. 2023), for canaries of `many`."""
 
-    guesses: int | None = Field(default=None, ge=2, description="fixed beforehand; null for all canaries of one copy")
+    guesses: Annotated[int, Field(ge=2)] | Literal["all"] | None = Field(
+        default=None,
+        description="fixed beforehand, for canaries of each number of copies: a number, or all; null for a quarter of "
+        "them, at least 20",
+    )
     delta: float = Field(default=1e-5, ge=0, lt=1, description="δ of the (ε, δ) that is bounded")
     level: float = Field(default=0.05, gt=0, lt=0.25, description="chance that any bound of the run is above the truth")
     attack: str | None = Field(default=None, description="null for membership.primary")

@@ -331,10 +331,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
         real("delta", "of (epsilon, delta) differential privacy"),
         real("level", "chance that any bound of the family lies above its truth"),
         real("epsilon_low", "lower bound on epsilon (Steinke et al. 2023)"),
+        real("epsilon_gaussian", "lower bound that holds only if the mechanism is Gaussian (Mahloujifar et al. 2024)"),
         real("largest", "largest bound that so many guesses can show"),
         text("family", "the bounds that share the level"),
         text("unit", "what epsilon protects: record, or group of C"),
         real("null_epsilon", "the same audit of references never planted, as a control"),
+        real("null_gaussian", "epsilon_gaussian of that control"),
         NOTE,
     ),
     "records": (
