@@ -34,8 +34,8 @@ from byrote.statistics.detectable import design_effect, resolvable, smallest_auc
 # document this much.
 CORRELATION, ICC = 0.8, 0.3
 # Measured on SmolLM2-135M (docs/log.md): a token's passes as multiples of one over its activations; seconds until a
-# worker has imported what it needs, of reading a byte of weights, of tables, figures and report, a trial, and of figures
-# and report whatever they show.
+# worker has imported what it needs, of reading a byte of weights, of tables, figures and report for each trial, and of
+# figures and report whatever they show.
 _PASSES, _START, _READING, _TABLES, _REPORT = 1.9, 8.0, 3e-9, 2.0, 4.0
 # Bytes on disk: of a scored token, of a written one, of a trial's manifests, roles and log, of what is rendered.
 _SCORED, _WRITTEN, _TRIAL, _RENDERED = 17, 14, 64 * 2**10, 2 * 2**20
