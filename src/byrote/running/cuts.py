@@ -18,12 +18,12 @@ from byrote.running.layout import layout
 from byrote.running.null_trials import plan_null_trials
 from byrote.running.planning import Prepared
 from byrote.running.prompts import all_prompts
-from byrote.running.sampling import keys_on, within_minutes
+from byrote.running.sampling import within_minutes
 from byrote.running.sides import sides_of
 from byrote.study import Study, dump_study, load_study
 from byrote.study.checks import check_names
 from byrote.study.given import GivenTrial
-from byrote.study.grid import Trial, configuration_key, same_trial, trials_of
+from byrote.study.grid import Keys, Trial, configuration_key, same_trial, trials_of
 from byrote.study.settings import AXIS_SHORT
 
 LEAST_SEEDS = 5
@@ -195,8 +195,8 @@ def limited(prepared: Prepared, limit: int) -> Prepared:
         for split in (*SPLITS, CANARIES)
         for record in _first(prepared.records, split, limit // 2 if halved and split in _HALVES else limit)
     ]
-    keys, manifest = keys_on(prepared, [records]), prepared.manifest
-    roles = assign_all(records, [planned.trial.canaries for planned in prepared.planned], manifest)
+    keys = Keys("", "", prepared.start_id, study.extraction)  # of nothing that is stored
+    roles = assign_all(records, [planned.trial.canaries for planned in prepared.planned], prepared.manifest)
     sides = {plan: sides_of(study, plan, of_plan, records, keys) for plan, of_plan in roles.items()}
     planned = tuple(
         replace(

@@ -128,7 +128,7 @@ def draw(prepared: Prepared, documents: Sequence[int]) -> Prepared:
     ids = {r.record for r in chosen}
     prompts = [prompts_of(study, chosen, [a for a in p.roles if a.record in ids]) for p in prepared.planned]
     base_prompts = all_prompts(chosen, prompts)
-    keys = [keys_on(prepared, parts[: number + 1]) for number in range(len(parts))]
+    keys = [_keys(prepared, parts[: number + 1]) for number in range(len(parts))]
     planned = tuple(
         replace(p, prompts=of_trial, stages=keys[-1].trial_stages(p.key, of_trial))
         for p, of_trial in zip(prepared.planned, prompts, strict=True)
@@ -156,7 +156,7 @@ def _part(place: int, documents: Sequence[int]) -> int:
     return next((number for number, count in enumerate(documents) if place < count), len(documents))
 
 
-def keys_on(prepared: Prepared, parts: Sequence[Sequence[Record]]) -> Keys:
+def _keys(prepared: Prepared, parts: Sequence[Sequence[Record]]) -> Keys:
     """Keys of results on these parts. Parts that are scored by themselves make other batches than all of them would, so
     they enter the key; a single part has the key of its records."""
     content = prepared.files.content if prepared.has_base else NO_BASE

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from byrote.corpora.shadow import shadow_roles
 from byrote.passes.generation import Prompt
@@ -20,8 +21,13 @@ class Sides:
     roles_key: str
     training_ids: tuple[tuple[int, ...], ...] = ()
     training_masks: tuple[tuple[bool, ...], ...] = ()
-    training_digest: str = ""
     prompts: tuple[Prompt, ...]
+    training: tuple[Record, ...] = ()
+
+    @cached_property
+    def training_digest(self) -> str:
+        """Of what they train on."""
+        return digest_of(self.training)
 
 
 def sides_of(
@@ -36,6 +42,6 @@ def sides_of(
         roles_key=keys.roles(plan, study.seed if study.controls.shadow else None),
         training_ids=tuple(r.token_ids for r in training),
         training_masks=masks_of(training),
-        training_digest=digest_of(training),
         prompts=prompts_of(study, records, roles),
+        training=tuple(training),
     )
