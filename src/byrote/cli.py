@@ -17,6 +17,7 @@ from byrote import __version__, large_pages
 from byrote.cli_audit import audit
 from byrote.cli_canaries import canaries
 from byrote.cli_notebooks import notebooks
+from byrote.cli_plan import plan
 from byrote.cli_print import (
     Json,
     Options,
@@ -25,7 +26,6 @@ from byrote.cli_print import (
     listener_of,
     mebibytes,
     out_console,
-    power_table,
     print_json,
     print_not_logged,
     print_results,
@@ -35,7 +35,6 @@ from byrote.cli_status import status
 from byrote.errors import ByroteError, StudyError
 from byrote.study.dotted import dotted_names
 from byrote.study.load import first_comment, load_study, packaged_studies, parse_overrides, study_path
-from byrote.terminal import duration
 
 app = App(
     name="byrote",
@@ -127,61 +126,6 @@ def run(
 
 
 @app.command
-def plan(
-    study: str,
-    /,
-    *options: Options,
-    show_tokens: Annotated[bool, Parameter(negative="")] = False,
-    as_json: Json = False,
-) -> None:
-    """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing.
-
-    Parameters
-    ----------
-    show_tokens
-        Show the first record as the model sees it, and which of its tokens the loss is on, in place of the plan.
-    """
-    resolved, listener = load_study(study, parse_overrides(options)), listener_of()
-    listener.say("checking the study and reading its records")
-    from byrote.running.checks import check_study
-
-    checked = check_study(resolved)
-    listener.say("loading torch")
-    from byrote.running.forecast import CORRELATION, ICC, forecast
-    from byrote.running.planning import prepare
-    from byrote.running.shown import print_tokens
-
-    prepared = prepare(checked, listener)
-    if show_tokens:
-        print_tokens(out_console, prepared.records[0], prepared.tokenizer)
-        return
-    expected = forecast(prepared, listener=listener)
-    if as_json:
-        print_json(asdict(expected))
-        return
-    table = Table("trial", "records", "tokens", "steps", "time", box=None)
-    for work in expected.work:
-        row = (f"{work.training_records}", f"{work.tokens:,}", f"{work.steps}", duration(work.seconds))
-        table.add_row(work.label, *row)
-    out_console.print(table)
-    out_console.print(
-        f"in all about {duration(expected.seconds)}, "
-        f"{_workers(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
-        f"{expected.disk / 2**20:.0f} MiB of disk",
-        highlight=False,
-    )
-    rate = "" if expected.precision.rates else f", products at {expected.flops / 1e9:.0f} GFLOP/s"
-    out_console.print(f"precision {expected.precision}{rate}", markup=False, highlight=False)
-    out_console.print(power_table(expected.power))
-    out_console.print(
-        f"detectable at level 5% with power 80%; by document: where records of one document correlate at {ICC:g}; "
-        f"difference: between two trials near AUC 0.7 whose scores correlate at {CORRELATION:g}; none: too few "
-        "non-members for so low a false-positive rate",
-        highlight=False,
-    )
-
-
-@app.command
 def clean(run_folder: str, /, *, dry_run: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Remove from a run the trials and stages that its study no longer plans.
 
@@ -244,6 +188,7 @@ def report(
 app.command(audit)
 app.command(canaries)
 app.command(notebooks)
+app.command(plan)
 app.command(purge)
 app.command(status)
 
@@ -324,12 +269,6 @@ def doctor(*, as_json: Json = False) -> int:
         table.add_row(mark, escape(check.what), escape(check.found), "" if check.ok else escape(check.to_do))
     out_console.print(table)
     return 1 if missing else 0
-
-
-def _workers(workers: int, threads: int) -> str:
-    """`2 workers side by side, 1 thread each`."""
-    each = f"{threads} thread{'s' if threads > 1 else ''}"
-    return f"{workers} workers side by side, {each} each" if workers > 1 else f"1 worker, {each}"
 
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -16,7 +16,7 @@ from byrote.planting.written import Invented, Maker, Recipe
 from byrote.render import render
 from byrote.running.checks import Checked, checked_study
 from byrote.running.cost import costs
-from byrote.running.forecast import Rates
+from byrote.running.forecast import Speed
 from byrote.running.layout import layout, tasks_of
 from byrote.running.planning import Prepared, prepare
 from byrote.running.replacing import refuse_other_canaries, refuse_replacing
@@ -49,7 +49,7 @@ def run(
     listener: Listener | None = None,
     replace: bool = False,
     on_prepared: Callable[[Prepared], None] | None = None,
-    measure: Callable[[Prepared, int], Rates] | None = None,
+    measure: Callable[[Prepared, int], Speed] | None = None,
 ) -> Outcome:
     """Fine-tune, attack, prompt, tabulate, draw, report; what is finished already is not done again.
 
