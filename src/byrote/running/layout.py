@@ -1,17 +1,41 @@
 """Who does what: the tasks of a study, and how many workers share them."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from byrote import lm
+from byrote.listener import Listener
 from byrote.running.planning import Prepared
+from byrote.running.ray_cluster import connect
+from byrote.study import Machine
+
+
+@contextmanager
+def connected(machine: Machine, listener: Listener) -> Generator[None]:
+    """While it is open, this process is connected to the Ray cluster that the backend asks for; nothing where it asks
+    for none. StudyError where none can be reached."""
+    cluster = connect(machine, listener) if machine.backend == "ray" else None
+    try:
+        yield
+    finally:
+        if cluster:
+            cluster.close()
 
 
 def layout(prepared: Prepared) -> tuple[int, int]:
     """Workers and threads of each: a worker a core, no more than there are tasks, and no more than memory holds; one
-    on a GPU. It follows from the study and the machine alone, so that a run that resumes computes as it began."""
+    on a GPU. It follows from the study and the machine alone, so that a run that resumes computes as it began.
+
+    With the backend ray, actors of machine.ray.cores each, as many as the cluster holds, which is asked.
+    """
+    machine = prepared.study.machine
+    if machine.backend == "ray":
+        return connect(machine).workers(prepared, len(tasks_of(prepared))), machine.ray.cores
     threads = prepared.threads
     if prepared.device.type == "cuda":
         return 1, threads
     most = min(threads, len(tasks_of(prepared)), lm.workers_that_fit(prepared.files))
-    workers = max(1, min(prepared.study.machine.workers or most, threads))
+    workers = max(1, min(machine.workers or most, threads))
     return workers, max(1, threads // workers)
 
 

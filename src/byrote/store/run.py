@@ -142,6 +142,7 @@ class Run:
         part = place.parent / f".part-{place.name}"
         notes: dict[str, Any] = {**manifest, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._writing():
+            shutil.rmtree(part, ignore_errors=True)  # of a worker that was lost at it
             self._private(part)
         try:
             yield Draft(part, notes)
