@@ -146,6 +146,7 @@ def plan(
     checked = check_study(resolved)
     listener.say("loading torch")
     from byrote.running.forecast import CORRELATION, ICC, forecast
+    from byrote.running.layout import in_words
     from byrote.running.planning import prepare
     from byrote.running.shown import print_tokens
 
@@ -164,7 +165,7 @@ def plan(
     out_console.print(table)
     out_console.print(
         f"in all about {duration(expected.seconds)}, "
-        f"{_workers(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
+        f"{in_words(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
         f"{expected.disk / 2**20:.0f} MiB of disk",
         highlight=False,
     )
@@ -321,15 +322,3 @@ def doctor(*, as_json: Json = False) -> int:
         table.add_row(mark, escape(check.what), escape(check.found), "" if check.ok else escape(check.to_do))
     out_console.print(table)
     return 1 if missing else 0
-
-
-def _workers(workers: int, threads: int) -> str:
-    """`2 workers side by side, 1 thread each`."""
-    each = f"{threads} thread{'s' if threads > 1 else ''}"
-    return f"{workers} workers side by side, {each} each" if workers > 1 else f"1 worker, {each}"
-
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-if __name__ == "__main__":  # `python -m byrote.cli` must not end with 0, a verdict's status, having done nothing
-    main()

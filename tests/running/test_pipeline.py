@@ -394,7 +394,9 @@ def test_a_worker_that_dies_costs_its_trial_alone(study: byrote.Study, tmp_path:
     lost: list[tuple[str, str]] = []
     with store.locked():
         pipeline._write_plan(store, prepared)
-        run_tasks(["0", "no such task", "1"], Processes((store.path, prepared), 1), 1, Recorder(), lambda *a: lost.append(a))
+        run_tasks(
+            ["0", "no such task", "1"], Processes((store.path, prepared), 1), 1, Recorder(), lambda *a: lost.append(a)
+        )
     assert [task for task, _ in lost] == ["no such task"]
     assert "the worker process ended with status 1" in lost[0][1]
     assert all(store.has(p.stages.scores) for p in prepared.planned)

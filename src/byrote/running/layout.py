@@ -39,6 +39,12 @@ def layout(prepared: Prepared) -> tuple[int, int]:
     return workers, max(1, threads // workers)
 
 
+def in_words(workers: int, threads: int) -> str:
+    """`2 workers side by side, 1 thread each`."""
+    each = f"{threads} thread{'s' if threads > 1 else ''}"
+    return f"{workers} workers side by side, {each} each" if workers > 1 else f"1 worker, {each}"
+
+
 def tasks_of(prepared: Prepared) -> list[str]:
     """`base`, then trials by name, a stack of them joined by commas; the null trials last."""
     planned_by_name, groups = prepared.all_planned, list[list[str]]()

@@ -17,11 +17,11 @@ from byrote.render import render
 from byrote.running.checks import Checked, checked_study
 from byrote.running.cost import costs
 from byrote.running.forecast import Rates
-from byrote.running.layout import connected, layout, tasks_of
+from byrote.running.layout import connected, in_words, layout, tasks_of
 from byrote.running.local import Processes
 from byrote.running.planning import Prepared, prepare
-from byrote.running.replacing import refuse_other_canaries, refuse_replacing
 from byrote.running.ray_cluster import connect
+from byrote.running.replacing import refuse_other_canaries, refuse_replacing
 from byrote.running.sampling import SAMPLE, within_minutes
 from byrote.running.stages import Worker, write_canaries
 from byrote.running.workers import run_tasks
@@ -172,5 +172,5 @@ def _work(store: Run, prepared: Prepared, listener: Listener) -> None:
 
     setup = store.path, prepared
     backend = connect(prepared.study.machine).backend(setup, listener) if by_ray else Processes(setup, threads)
-    listener.say(f"{workers} workers side by side, {threads} thread{'s' if threads > 1 else ''} each")
+    listener.say(f"{in_words(workers, threads)}{', by Ray' if by_ray else ''}")
     run_tasks(tasks, backend, workers, listener, lost)

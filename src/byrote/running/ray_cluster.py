@@ -222,5 +222,7 @@ def variables(threads: int, users: Mapping[str, str]) -> dict[str, str]:
 
 
 def _in_words(error: Exception) -> str:
-    """The first words of an error of Ray's, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    """Why, by an error of Ray's, in one line: what follows the actor's name and number in it."""
+    text = " ".join(str(error).split())
+    reason = text.partition("The actor is dead because ")[2] or text
+    return f"{type(error).__name__}: {reason[:120].rstrip(' :.')}"
