@@ -44,10 +44,14 @@ class LateError(Error):
     """Nothing came in time."""
 
 
+class CutOffError(Error):
+    """The actor cannot be reached at the moment."""
+
+
 class FakeRay:
     """What byrote asks of the package ray, in threads. Actors run byrote's own RayWorker, with a script for stages."""
 
-    exceptions = SimpleNamespace(RayError=Error, GetTimeoutError=LateError)
+    exceptions = SimpleNamespace(RayError=Error, GetTimeoutError=LateError, ActorUnavailableError=CutOffError)
 
     def __init__(self, script: Script, nodes: Sequence[Mapping[str, float]] = (), refuses: str = "") -> None:
         self.script, self.refuses = script, refuses
@@ -55,6 +59,7 @@ class FakeRay:
         self.asked: list[dict[str, Any]] = []
         self.actors: list[Actor] = []
         self.silent: set[int] = set()  # numbers of actors that answer nothing
+        self.cut_off: set[int] = set()  # of those that cannot be reached when they are first asked
 
     def nodes(self) -> list[dict[str, Any]]:
         return [{"Alive": True, "Resources": node} for node in self.of_nodes] + [
@@ -98,7 +103,8 @@ class Remote:
         self._ray.asked.append(asked)
         return self
 
-    def remote(self) -> "Actor":
+    def remote(self, unheard: float) -> "Actor":
+        assert unheard > 0
         actors = self._ray.actors
         actors.append(Actor(self._ray, len(actors)))
         return actors[-1]
@@ -129,6 +135,9 @@ class Actor:
         if name == "events" and self.number in self._ray.silent:
             threading.Event().wait(0.01)
             raise LateError
+        if name == "events" and self.number in self._ray.cut_off:
+            self._ray.cut_off.remove(self.number)
+            raise CutOffError("for now")
         told = getattr(self._worker, name)(*words)
         if self._died.is_set():
             raise Error("a long name The actor is dead because its node has died.\nAnd more")

@@ -159,6 +159,13 @@ def test_an_actor_that_answers_nothing_is_given_up(prepared: Prepared):
     assert len(ray.actors) == TRIES
 
 
+def test_an_actor_that_was_cut_off_is_given_up_when_it_can_be_reached_again(prepared: Prepared):
+    ray, listener = FakeRay(tells), Recorder()
+    ray.cut_off = {0}
+    assert done_by(ray, prepared, ["a"], listener) == []
+    assert "was cut off: CutOffError: for now; its task is given to another worker" in listener.said[0]
+
+
 def test_a_crash_is_not_tried_again(prepared: Prepared):
     def divide(task: str, telling: Telling) -> None:  # noqa: ARG001
         raise ZeroDivisionError("by nought")

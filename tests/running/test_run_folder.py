@@ -327,7 +327,7 @@ def test_status_says_running_while_the_lock_is_held_and_interrupted_once_it_is_n
     run, trial = Run.open(copy), trial_of(copy)
     shutil.rmtree(copy / trial["scores"])
     with run.locked():
-        (copy / trial["scores"]).with_name(f".part-{Path(trial['scores']).name}").mkdir()
+        (copy / trial["scores"]).with_name(f".part-{Path(trial['scores']).name}-1").mkdir()
         assert states(run) == {"done", "running"}
         assert run.writer() == f"process {os.getpid()} on {os.uname().nodename}"
     assert states(run) == {"done", "interrupted"}

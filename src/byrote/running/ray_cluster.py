@@ -140,7 +140,7 @@ class Actors:
 
     def start(self, wanted: Callable[[], bool]) -> TaskWorker | None:
         """An actor, when a node has room for it."""
-        actor = self._actor.remote()
+        actor = self._actor.remote(unheard=_unheard(self._silent))
         try:
             ready = actor.ready.remote(str(Path.cwd()), self._payload)
             began, told = time.monotonic(), False
@@ -200,10 +200,25 @@ class Actor:
                     raise LostWorkerError(f"{self._name} told of no progress for {self._silent:.0f} s", retry=True)
         except self._ray.exceptions.GetTimeoutError:
             raise LostWorkerError(f"{self._name} does not answer any more", retry=True) from None
+        except self._ray.exceptions.ActorUnavailableError as error:
+            self._wait_for_its_end()
+            raise LostWorkerError(f"{self._name} was cut off: {_in_words(error)}", retry=True) from error
         except self._ray.exceptions.RayError as error:
             raise LostWorkerError(f"{self._name} was lost: {_in_words(error)}", retry=True) from error
         finally:
             del done
+
+    def _wait_for_its_end(self) -> None:
+        """Return when an actor that was cut off is dead, can be reached again to be killed, or has ended itself."""
+        until = time.monotonic() + _unheard(self._silent)
+        while time.monotonic() < until:
+            try:
+                self._ray.get(self._actor.events.remote(0.0), timeout=1.0)
+                return
+            except (self._ray.exceptions.ActorUnavailableError, self._ray.exceptions.GetTimeoutError):
+                time.sleep(0.2)
+            except self._ray.exceptions.RayError:
+                return
 
     def kill(self) -> None:
         """End it now."""
@@ -212,6 +227,11 @@ class Actor:
     def close(self) -> None:
         """End it: it has nothing to do, or is lost."""
         self._ray.kill(self._actor)
+
+
+def _unheard(silent: float) -> float:
+    """Seconds without a question after which an actor ends itself, before it is given up for lost."""
+    return min(UNHEARD, 0.8 * silent)
 
 
 def variables(threads: int, users: Mapping[str, str]) -> dict[str, str]:

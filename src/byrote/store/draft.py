@@ -79,3 +79,12 @@ class Draft(NamedTuple):
         path = self.folder / f"{name}.parquet"
         path.touch(mode=0o600)
         pq.write_table(table, path)
+
+
+def synced(path: Path) -> None:
+    """Have the disk hold what was written to a file or folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

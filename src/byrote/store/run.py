@@ -7,7 +7,7 @@ says what made it. Everything else in the run (tables, figures, report) can be c
 """
 
 import json
-import os
+import secrets
 import shutil
 import traceback
 from collections.abc import Generator, Iterable, Mapping
@@ -36,7 +36,7 @@ from byrote.records import (
     roles_to_table,
 )
 from byrote.store import checkpoints, locks
-from byrote.store.draft import ADAPTER, Draft, no_room
+from byrote.store.draft import ADAPTER, Draft, no_room, synced
 from byrote.store.formulas import without_formulas
 from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
 from byrote.store.plans import STAGES, of_today, planned_rows
@@ -132,17 +132,22 @@ class Run:
 
     def is_being_written(self, stage: str) -> bool:
         """Whether a stage has been begun and not finished, by this moment's writer or by one that was killed."""
+        return bool(self._parts(stage)) or checkpoints.place(self.path, stage).is_file()
+
+    def _parts(self, stage: str) -> list[Path]:
+        """Folders in which a stage is being written, or was when its writer was killed."""
         place = self.path / stage
-        return (place.parent / f".part-{place.name}").is_dir() or checkpoints.place(self.path, stage).is_file()
+        return list(place.parent.glob(f".part-{place.name}-*"))
 
     @contextmanager
     def stage(self, stage: str, manifest: Mapping[str, Any]) -> Generator[Draft]:
         """A stage to write into; its files and its manifest come into place together at the end."""
         place = self.path / stage
-        part = place.parent / f".part-{place.name}"
+        part = place.parent / f".part-{place.name}-{secrets.token_hex(4)}"
         notes: dict[str, Any] = {**manifest, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._writing():
-            shutil.rmtree(part, ignore_errors=True)  # of a worker that was lost at it
+            for left in self._parts(stage):  # by a worker that was lost at it
+                shutil.rmtree(left, ignore_errors=True)
             self._private(part)
         try:
             yield Draft(part, notes)
@@ -151,10 +156,15 @@ class Run:
                 notes["files"] = fingerprints(part)
                 (part / MANIFEST).write_text(json.dumps(notes, indent=1, allow_nan=False) + "\n")
                 for file in [p for p in part.rglob("*") if p.is_file()]:
-                    _sync(file)
-                _sync(part)
-                part.rename(place)
-                _sync(place.parent)
+                    synced(file)
+                synced(part)
+                try:
+                    part.rename(place)
+                except OSError:
+                    if not self.has(stage):
+                        raise
+                    shutil.rmtree(part)  # another worker, which was taken for lost, has finished it meanwhile
+                synced(place.parent)
         except BaseException as error:
             shutil.rmtree(part, ignore_errors=True)
             if no_room(error) and not isinstance(error, StoreError):
@@ -343,7 +353,7 @@ class Run:
                 if mode is not None:
                     part.touch(mode=mode)
                 write(part)
-                _sync(part)
+                synced(part)
                 part.replace(place)
             finally:
                 part.unlink(missing_ok=True)
@@ -383,11 +393,3 @@ class Run:
             return json.loads((self.path / name).read_text())
         except (OSError, json.JSONDecodeError) as error:
             raise StoreError(f"cannot read {self.path / name}: {error}; run the study again") from None
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
