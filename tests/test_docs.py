@@ -13,7 +13,7 @@ from byrote.study.audit import AUDIT_DEFAULTS
 from byrote.study.dotted import dotted_names
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("first-study", "read-a-report", "ci-gate", "limits", "index", "api", "track-a-run")
+PAGES = ("first-study", "read-a-report", "ci-gate", "limits", "index", "api", "track-a-run", "cluster")
 COMMANDS = [
     (page, line)
     for page in PAGES
@@ -31,7 +31,8 @@ def test_every_command_of_a_page_is_one_that_there_is(page: str, command: str) -
     for word in words[1:]:
         if word.startswith("--"):
             name = word.partition("=")[0]
-            assert name in known or name[2:] in dotted_names() or name.startswith("--grid."), (page, name)
+            settings = {name[2:], f"machine.{name[2:]}"} & {*dotted_names()}  # --backend, --ray.address are short
+            assert name in known or settings or name.startswith("--grid."), (page, name)
 
 
 def test_the_rules_of_the_gate_are_a_study() -> None:

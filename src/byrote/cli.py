@@ -169,6 +169,10 @@ def plan(
         f"{expected.disk / 2**20:.0f} MiB of disk",
         highlight=False,
     )
+    if resolved.machine.backend == "ray":
+        from byrote.running.ray_cluster import need_of
+
+        out_console.print(f"by Ray: each worker asks a node for {need_of(prepared)}", highlight=False)
     rate = "" if expected.precision.rates else f", products at {expected.flops / 1e9:.0f} GFLOP/s"
     out_console.print(f"precision {expected.precision}{rate}", markup=False, highlight=False)
     out_console.print(power_table(expected.power))

@@ -106,6 +106,8 @@ def test_what_an_actor_needs_is_set_or_counted(prepared: Prepared):
         ({}, 99, 5),
         ({}, 2, 2),
         ({"workers": 3}, 99, 3),
+        ({"workers": 9}, 99, 9),
+        ({"workers": 9, "threads": 6}, 99, 6),
         ({"threads": 4, "ray_cores": 2}, 99, 2),
         ({"ray_cores": 4}, 99, 2),
     ],
@@ -117,8 +119,9 @@ def test_a_cluster_has_as_many_workers_as_its_nodes_hold(prepared: Prepared, cha
 
 
 def test_a_cluster_without_room_says_what_it_has(prepared: Prepared):
+    asked = with_machine(prepared, workers=None)
     with pytest.raises(StudyError, match=r"needs 1 core and 5.0 GiB of memory; the largest has 8 cores and 2.0 GiB"):
-        RayCluster(FakeRay(tells, [{"CPU": 8.0, "memory": 2 * GIB}]), ours=False).workers(prepared, 9)
+        RayCluster(FakeRay(tells, [{"CPU": 8.0, "memory": 2 * GIB}]), ours=False).workers(asked, 9)
 
 
 def test_actors_do_the_tasks_with_what_they_asked_for(prepared: Prepared):

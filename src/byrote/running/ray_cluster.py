@@ -70,22 +70,25 @@ class RayCluster:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
     def workers(self, prepared: Prepared, tasks: int) -> int:
-        """How many actors do so many tasks: as the nodes hold, unless machine.workers or machine.threads says fewer.
+        """How many actors do so many tasks: machine.workers, for which nodes may join later; else as the nodes hold.
+        No more than machine.threads has cores for.
 
         StudyError where no node holds one.
         """
         need, machine, nodes = need_of(prepared), prepared.study.machine, self.nodes()
+        most = min(tasks, max(1, machine.threads // need.cores) if machine.threads else tasks)
+        if machine.workers:
+            return min(machine.workers, most)
         room = sum(need.fits(node) for node in nodes)
         if not room:
-            most = max((node.get("memory", 0.0) for node in nodes), default=0.0) / 2**30
+            memory = max((node.get("memory", 0.0) for node in nodes), default=0.0) / 2**30
             cores = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
             raise StudyError(
                 f"no node of the Ray cluster ({len(nodes)} alive) holds a worker, which needs {need}; the largest has "
-                f"{cores:.0f} cores and {most:.1f} GiB: set machine.ray.cores or machine.ray.memory_gib lower, or add "
-                "nodes"
+                f"{cores:.0f} cores and {memory:.1f} GiB: set machine.ray.cores or machine.ray.memory_gib lower, or "
+                "add nodes"
             )
-        limits = [machine.workers, machine.threads and max(1, machine.threads // need.cores)]
-        return min(room, tasks, *(limit for limit in limits if limit))
+        return min(room, most)
 
     def backend(self, setup: tuple[Path, Prepared], listener: Listener) -> "Actors":
         """What starts actors for a run. setup: the run folder and the prepared study, sent to each actor first."""
@@ -125,7 +128,7 @@ class Actors:
     """Starts actors for a run."""
 
     def __init__(self, ray: Any, setup: tuple[Path, Prepared], listener: Listener) -> None:
-        self._ray, self._listener = ray, listener
+        self._ray, self._listener, self._told = ray, listener, False
         machine = setup[1].study.machine
         self._need, self._silent = need_of(setup[1]), 60 * machine.ray.silent_minutes
         self._payload = ray.put(pickle.dumps(setup))
@@ -143,14 +146,14 @@ class Actors:
         actor = self._actor.remote(unheard=_unheard(self._silent))
         try:
             ready = actor.ready.remote(str(Path.cwd()), self._payload)
-            began, told = time.monotonic(), False
+            began = time.monotonic()
             while not self._ray.wait([ready], timeout=1.0)[0]:
                 if not wanted():
                     self._ray.kill(actor)
                     return None
-                if not told and time.monotonic() - began > _SLOW_START:
-                    self._listener.say(f"waiting for a node of the Ray cluster with {self._need} for a worker")
-                    told = True
+                if not self._told and time.monotonic() - began > _SLOW_START:
+                    self._told = True
+                    self._listener.say(f"waiting for a node of the Ray cluster with {self._need} for another worker")
             answer = self._ray.get(ready)
         except self._ray.exceptions.RayError as error:
             if not wanted():
