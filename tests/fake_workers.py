@@ -53,8 +53,10 @@ class FakeRay:
 
     exceptions = SimpleNamespace(RayError=Error, GetTimeoutError=LateError, ActorUnavailableError=CutOffError)
 
-    def __init__(self, script: Script, nodes: Sequence[Mapping[str, float]] = (), refuses: str = "") -> None:
-        self.script, self.refuses = script, refuses
+    def __init__(
+        self, script: Script, nodes: Sequence[Mapping[str, float]] = (), refuses: str = "", joined: str = ""
+    ) -> None:
+        self.script, self.refuses, self.joined = script, refuses, joined
         self.of_nodes = nodes
         self.asked: list[dict[str, Any]] = []
         self.actors: list[Actor] = []
@@ -67,7 +69,10 @@ class FakeRay:
         ]
 
     def is_initialized(self) -> bool:
-        return False
+        return bool(self.joined)
+
+    def get_runtime_context(self) -> SimpleNamespace:
+        return SimpleNamespace(gcs_address=self.joined)
 
     def init(self, address: str, **_: Any) -> None:
         raise ConnectionError(f"nothing at\n{address}")

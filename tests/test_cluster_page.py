@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import yaml
 
-from byrote.cli import app
 from byrote.running import pipeline
 from byrote.study import dump_study, load_study
 from byrote.study.load import parse_overrides
@@ -22,6 +21,7 @@ from fake_listener import tables
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "cluster.md").read_text("utf-8")
 NODE = {"num_cpus": 2, "memory": 16 * 2**30, "object_store_memory": 80 * 2**20}
+SOURCE = str(Path(pipeline.__file__).parents[2])
 of_ray = pytest.mark.filterwarnings("ignore")  # Ray's own warnings
 
 
@@ -45,19 +45,29 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @of_ray
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_figure")
-def test_the_commands_of_the_page_give_the_tables_of_a_local_run(
-    file: Path, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(file.parent)
+def test_the_commands_of_the_page_give_the_tables_of_a_local_run(file: Path, address: str) -> None:
     commands = re.findall(r"^    byrote (.+)$", PAGE, flags=re.MULTILINE)
     assert len(commands) == 3
-    for command in commands:
-        told = command.replace("small/rank", file.name).replace("FIRST:6379", address).replace("/shared/", "shared/")
-        assert not app(shlex.split(told), exit_on_error=False, result_action="return_value")
-    assert "by Ray: each worker asks a node for 1 core and 5.0 GiB of memory" in capsys.readouterr().out
-    pipeline.run(load_study(file), "local")
-    assert tables(Path("runs/tiny")) == tables(Path("shared/runs/rank")) == tables(Path("local"))
+    told = [
+        command.replace("small/rank", file.name).replace("FIRST:6379", address).replace("/shared/", "shared/")
+        for command in commands
+    ]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "byrote", *shlex.split(words)],
+            cwd=file.parent,
+            env={**os.environ, "PYTHONPATH": SOURCE},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for words in told
+    ]
+    printed = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert "by Ray: each worker asks a node for 1 core and 5.0 GiB of memory" in printed[1]
+    pipeline.run(load_study(file), file.parent / "local")
+    expected = tables(file.parent / "local")
+    assert tables(file.parent / "runs/tiny") == tables(file.parent / "shared/runs/rank") == expected
 
 
 @of_ray
@@ -84,10 +94,9 @@ def test_the_script_for_slurm_runs_a_study_on_the_nodes_of_an_allocation(file: P
         "RAY_PORT": str(port),
     }
     path = os.pathsep.join([str(fakes), str(Path(sys.executable).parent), os.environ["PATH"]])
-    source = str(Path(pipeline.__file__).parents[2])
     done = subprocess.run(
         ["bash", str(DOCS / "cluster/slurm.sh"), str(file), "--out", str(tmp_path / "run"), "--machine.threads", "4"],
-        env={**os.environ, **allocation, "PATH": path, "PYTHONPATH": source},
+        env={**os.environ, **allocation, "PATH": path, "PYTHONPATH": SOURCE},
         capture_output=True,
         text=True,
         check=False,

@@ -92,6 +92,14 @@ def test_a_cluster_that_cannot_be_reached_is_one_line(prepared: Prepared, monkey
     assert "\n" not in str(told.value)
 
 
+def test_a_process_has_one_cluster(prepared: Prepared, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", FakeRay(tells, joined="head:6379"))
+    for address in (None, "auto", "head:6379"):
+        connect(with_machine(prepared, ray_address=address).study.machine)
+    with pytest.raises(StudyError, match="'other:6379', but this process is connected to the Ray cluster head:6379"):
+        connect(with_machine(prepared, ray_address="other:6379").study.machine)
+
+
 def test_what_an_actor_needs_is_set_or_counted(prepared: Prepared):
     counted = need_of(prepared)
     weights = lm.weight_bytes(prepared.files, prepared.precision)
@@ -115,13 +123,13 @@ def test_what_an_actor_needs_is_set_or_counted(prepared: Prepared):
 def test_a_cluster_has_as_many_workers_as_its_nodes_hold(prepared: Prepared, changes: dict, tasks: int, workers: int):
     nodes = [{"CPU": 8.0, "memory": 32 * GIB}, {"CPU": 1.0, "memory": 99 * GIB}, {"memory": 99 * GIB}]
     asked = with_machine(prepared, **{"threads": None, "workers": None, "ray_memory_gib": 8, **changes})
-    assert RayCluster(FakeRay(tells, nodes), ours=False).workers(asked, tasks) == workers
+    assert RayCluster(FakeRay(tells, nodes)).workers(asked, tasks) == workers
 
 
 def test_a_cluster_without_room_says_what_it_has(prepared: Prepared):
     asked = with_machine(prepared, workers=None)
     with pytest.raises(StudyError, match=r"needs 1 core and 5.0 GiB of memory; the largest has 8 cores and 2.0 GiB"):
-        RayCluster(FakeRay(tells, [{"CPU": 8.0, "memory": 2 * GIB}]), ours=False).workers(asked, 9)
+        RayCluster(FakeRay(tells, [{"CPU": 8.0, "memory": 2 * GIB}])).workers(asked, 9)
 
 
 def test_actors_do_the_tasks_with_what_they_asked_for(prepared: Prepared):

@@ -1,25 +1,8 @@
 """Who does what: the tasks of a study, and how many workers share them."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
 from byrote import lm
-from byrote.listener import Listener
 from byrote.running.planning import Prepared
 from byrote.running.ray_cluster import connect
-from byrote.study import Machine
-
-
-@contextmanager
-def connected(machine: Machine, listener: Listener) -> Generator[None]:
-    """While it is open, this process is connected to the Ray cluster that the backend asks for; nothing where it asks
-    for none. StudyError where none can be reached."""
-    cluster = connect(machine, listener) if machine.backend == "ray" else None
-    try:
-        yield
-    finally:
-        if cluster:
-            cluster.close()
 
 
 def layout(prepared: Prepared) -> tuple[int, int]:

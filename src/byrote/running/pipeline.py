@@ -17,7 +17,7 @@ from byrote.render import render
 from byrote.running.checks import Checked, checked_study
 from byrote.running.cost import costs
 from byrote.running.forecast import Rates
-from byrote.running.layout import connected, in_words, layout, tasks_of
+from byrote.running.layout import in_words, layout, tasks_of
 from byrote.running.local import Processes
 from byrote.running.planning import Prepared, prepare
 from byrote.running.ray_cluster import connect
@@ -66,20 +66,9 @@ def run(
     study = checked.study
     store = Run(out or Path("runs") / study.name)
     refuse_purged(store)
-    tracking = _tracking(store, study, listener)
-    with connected(study.machine, tracking):
-        return _run(checked, store, tracking, replace, on_prepared, measure)
-
-
-def _run(
-    checked: Checked,
-    store: Run,
-    tracking: Tracking,
-    replace: bool,
-    on_prepared: Callable[[Prepared], None] | None,
-    measure: Callable[[Prepared, int], Rates] | None,
-) -> Outcome:
-    study, listener = checked.study, tracking
+    listener = tracking = _tracking(store, study, listener)
+    if study.machine.backend == "ray":
+        connect(study.machine, listener)  # before anything costly
     prepared = prepare(checked, listener, _maker(store, study, listener, replace), _precision_of(store, replace))
     history: list[dict[str, Any]] = [] if replace else store.read_json(SAMPLE) or []
     prepared = within_minutes(prepared, history, listener, measure)

@@ -62,8 +62,8 @@ def need_of(prepared: Prepared) -> Need:
 class RayCluster:
     """A Ray cluster that this process is connected to. ray: the package, or what stands for it."""
 
-    def __init__(self, ray: Any, ours: bool) -> None:
-        self._ray, self._ours = ray, ours
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
 
     def nodes(self) -> list[dict[str, float]]:
         """The resources of each node that is alive."""
@@ -94,20 +94,25 @@ class RayCluster:
         """What starts actors for a run. setup: the run folder and the prepared study, sent to each actor first."""
         return Actors(self._ray, setup, listener)
 
-    def close(self) -> None:
-        """Leave the cluster, or end it where it was started for this process alone."""
-        if self._ours:
-            self._ray.shutdown()
-
 
 def connect(machine: Machine, listener: Listener | None = None) -> RayCluster:
-    """The cluster that `machine.ray` names. StudyError where no cluster answers there."""
+    """The cluster that `machine.ray` names. StudyError where no cluster answers there.
+
+    A process stays connected to its first cluster until it ends: where it leaves one for another, Ray takes handles of
+    actors of the first for those of the second, and ends them (2.60).
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others unless the user wants that
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     ray = importlib.import_module("ray")
-    if ray.is_initialized():
-        return RayCluster(ray, ours=False)
     address = machine.ray.address or os.environ.get("RAY_ADDRESS")
+    if ray.is_initialized():
+        joined = ray.get_runtime_context().gcs_address
+        if address not in (None, "auto", joined):
+            raise StudyError(
+                f"machine.ray.address is {address!r}, but this process is connected to the Ray cluster {joined}: start "
+                "another process for another cluster"
+            )
+        return RayCluster(ray)
     (listener or Silent()).say(f"connecting to the Ray cluster {address}" if address else "starting Ray here")
     options: dict[str, Any] = {"log_to_driver": True, "logging_level": "error"}
     if not address:
@@ -121,7 +126,7 @@ def connect(machine: Machine, listener: Listener | None = None) -> RayCluster:
             f"no Ray cluster can be reached at machine.ray.address {address!r}: {why[:200]}; start one there with "
             "`ray start --head`, name another, or set machine.backend to local"
         ) from error
-    return RayCluster(ray, ours=True)
+    return RayCluster(ray)
 
 
 class Actors:
