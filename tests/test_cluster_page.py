@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -70,6 +72,15 @@ def test_the_commands_of_the_page_give_the_tables_of_a_local_run(file: Path, add
     assert tables(file.parent / "runs/tiny") == tables(file.parent / "shared/runs/rank") == expected
 
 
+def end_the_job(address: str, port: int) -> None:
+    """What SLURM does when a job's script has ended: end what it has started, here all that names its address."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = " ".join(process.cmdline())
+            if process.pid != os.getpid() and (address in words or f"port={port}" in words):
+                process.kill()
+
+
 @of_ray
 @pytest.mark.slow
 def test_the_script_for_slurm_runs_a_study_on_the_nodes_of_an_allocation(file: Path, tmp_path: Path) -> None:
@@ -94,16 +105,22 @@ def test_the_script_for_slurm_runs_a_study_on_the_nodes_of_an_allocation(file: P
         "RAY_PORT": str(port),
     }
     path = os.pathsep.join([str(fakes), str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", str(DOCS / "cluster/slurm.sh"), str(file), "--out", str(tmp_path / "run"), "--machine.threads", "4"],
-        env={**os.environ, **allocation, "PATH": path, "PYTHONPATH": SOURCE},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 workers side by side, 1 thread each, by Ray" in done.stderr  # there are three tasks
+    command = ["bash", str(DOCS / "cluster/slurm.sh"), str(file), "--out", str(tmp_path / "run")]
+    try:
+        with (tmp_path / "told").open("w") as told:  # no pipe, which what is left of Ray would hold open
+            done = subprocess.run(
+                [*command, "--machine.threads", "4"],
+                env={**os.environ, **allocation, "PATH": path, "PYTHONPATH": SOURCE},
+                stdout=told,
+                stderr=told,
+                check=False,
+                timeout=240,
+            )
+    finally:
+        end_the_job(f"{here}:{port}", port)
+    said = (tmp_path / "told").read_text()
+    assert done.returncode == 0, said
+    assert "3 workers side by side, 1 thread each, by Ray" in said  # there are three tasks
     pipeline.run(load_study(file), tmp_path / "local")
     assert tables(tmp_path / "run") == tables(tmp_path / "local")
 
