@@ -9,6 +9,8 @@
 # A study on the nodes of a SLURM allocation:  sbatch slurm.sh small/rank --out /shared/runs/rank
 # A job that was ended, by a limit of time or otherwise, continues with the same command.
 set -euo pipefail
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
+RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')  # for this job alone
 port=${RAY_PORT:-6379}
 nodes=($(scontrol show hostnames "$SLURM_JOB_NODELIST"))
 address="${nodes[0]}:$port"

@@ -15,6 +15,7 @@ import torch
 from byrote import lm
 from byrote.errors import StoreError, StudyError
 from byrote.large_pages import ENVIRONMENT
+from byrote.running import ray_cluster
 from byrote.running.checks import check_study
 from byrote.running.planning import Prepared, prepare
 from byrote.running.ray_actor import RayWorker
@@ -93,10 +94,13 @@ def test_a_cluster_that_cannot_be_reached_is_one_line(prepared: Prepared, monkey
 
 
 def test_a_process_has_one_cluster(prepared: Prepared, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "ray", FakeRay(tells, joined="head:6379"))
-    for address in (None, "auto", "head:6379"):
-        connect(with_machine(prepared, ray_address=address).study.machine)
-    with pytest.raises(StudyError, match="'other:6379', but this process is connected to the Ray cluster head:6379"):
+    monkeypatch.setitem(sys.modules, "ray", FakeRay(tells, joined=True))
+    connect(with_machine(prepared, ray_address="any:6379").study.machine)  # this process joined it by itself
+    monkeypatch.setattr(ray_cluster, "_JOINED", ["head:6379"])
+    connect(with_machine(prepared, ray_address="head:6379").study.machine)
+    with pytest.raises(
+        StudyError, match="'other:6379', but this process is connected to a Ray cluster by .*'head:6379'"
+    ):
         connect(with_machine(prepared, ray_address="other:6379").study.machine)
 
 

@@ -31,6 +31,10 @@ _PASSED_ON = ("BYROTE_", "OMP_", "KMP_", "MKL_", "ONEDNN_", "GLIBC_", "MALLOC_",
 _OBJECTS = 256 * 2**20  # bytes of a small Ray's object store, which holds the prepared study and little else
 
 
+_JOINED: list[str | None] = []
+"""The address by which this process joined a cluster; a cluster that it was in before has none."""
+
+
 @dataclass(frozen=True)
 class Need:
     """What one actor asks of a node; memory in bytes."""
@@ -106,11 +110,10 @@ def connect(machine: Machine, listener: Listener | None = None) -> RayCluster:
     ray = importlib.import_module("ray")
     address = machine.ray.address or os.environ.get("RAY_ADDRESS")
     if ray.is_initialized():
-        joined = ray.get_runtime_context().gcs_address
-        if address not in (None, "auto", joined):
+        if _JOINED and address not in _JOINED:
             raise StudyError(
-                f"machine.ray.address is {address!r}, but this process is connected to the Ray cluster {joined}: start "
-                "another process for another cluster"
+                f"machine.ray.address is {address!r}, but this process is connected to a Ray cluster by the address "
+                f"{_JOINED[0]!r}: start another process for another cluster"
             )
         return RayCluster(ray)
     (listener or Silent()).say(f"connecting to the Ray cluster {address}" if address else "starting Ray here")
@@ -126,6 +129,7 @@ def connect(machine: Machine, listener: Listener | None = None) -> RayCluster:
             f"no Ray cluster can be reached at machine.ray.address {address!r}: {why[:200]}; start one there with "
             "`ray start --head`, name another, or set machine.backend to local"
         ) from error
+    _JOINED.append(address)
     return RayCluster(ray)
 
 
