@@ -54,7 +54,7 @@ class FakeRay:
     exceptions = SimpleNamespace(RayError=Error, GetTimeoutError=LateError, ActorUnavailableError=CutOffError)
 
     def __init__(
-        self, script: Script, nodes: Sequence[Mapping[str, float]] = (), refuses: str = "", joined: str = ""
+        self, script: Script, nodes: Sequence[Mapping[str, float]] = (), refuses: str = "", joined: bool = False
     ) -> None:
         self.script, self.refuses, self.joined = script, refuses, joined
         self.of_nodes = nodes
@@ -69,10 +69,7 @@ class FakeRay:
         ]
 
     def is_initialized(self) -> bool:
-        return bool(self.joined)
-
-    def get_runtime_context(self) -> SimpleNamespace:
-        return SimpleNamespace(gcs_address=self.joined)
+        return self.joined
 
     def init(self, address: str, **_: Any) -> None:
         raise ConnectionError(f"nothing at\n{address}")

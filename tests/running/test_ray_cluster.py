@@ -99,7 +99,7 @@ def test_a_process_has_one_cluster(prepared: Prepared, monkeypatch: pytest.Monke
     monkeypatch.setattr(ray_cluster, "_JOINED", ["head:6379"])
     connect(with_machine(prepared, ray_address="head:6379").study.machine)
     with pytest.raises(
-        StudyError, match="'other:6379', but this process is connected to a Ray cluster by .*'head:6379'"
+        StudyError, match=r"'other:6379', but this process is connected to a Ray cluster by .*'head:6379'"
     ):
         connect(with_machine(prepared, ray_address="other:6379").study.machine)
 
