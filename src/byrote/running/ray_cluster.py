@@ -119,8 +119,9 @@ def connect(machine: Machine, listener: Listener | None = None) -> RayCluster:
     (listener or Silent()).say(f"connecting to the Ray cluster {address}" if address else "starting Ray here")
     options: dict[str, Any] = {"log_to_driver": True, "logging_level": "error"}
     if not address:
-        cores = machine.threads or lm.cores()
-        options |= {"num_cpus": cores, "object_store_memory": _OBJECTS, "include_dashboard": False}
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # as local workers count it, not what is free
+        options |= {"num_cpus": machine.threads or lm.cores(), "_memory": memory, "object_store_memory": _OBJECTS}
+        options["include_dashboard"] = False
     try:
         ray.init(address=address or "local", **options)
     except Exception as error:
