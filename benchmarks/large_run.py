@@ -1,4 +1,4 @@
-"""How long the tables of a large run take: fifteen trials of 3866 members and non-members, made-up scores.
+"""How long `byrote report` takes on a large run: fifteen trials of 3866 members and non-members, made-up scores.
 
 python benchmarks/large_run.py                  # exits 1 above 30 s, or where torch was imported
 python benchmarks/large_run.py --trials 100     # above 120 s, or 2 GiB
@@ -26,9 +26,9 @@ from byrote.records import (
     chances_to_table,
     completions_to_table,
 )
+from byrote.render import render
 from byrote.store import Run
 from byrote.study import dump_study, load_study
-from byrote.tables.build import build
 
 TRIALS, PROMPTED, MEMORY = 15, 200, 2.0  # GiB
 MOST = {15: 30.0, 100: 120.0}  # seconds
@@ -106,18 +106,21 @@ def write_run(path: Path, trials: int = TRIALS) -> Run:
 
 
 def main() -> int:
-    """Write, read, say how long reading took and how much memory."""
+    """Write the run; tables, figures and page of it; say how long they took and how much memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=TRIALS, choices=MOST)
     trials = parser.parse_args().trials
     with tempfile.TemporaryDirectory() as folder:
         run = write_run(Path(folder) / "run", trials)
         started = time.perf_counter()
-        tables = build(run)
+        render(run)
         seconds = time.perf_counter() - started
+        tables = run.tables()
+        figures = len(list((run.path / "figures").glob("*.svg")))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    resamples = int(tables.membership["resamples"].iloc[0])
-    counts = f"{len(tables.membership)} AUCs ({resamples} resamples each), {len(tables.extraction)} completions"
+    resamples = tables["membership"]["resamples"][0].as_py()
+    counts = f"{tables['membership'].num_rows} AUCs ({resamples} resamples each), "
+    counts += f"{tables['extraction'].num_rows} completions, {figures} figures"
     print(f"{trials} trials, {counts}: {seconds:.1f} s, {memory:.1f} GiB")
     if "torch" in sys.modules:
         print("torch was imported")

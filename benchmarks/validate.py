@@ -27,8 +27,9 @@ from validate_controls import null_controls
 
 from byrote.statistics.bootstrap import auc_interval
 from byrote.statistics.delong import clustered, delong, interval
+from byrote.statistics.gaussian_one_run import epsilon_of, gaussian_epsilon
 from byrote.statistics.intervals import clopper_pearson, hanley_mcneil
-from byrote.statistics.one_run import epsilon_lower_bound
+from byrote.statistics.one_run import epsilon_lower_bound, guess, guesses_of
 from byrote.statistics.paired import compare, holm
 from byrote.statistics.roc import auc, threshold_at_most
 from byrote.statistics.seeds import claim, over_seeds
@@ -267,6 +268,22 @@ def one_run(simulations: int, seed: int) -> Iterator[Row]:
     yield at_most("one-run bound above ε, most", "the ten settings above, exact", max(exact), 0.05, 0.0)
 
 
+def gaussian_one_run(simulations: int, seed: int) -> Iterator[Row]:
+    """Canaries' scores under a Gaussian mechanism, N(μ, 1) where they are in and N(0, 1) where they are out, guessed as
+    an audit guesses them: how often its bound on ε exceeds the true one."""
+    generator, bound, turns = np.random.default_rng(seed), cache(gaussian_epsilon), max(simulations, 200)
+    for canaries in (200, 1000):
+        for mu in (0.0, 0.5, 2.0):
+            guesses, truth, above = guesses_of(None, canaries), epsilon_of(mu, 1e-5), 0
+            for _ in range(turns):
+                is_in = generator.random(canaries) < 0.5
+                signs = guess(generator.normal(size=canaries) + mu * is_in, guesses)
+                right = int((signs[is_in] == 1).sum() + (signs[~is_in] == -1).sum())
+                above += bound(canaries, guesses, right, 1e-5) > truth
+            setting = f"μ = {mu}, ε = {truth:.2f} at δ = 1e-5, {guesses} guesses, {canaries} canaries"
+            yield at_most("Gaussian one-run bound above ε", setting, above / turns, 0.05, (0.05 * 0.95 / turns) ** 0.5)
+
+
 CHECKS = (
     independent_records,
     clustered_records,
@@ -277,6 +294,7 @@ CHECKS = (
     several_seeds,
     claims,
     one_run,
+    gaussian_one_run,
     *(partial(check, at_most=at_most) for check in validate_attacks.CHECKS),
     null_controls,
     *(

@@ -3,9 +3,9 @@
 Rows of `validate.py`, each through the function that fills the table which the report prints. Axes: S seeds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from plan_rows import plan_row
@@ -18,9 +18,12 @@ from byrote.statistics.delong import clustered
 from byrote.statistics.intervals import clopper_pearson
 from byrote.statistics.roc import rate_at, threshold_at_most
 from byrote.statistics.seeds import over_seeds
+from byrote.study.hypotheses import Named
+from byrote.study.settings import Claims, Hypothesis
 from byrote.tables.canaries import AuditSettings, audit_rows, bounds_of
 from byrote.tables.compared import Compared, Scored, ScoredStratum, Stratum
-from byrote.tables.configurations import configuration_rows
+from byrote.tables.configurations import configuration_rows, label_of
+from byrote.tables.hypotheses import hypothesis_rows
 from byrote.tables.membership import Settings, operating_rows
 
 MakeRow = Callable[..., Any]  # validate.Row: what, setting, measured, low, high
@@ -144,18 +147,60 @@ def families_of_claims(simulations: int, seed: int, row: MakeRow) -> Iterator[An
     raised = float(norm.ppf(base + MARGIN)) * 2**0.5
     wrong = {"together": 0, "alone": 0}
     for _ in range(turns):
-        noise = generator.normal(size=200)
-        trials = [
-            _scored_stratum(rank, s, raised if lift is None else lift, noise, generator)
-            for rank, lift in enumerate(lifts)
-            for s in range(5)
-        ]
+        trials = _trials([raised if lift is None else lift for lift in lifts], generator)
         wrong["together"] += _any_wrong(trials, lifts, LEVEL)
         wrong["alone"] += _any_wrong(trials, lifts, 1 - 6 * (1 - LEVEL))
     setting = "6 pairs of 4 configurations, 5 seeds, true differences 0 or the margin"
     room = 3 * (0.05 * 0.95 / turns) ** 0.5
     yield row("claims, any in error", setting, wrong["together"] / turns, 0.0, 0.05 + room)
     yield row("claims, any in error, each at 95% alone", setting, wrong["alone"] / turns)
+
+
+def families_of_hypotheses(simulations: int, seed: int, row: MakeRow) -> Iterator[Any]:
+    """Four stated hypotheses about such configurations, most of them true or false by just the margin: any wrong
+    verdict."""
+    generator, turns = np.random.default_rng(seed), max(simulations // 4, 100)
+    raised = float(norm.ppf(norm.cdf(1 / 2**0.5) + MARGIN)) * 2**0.5
+    claims = Claims(
+        margin=MARGIN,
+        hypotheses=(
+            _stated("above-by-the-margin", "above", (2, 3), (0, 1), wrong=("supported", "contradicted")),
+            _stated("same-but-for-the-margin", "same", (2,), (0,), wrong=("supported", "contradicted")),
+            _stated("same", "same", (0,), (1,), wrong=("contradicted",)),
+            _stated("above", "above", (0,), (1,), wrong=("supported",)),
+        ),
+    )
+    wrong = 0
+    for _ in range(turns):
+        trials = _trials([1.0, 1.0, raised, raised], generator)
+        labels = {trial.planned["rank"]: label_of(trial.planned) for trial in trials}
+        named = [
+            Named(h, *(tuple(labels[point["lora.rank"]] for point in side) for side in (h.of, h.against)))
+            for h in claims.hypotheses
+        ]
+        verdicts = [r["verdict"] for r in hypothesis_rows(named, trials, "loss", claims, LEVEL)]
+        wrong += any(verdict in (h.published or "") for verdict, h in zip(verdicts, claims.hypotheses, strict=True))
+    setting = "4 hypotheses on 4 configurations, 5 seeds, true differences 0 or the margin"
+    yield row("hypotheses, any in error", setting, wrong / turns, 0.0, 0.05 + 3 * (0.05 * 0.95 / turns) ** 0.5)
+
+
+def _stated(
+    name: str,
+    rule: Literal["above", "same"],
+    of: tuple[int, ...],
+    against: tuple[int, ...],
+    *,
+    wrong: tuple[str, ...],
+) -> Hypothesis:
+    """A hypothesis about ranks; `published` holds the verdicts that would be wrong."""
+    sides = [tuple({"lora.rank": rank} for rank in side) for side in (of, against)]
+    return Hypothesis(name=name, says=name, rule=rule, of=sides[0], against=sides[1], published=" ".join(wrong))
+
+
+def _trials(lifts: Sequence[float], generator: np.random.Generator) -> list[ScoredStratum]:
+    """Five seeds of each configuration, all on the same records."""
+    noise = generator.normal(size=200)
+    return [_scored_stratum(rank, s, lift, noise, generator) for rank, lift in enumerate(lifts) for s in range(5)]
 
 
 def _scored_stratum(
@@ -226,4 +271,4 @@ def _answers(epsilon: float, generator: np.random.Generator) -> tuple[list[Assig
     return roles, TokenScores(IDS, np.arange(len(IDS) + 1), logprob, ones > 2, -ones, ones)
 
 
-CHECKS = (low_rates, seeds_near_one, families_of_claims, families_of_bounds)
+CHECKS = (low_rates, seeds_near_one, families_of_claims, families_of_hypotheses, families_of_bounds)

@@ -38,7 +38,7 @@ def settings() -> str:
 
 def command_line() -> str:
     """What `--help` says of every verb."""
-    lines = ["# Command line", "", "`byrote VERB --help` prints the same."]
+    lines = ["# Options of every command", "", "`byrote COMMAND --help` prints the same."]
     for verb in verbs(app):
         shown = subprocess.run(
             [sys.executable, "-m", "byrote", *verb.split(), "--help"],

@@ -121,5 +121,6 @@ def _planted(rows, trial, canaries, attack, rng):
     for copies, unit, low in ((1, "record", 0.31), (8, "group of 8", 1.9)):
         head = {"trial": trial, "attack": attack, "copies": copies, "canaries": 100, "guesses": 100, "right": 71}
         numbers = {"delta": 1e-5, "level": 0.05, "epsilon_low": low, "largest": 3.4, "null_epsilon": 0.0}
+        numbers |= {"epsilon_gaussian": 2 * low, "null_gaussian": 0.0}
         columns = {"family": "2 bounds", "unit": unit, "note": "100 canaries, fewer than 200"}
         rows["audits"].append({**head, **numbers, **columns})

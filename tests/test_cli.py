@@ -384,7 +384,12 @@ def test_report_settings_hold_for_one_report(finished_run: Path, capsys: pytest.
     assert "had a rash." in re.sub("</?mark>", "", page.read_text())
     assert "This page shows the text of records" in page.read_text()
     assert page.stat().st_mode & 0o777 == 0o600
+    assert byrote("report", finished_run, "--report.figure_width", "85") == 0
+    column = (finished_run / "figures/forest.svg").read_text()
     assert byrote("report", finished_run) == 0
+    whole = (finished_run / "figures/forest.svg").read_text()
+    widths = [float(re.search(r'<svg .*?width="([\d.]+)pt"', image).group(1)) for image in (column, whole)]
+    assert widths == pytest.approx([85 / 25.4 * 72, 174 / 25.4 * 72], abs=0.1)
     assert "had a rash." not in page.read_text()
     assert "This page shows the text of records" not in page.read_text()
     assert (finished_run / "study.yaml").read_bytes() == before

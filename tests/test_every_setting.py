@@ -114,6 +114,10 @@ EFFECTS: dict[str, Effect] = {
     "statistics.seed": Effect("tables", 5),
     "claims.stratum": Effect("report", "canaries@1"),
     "claims.margin": Effect("report", 0.1),
+    "claims.hypotheses": Effect(
+        "tables",
+        [{"name": "a", "says": "v leaks more", "of": [{"matrices": "v"}], "against": [{"matrices": "q"}]}],
+    ),
     "controls.null_trial": Effect("plan", "first"),
     "audit.guesses": Effect("tables", 2),
     "audit.delta": Effect("tables", 1e-3),
@@ -140,6 +144,7 @@ EFFECTS: dict[str, Effect] = {
 }
 # Settings whose effect takes a setting of its own: the test that holds each to it.
 ELSEWHERE = {
+    "report.figure_width": "test_cli.py::test_report_settings_hold_for_one_report",
     "canaries.path": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
     "canaries.sha256": "running/test_canaries.py::test_a_manifest_that_does_not_fit_is_one_line",
     "corpus.file": "corpora/test_files.py::test_one_file_whose_column_names_the_split",

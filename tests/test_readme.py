@@ -1,24 +1,13 @@
-"""What the README says is so: its tree, and its study of one's own files. And how little a first command imports."""
+"""What the README says is so, and fits a screen. And how little a first command imports."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-import pytest
-import yaml
-
-import byrote
-from byrote.corpora.adverse_events import read
-from byrote.running.planning import prepare
-from byrote.study import AdverseEventsCorpus, Study, load_study
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text("utf-8")
-FILES = {"members": "trained-on.jsonl", "nonmembers": "held-out.jsonl", "calibration": "held-out-too.jsonl"}
 UNNAMED = {"__init__.py", "__main__.py", "py.typed"}
 
 
@@ -57,36 +46,25 @@ def test_every_path_of_the_tree_exists_and_nothing_of_the_package_is_left_out() 
     assert there - {path.name for path in named if path.parent == Path("src/byrote")} == set()
 
 
-def own_study(folder: Path, model: Path) -> Study:
-    """The README's study of one's own files, the tiny model in place of the gated one, on 60 records a side."""
-    example = next(block for block in blocks("Your own records and model") if block.startswith("# my-study.yaml"))
-    raw: dict[str, Any] = yaml.safe_load(example.split("\n\n")[0])
-    assert {name: raw["corpus"][name] for name in FILES} == FILES
-    corpus = read(AdverseEventsCorpus(source="adverse_events", size=60, seed=4))
-    for split, file in FILES.items():
-        rows = [{"text": r.text, "id": r.record, "patient": r.group} for r in corpus if r.split == split]
-        (folder / file).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    raw["model"]["source"] = str(model)
-    (folder / "my-study.yaml").write_text(yaml.safe_dump(raw))
-    return load_study(folder / "my-study.yaml", {"model.precision": "fp32"})
+def test_the_tree_names_every_page_of_the_docs() -> None:
+    pages = {path.name for path in (REPOSITORY / "docs").glob("*.md")}
+    assert pages - set(named_in_the_tree()[Path("docs")]) == set()
 
 
-def test_a_study_of_ones_own_files_holds_with_sixty_records(tmp_path: Path, tiny_folder: Path) -> None:
-    prepared = prepare(own_study(tmp_path, tiny_folder))
-    assert len(prepared.planned) == 3 * 2 * 3
-    assert {len(planned.training_ids) for planned in prepared.planned} == {60}
-    assert len({r.group for r in prepared.records}) < 180  # documents of several records, as in one's own files
+def test_what_stands_above_the_tree_is_one_screen() -> None:
+    above = README.split("\n## The tree\n")[0].splitlines()
+    assert len(above) <= 60
+    assert "fine-tuned language model" in above[2]
+    commands = [line.split("#")[0].strip() for line in above if line.startswith("    ")][:2]
+    assert commands == ["make demo", "make test"]
+    targets = (REPOSITORY / "Makefile").read_text("utf-8")
+    assert all(f"\n{command.removeprefix('make ')}:" in targets for command in commands)
 
 
-@pytest.mark.slow
-def test_a_study_of_ones_own_files_runs_as_printed(tmp_path: Path, tiny_folder: Path) -> None:
-    outcome = byrote.run(own_study(tmp_path, tiny_folder), tmp_path / "run")
-    assert outcome.failures == ()
-    tables = byrote.load(outcome.path).tables
-    assert list(tables.trials.state) == ["done"] * 18
-    records = tables.membership[tables.membership.stratum == "records"]
-    assert set(records.n_members) == set(records.n_nonmembers) == {60}
-    assert records[records.attack == "ratio"].auc.between(0, 1).sum() == 18
+def test_every_link_leads_to_a_file() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert len(links) > 20
+    assert [link for link in links if not (REPOSITORY / link).is_file()] == []
 
 
 HEAVY = ("torch", "transformers", "peft", "datasets", "pandas", "pyarrow", "matplotlib", "sklearn", "scipy")

@@ -46,8 +46,21 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> "Outcome":
-    """Run a study: a path, the name of one that comes with byrote, a mapping or a Study. See
-    `byrote.running.pipeline.run`."""
+    """Run a study, as `byrote run` does: fine-tune, attack, prompt, tabulate, draw and report what is not done yet.
+
+    study: a path, the name of a study that comes with byrote, a mapping or a Study · out: the run folder, runs/NAME
+    unless told · overrides: settings by dotted name · replace: take a folder whose study planned other trials, or was
+    on another corpus or model; without it that is a StoreError.
+
+    Returns the run folder, its report and what failed: a trial that fails does not stop the others. Raises ByroteError
+    for what must be put right first.
+
+    >>> outcome = byrote.run("my-study.yaml", "runs/mine", {"training.epochs": 1})
+    >>> outcome.failures
+    ()
+    >>> outcome.report.name
+    'report.html'
+    """
     from byrote.running.checks import checked_study
 
     checked = checked_study(study, overrides)  # before torch is imported, so that mistakes are told at once
@@ -78,6 +91,16 @@ def audit(
     minutes, name, and rules (rates as ["0.01=0.05"], max_auc, max_verbatim, max_epsilon, equivalent_within, draws).
 
     Raises ByroteError for what must be put right first, TypeError for an option that there is not.
+
+    >>> audited = byrote.audit(
+    ...     adapter="out/adapter",
+    ...     members=["Nausea followed the dose.", "The rash came back."],
+    ...     nonmembers="heldout.jsonl",
+    ...     max_auc=0.6,
+    ...     settings={"machine.workers": 1},
+    ... )
+    >>> audited.verdict, audited.exit_status  # two members decide nothing
+    ('undecided', 3)
     """
     from byrote.running.audit import run_audit
 
@@ -115,7 +138,14 @@ class Results:
 
 def load(run: str | Path) -> Results:
     """The results of a run: its folder, or the name of one under runs/. StoreError where there is none. Needs no
-    torch."""
+    torch.
+
+    >>> results = byrote.load("mine")
+    >>> sorted(results.tables.trials["matrices"])
+    ['q', 'v']
+    >>> results.study.training.epochs
+    1
+    """
     from byrote.store import Run
 
     named = Path("runs") / run

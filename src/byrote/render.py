@@ -18,6 +18,7 @@ from byrote.store.id_key import hashed_ids
 from byrote.study import Study, dotted_names, dump_study, load_study
 from byrote.tables.first_records import learned_nothing
 from byrote.verdict import audit_document
+from byrote.visible import without_home
 
 FORMATS = ("html", "pdf", "md", "json")
 """What a report can be written as: the page, the same on paper, a section of a model card, and for programs."""
@@ -42,6 +43,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None, formats: Sequence
         study=study.name,
         primary=study.membership.primary,
         compare_to=study.report.compare_to,
+        width=study.report.figure_width,
         write=run.write_bytes,
     )
     created = _last_created(run, plan)
@@ -59,7 +61,7 @@ def render(run: Run, changes: Mapping[str, Any] | None = None, formats: Sequence
         created=created,
         not_tested=audit["not_tested"] if study.subjects or audit["rules"] else (),
     )
-    run.write_text("report.html", page, private=texts is not None)
+    run.write_text("report.html", without_home(page), private=texts is not None)
     _write_more(run, study, run_tables, audit, formats)
     return run.path / "report.html"
 
@@ -103,7 +105,7 @@ def _write_more(
     if "md" in formats:
         versions = (study.provenance or {}).get("versions", {})
         lines = model_card_section(study, run_tables, audit["not_tested"], versions, str(audit["newest_result"]))
-        run.write_text("report.md", lines)
+        run.write_text("report.md", without_home(lines))
     if "json" in formats:
         answers = [asdict(card) for card in cards(run_tables, study.membership.primary)]
         run.write_json("report.json", {"schema": 1, "cards": answers, "audit": audit})

@@ -1,4 +1,6 @@
-"""Control characters in names of the user's, shown instead of obeyed."""
+"""What is shown of the user's: control characters seen and not obeyed, the home folder by its sign."""
+
+from pathlib import Path
 
 _SEEN = {
     **{code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"},
@@ -11,3 +13,9 @@ def visible(text: str) -> str:
     """The text with a sign in the place of each control character (␛ of an escape) and of each that turns the direction
     of writing; line ends and tabs stay. As long as before."""
     return text.translate(_SEEN)
+
+
+def without_home(text: str) -> str:
+    """The text with `~` in the place of the user's home folder, whose name is often theirs."""
+    home = str(Path.home())
+    return text.replace(f"{home}/", "~/") if len(home) > 1 else text

@@ -220,3 +220,21 @@ def test_an_unknown_publication_lists_the_names(tmp_path):
     with pytest.raises(StudyError, match=r"table-3\.1, figure-3\.6"):
         draw_all(empty_tables(), tmp_path, compare_to="table-9")
     assert set(PUBLISHED) == {"table-3.1", "figure-3.6"}
+
+
+@pytest.mark.parametrize("name", ["roc", "forest", "share_against_tuned_perplexity", "auc_by_rank"])
+def test_a_figure_of_one_column_stacks_its_panels_and_cuts_no_words(name):
+    page, column = (FIGURES[name].function(SMALL, Options("ratio", width=width)) for width in (174, 85))
+    assert page.get_figwidth() * 25.4 == pytest.approx(174)
+    assert column.get_figwidth() * 25.4 == pytest.approx(85)
+    assert len(column.axes) == len(page.axes)
+    column.draw_without_rendering()
+    first, second = (column.axes * 2)[:2]
+    if name == "roc":
+        assert first.get_position().y0 > second.get_position().y1
+    words = [text for legend in column.legends for text in legend.get_texts()]
+    words += [axes.xaxis.label for axes in column.axes]
+    for text in words:
+        place = text.get_window_extent()
+        assert place.x0 >= 0, text.get_text()
+        assert place.x1 <= column.bbox.width, text.get_text()

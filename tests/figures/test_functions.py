@@ -63,7 +63,7 @@ def test_without_axes_a_figure_is_as_wide_as_two_columns_of_a_journal():
     drawn = forest(TABLES)
     assert isinstance(drawn, Figure)
     assert drawn.get_size_inches()[0] * 25.4 == pytest.approx(174)
-    assert pytest.approx(174 / 25.4) == WIDTH
+    assert WIDTH == 174
 
 
 def test_axes_outside_a_grid_are_refused_with_the_way_out():
@@ -106,7 +106,7 @@ def test_a_long_map_is_capped_and_says_so():
     names = [f"m{i}" for i in range(MOST_ROWS + 2)]
     drawn, axes = map_of(fake_tables(names, (1, 4), canaries=0))
     assert len(axes.get_yticks()) == MOST_ROWS
-    assert "2 are in the tables only" in drawn.get_supxlabel()
+    assert "2 are in the tables only" in drawn.get_supxlabel().replace("\n", " ")
 
 
 def test_captions_name_what_is_drawn_and_what_is_not(tmp_path):

@@ -167,12 +167,13 @@ def test_audits_tell_what_their_bound_rests_on():
     text = " ".join(canaries.audit_sentences(TABLES))
     assert "ε is at least 0.31, after q · rank 1 · seed 13, the largest of 4 trials: 71 of 100 guesses on 100" in text
     assert "could have shown at most 3.40 (0.00 for the control" in text
+    assert "If the training were a Gaussian mechanism: at least 0.62." in text
     assert "the largest of 4 trials each, ε is at least 1.90 for 8 copies." in text
     assert canaries.NOT_COMPARABLE in text
     assert canaries.NOT_COMPARABLE in canaries.audits_grid(TABLES).note
     row = canaries.audits_grid(TABLES).rows[0]
     assert row[1:7] == ["record", "ratio", "100", "100", "71", "0.31"]
-    assert row[7:] == ["3.40", "0.00", "1e-05", "95%", "2 bounds"]
+    assert row[7:] == ["3.40", "0.00", "0.62", "0.00", "1e-05", "95%", "2 bounds"]
     without = changed("audits", epsilon_low=math.nan, note="no bound: canaries.inclusion is 0.3, not 0.5")
     assert "not bounded: no bound: canaries.inclusion" in " ".join(canaries.audit_sentences(without))
     assert canaries.audits_grid(without).rows[0][-1].startswith("no bound: canaries.inclusion")

@@ -1,10 +1,13 @@
 """Rows about canaries: exposure against references, the audit and its null control."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from byrote.attacks import ATTACKS
 from byrote.records import Assignment, Record, Role, TokenScores
+from byrote.statistics.gaussian_one_run import gaussian_epsilon
 from byrote.statistics.one_run import epsilon_lower_bound
 from byrote.tables.canaries import AuditSettings, _audit_of_references, _bound, audit_rows, bounds_of, canary_rows
 from byrote.tables.perplexity import perplexity_of_each
@@ -30,7 +33,9 @@ def scores(lift: float) -> TokenScores:
     return TokenScores(tuple(a.record for a in everyone), offsets, flat, ones > 2, -4 * ones, ones)
 
 
-def audits(lift: float, inclusion: float = 0.5, guesses: int | None = None, family: int = 1) -> list[dict]:
+def audits(
+    lift: float, inclusion: float = 0.5, guesses: int | Literal["all"] | None = "all", family: int = 1
+) -> list[dict]:
     records = {a.record: Record(a.record, "members", a.record, "a text") for a in roles()}
     settings = AuditSettings(guesses, 1e-5, 0.05, "difference", 0, family, inclusion)
     return list(audit_rows(roles(), records, scores(lift), scores(0), ATTACKS["difference"], settings))
@@ -73,6 +78,15 @@ def test_what_was_not_learned_has_no_bound_and_guesses_are_those_of_the_study():
     row, _ = audits(0.0, guesses=50)
     assert row["guesses"] == 50
     assert row["epsilon_low"] < 0.3
+
+
+def test_by_default_a_quarter_is_guessed_and_the_bound_of_a_gaussian_stands_beside():
+    single, eight = audits(3.0, guesses=None)
+    assert (single["guesses"], single["right"], eight["guesses"]) == (50, 50, 20)
+    assert single["epsilon_low"] == pytest.approx(epsilon_lower_bound(200, 50, 50, 1e-5))
+    assert single["epsilon_gaussian"] == pytest.approx(gaussian_epsilon(200, 50, 50, 1e-5))
+    assert single["epsilon_gaussian"] > single["epsilon_low"]
+    assert single["null_gaussian"] < 0.5
 
 
 def test_bounds_of_a_family_share_its_level():

@@ -1,7 +1,7 @@
 """Membership inference attacks: from evidence to one number a record, higher = member.
 
-To add one: a file with a function of this signature, a line in ATTACKS, and a twin in the tests (docs/attacks.md has
-an example). A record on which an attack has no value gets NaN; it is counted as left out, never dropped.
+To add one: a file with a function of this signature, a line in ATTACKS, and a twin in the tests (docs/own-attack.md
+has an example). A record on which an attack has no value gets NaN; it is counted as left out, never dropped.
 """
 
 from collections.abc import Callable, Sequence

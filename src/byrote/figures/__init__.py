@@ -9,7 +9,7 @@ To add one: a file with such a function, and a line in FIGURES.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ from byrote.figures.share_against_perplexity import (
     share_against_tuned_perplexity,
 )
 from byrote.figures.share_by_draws import share_by_draws
-from byrote.figures.style import STYLE, NotDrawnError, Options, with_tips
+from byrote.figures.style import STYLE, WIDTH, NotDrawnError, Options, with_tips
 from byrote.records import RECORDS_STRATUM
 
 if TYPE_CHECKING:
@@ -209,21 +209,22 @@ def draw_all(
     study: str = "",
     primary: str = "ratio",
     compare_to: str | None = None,
+    width: float = WIDTH,
     write: Callable[[Path, bytes], object] = Path.write_bytes,
 ) -> list[Drawn]:
-    """Write every figure that has data to `folder` as svg, png and pdf, 174 mm wide, and `captions.md`, which says what
-    each shows; one entry per figure of FIGURES, in its order.
+    """Write every figure that has data to `folder` as svg, png and pdf, and `captions.md`, which says what each shows;
+    one entry per figure of FIGURES, in its order.
 
     study: its name, for the captions · primary: its primary attack · compare_to: a name of PUBLISHED, drawn
-    as hollow markers · write: how a file is written. The same tables give the same bytes. The old
-    files of a figure that is no longer drawn are deleted.
+    as hollow markers · width: of each figure, in mm · write: how a file is written. The same tables give the same
+    bytes. The old files of a figure that is no longer drawn are deleted.
     StudyError for an unknown compare_to.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    options = Options(primary)
+    options = Options(primary, width=width)
     if compare_to is not None:
         published = find_published(compare_to)
-        options = Options(primary, published.frame(), f"published,\n{published.model}")
+        options = replace(options, published=published.frame(), published_label=f"published,\n{published.model}")
     drawn = [_draw(name, figure, tables, folder, options, write) for name, figure in FIGURES.items()]
     captions = folder / "captions.md"
     if any(figure.reason is None for figure in drawn):

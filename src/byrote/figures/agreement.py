@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @as_figure
 def agreement(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
-    """The lower triangle of Spearman's correlations. NotDrawnError where no two attacks have one."""
+    """The lower triangle of Spearman's correlations. NotDrawnError where no two attacks have one.
+
+    >>> figure = agreement(tables)
+    """
     rows = tables.agreement[tables.agreement["spearman"].notna()]
     if rows.empty:
         raise NotDrawnError("no two attacks have a rank correlation on the members")

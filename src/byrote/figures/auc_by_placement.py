@@ -36,7 +36,10 @@ SERIES = 8
 
 @as_figure
 def auc_by_placement(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
-    """Points with interval bars by matrices; a series for each rank and variant. NotDrawnError where no AUC exists."""
+    """Points with interval bars by matrices; a series for each rank and variant. NotDrawnError where no AUC exists.
+
+    >>> figure = auc_by_placement(tables)
+    """
     cells = auc_cells(tables, options.primary)
     if cells.empty:
         raise NotDrawnError(f"no AUC of the primary attack {options.primary!r} on the stratum records")

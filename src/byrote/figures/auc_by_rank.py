@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 @as_figure
 def auc_by_rank(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
-    """Means and bars against rank on a log2 axis. NotDrawnError where fewer than two ranks have an AUC."""
+    """Means and bars against rank on a log2 axis. NotDrawnError where fewer than two ranks have an AUC.
+
+    >>> figure = auc_by_rank(tables)
+    """
     cells = auc_cells(tables, options.primary)
     ranks = sorted(set(cells["rank"]))
     if len(ranks) < 2:

@@ -24,18 +24,22 @@ def auc_heat_map(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None 
 
     Each cell prints its mean AUC over seeds and, below, the interval that `auc_cells` gives. NotDrawnError where
     fewer than two choices of matrices or fewer than two ranks have an AUC.
+
+    >>> from matplotlib.figure import Figure
+    >>> left, right = Figure(figsize=(12, 4)).subplots(1, 2)
+    >>> figure = auc_heat_map(tables, ax=left)
     """
     cells = auc_cells(tables, options.primary)
     ranks, matrices = sorted(set(cells["rank"])), set(cells["matrices"])
     if len(ranks) < 2 or len(matrices) < 2:
         raise NotDrawnError(
-            f"an AUC of the primary attack {options.primary!r} exists for {len(matrices)} choice(s) of matrices and "
-            f"{len(ranks)} rank(s); the map needs two of each (grid.matrices, grid.rank)"
+            f"the map needs AUCs of the primary attack {options.primary!r} for two choices of matrices and two ranks "
+            f"(grid.matrices, grid.rank); there are {len(matrices)} and {len(ranks)}"
         )
     lines = list(dict.fromkeys(cells[["matrices", "variant"]].itertuples(index=False, name=None)))
     shown = lines[:MOST_ROWS]
     aucs_LR = np.full((len(shown), len(ranks)), np.nan)
-    figure, (axes,) = drawing(0.9 + 0.36 * len(shown), ax=ax)
+    figure, (axes,) = drawing(max(2.1, 0.9 + 0.36 * len(shown)), ax=ax)
     for cell in cells.to_dict("records"):
         if (cell["matrices"], cell["variant"]) in shown:
             aucs_LR[shown.index((cell["matrices"], cell["variant"])), ranks.index(cell["rank"])] = cell["auc"]

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @as_figure
 def base_tuned_perplexity(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
-    """Log-log scatter at the lowest temperature; non-members hollow. NotDrawnError where no canary has both values."""
+    """Log-log scatter at the lowest temperature; non-members hollow. NotDrawnError where no canary has both values.
+
+    >>> figure = base_tuned_perplexity(tables)
+    """
     coldest = tables.extraction["temperature"].min()
     rows = planted(tables.extraction)
     canaries = _drawable(rows[(rows["model"] == "tuned") & (rows["temperature"] == coldest)])

@@ -36,7 +36,10 @@ GAP = 1.5  # log2 copies between a control and its neighbour
 
 @as_figure
 def canary_by_copies(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
-    """Two panels over log2 copies; controls are on the left. NotDrawnError where no canary was prompted."""
+    """Two panels over log2 copies; controls are on the left. NotDrawnError where no canary was prompted.
+
+    >>> figure = canary_by_copies(tables)
+    """
     rows = tables.extraction
     numbers = planted(rows)[["ngram_share", "perplexity_base", "perplexity_tuned"]]
     if not np.isfinite(numbers.to_numpy(float)).any():

@@ -38,7 +38,10 @@ ASIDE = 0.16  # log2 copies between a canary that was planted and one that was l
 
 @as_figure
 def exposure_by_copies(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
-    """A line of means per trial, a dot per canary, and the references' ceiling. NotDrawnError without an exposure."""
+    """A line of means per trial, a dot per canary, and the references' ceiling. NotDrawnError without an exposure.
+
+    >>> figure = exposure_by_copies(tables)
+    """
     rows = tables.canaries
     kinds = [kind for kind in KINDS if np.isfinite(rows[kind].to_numpy(float)).any()]
     if not kinds:

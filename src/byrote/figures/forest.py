@@ -18,6 +18,7 @@ from byrote.figures.style import (
     Options,
     as_figure,
     handle,
+    narrow,
     not_shown,
     note,
     panels,
@@ -31,14 +32,18 @@ from byrote.study.labels import joined
 if TYPE_CHECKING:
     from byrote.tables import Tables
 
-ACROSS, MOST_TRIALS = 4, 12
+ACROSS, ACROSS_NARROW, MOST_TRIALS = 4, 2, 12
 CONTROLS = {"base model": "s", "null trial": "^", "second shadow": "v"}
 OWN, OTHER = COLOURS[1], COLOURS[0]  # the primary attack, every other one
 
 
 @as_figure
 def forest(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
-    """Attacks by mean AUC, the strongest on top, on the stratum records. NotDrawnError where no AUC exists."""
+    """Attacks by mean AUC, the strongest on top, on the stratum records. NotDrawnError where no AUC exists.
+
+    >>> figure = forest(tables)  # the tables of byrote.load(run)
+    >>> figure.savefig("forest.pdf")
+    """
     rows = tables.membership
     rows = rows[(rows["stratum"] == "records") & rows["auc"].notna()]
     if rows.empty:
@@ -46,14 +51,15 @@ def forest(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None
     names = list(rows.groupby("attack", sort=False)["auc"].mean().sort_values(kind="stable").index)
     trials = list(dict.fromkeys(rows["trial"]))
     shown, parts_of = trials[:MOST_TRIALS], label_parts_of(tables.trials)
-    down = -(-len(shown) // ACROSS)
-    figure, places = panels(down * (0.55 + 0.17 * len(names)) + 0.6, min(len(shown), ACROSS), down, ax=ax)
+    across = min(len(shown), ACROSS_NARROW if narrow(ax) else ACROSS)
+    down = -(-len(shown) // across)
+    figure, places = panels(down * (0.55 + 0.17 * len(names)) + 0.6, across, down, ax=ax)
     for axes, trial in zip(places, shown, strict=False):
         _panel(axes, rows[rows["trial"] == trial], names, options.primary)
         axes.set_title(_title(parts_of.get(trial, [str(trial)])), fontsize=7.5)
     for axes in places[len(shown) :]:
         axes.remove()
-    _finish(places[: len(shown)], names, rows, min(len(shown), ACROSS))
+    _finish(places[: len(shown)], names, rows, across)
     under_legend(figure, _handles(rows, options.primary, tables.level), 3)
     note(figure, not_shown(len(trials), "trials", MOST_TRIALS))
     return figure

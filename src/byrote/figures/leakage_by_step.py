@@ -34,7 +34,10 @@ Look = dict[str, Any]
 @as_figure
 def leakage_by_step(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
     """AUC with intervals on the left, loss on the right; a line for each training where there are several.
-    NotDrawnError where fewer than two steps have an AUC."""
+    NotDrawnError where fewer than two steps have an AUC.
+
+    >>> figure = leakage_by_step(tables)
+    """
     rows = tables.checkpoints.dropna(subset=["auc"])
     if rows["steps"].nunique() < 2:
         raise NotDrawnError(f"an AUC of {options.primary!r} exists at {rows['steps'].nunique() or 'no'} step only")

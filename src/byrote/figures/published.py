@@ -68,7 +68,11 @@ PUBLISHED: dict[str, Published] = {
 
 
 def find_published(name: str) -> Published:
-    """The published figures of this name. StudyError lists the names there are."""
+    """The published figures of this name. StudyError lists the names there are.
+
+    >>> find_published("table-3.1").model
+    'Llama-2-7B'
+    """
     if name not in PUBLISHED:
         raise StudyError(f"report.compare_to: no published figures {name!r}; there are {', '.join(PUBLISHED)}")
     return PUBLISHED[name]

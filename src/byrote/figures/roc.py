@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 @as_figure
 def roc(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
-    """A curve per trial on the stratum records, primary attack. NotDrawnError where no curve exists."""
+    """A curve per trial on the stratum records, primary attack. NotDrawnError where no curve exists.
+
+    >>> figure = roc(tables, Options(primary="loss"))
+    """
     points = tables.roc
     points = points[(points["attack"] == options.primary) & (points["stratum"] == "records")]
     points = points.dropna(subset=["fpr", "tpr"])

@@ -36,7 +36,10 @@ WORDS = {"members": "members", "nonmembers": "non-members"}
 @as_figure
 def score_histograms(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:
     """A row for each trial on the stratum records: its scores on the left, those of its control on the right, where any
-    trial has one. NotDrawnError where the primary attack has no score."""
+    trial has one. NotDrawnError where the primary attack has no score.
+
+    >>> figure = score_histograms(tables)
+    """
     bins = tables.histograms
     bins = bins[(bins["attack"] == options.primary) & (bins["stratum"] == "records")]
     if bins.empty:

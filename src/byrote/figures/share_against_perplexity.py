@@ -33,7 +33,10 @@ def share_against_tuned_perplexity(
     options: Options = DEFAULTS,  # noqa: ARG001
     ax: Axes | None = None,
 ) -> Drawing | SubFigure:
-    """Share against the canary's perplexity under the tuned model."""
+    """Share against the canary's perplexity under the tuned model. NotDrawnError where no planted canary has both.
+
+    >>> figure = share_against_tuned_perplexity(tables)
+    """
     return _scatter(tables, ax, "perplexity_tuned", "perplexity of the canary under the tuned model")
 
 
@@ -43,7 +46,10 @@ def share_against_base_perplexity(
     options: Options = DEFAULTS,  # noqa: ARG001
     ax: Axes | None = None,
 ) -> Drawing | SubFigure:
-    """Share against the canary's perplexity under the base model."""
+    """Share against the canary's perplexity under the base model. NotDrawnError where no planted canary has both.
+
+    >>> figure = share_against_base_perplexity(tables)
+    """
     return _scatter(tables, ax, "perplexity_base", "perplexity of the canary under the base model")
 
 
@@ -56,7 +62,11 @@ def planted(extraction: pd.DataFrame) -> pd.DataFrame:
 
 
 def linear_fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float] | None:
-    """Slope, intercept and R² of y on x, both (P,), by least squares; None for under three points or no spread."""
+    """Slope, intercept and R² of y on x, both (P,), by least squares; None for under three points or no spread.
+
+    >>> [round(number, 2) for number in linear_fit(np.array([1.0, 2.0, 3.0]), np.array([0.9, 0.7, 0.2])) or ()]
+    [-0.35, 1.3, 0.94]
+    """
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     slope, intercept = np.polyfit(x, y, 1)

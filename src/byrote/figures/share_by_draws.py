@@ -32,7 +32,10 @@ MODELS = {"tuned": "-", "base": ":"}
 @as_figure
 def share_by_draws(tables: "Tables", options: Options = DEFAULTS, ax: Axes | None = None) -> Drawing | SubFigure:  # noqa: ARG001
     """Step curves of suffixes that appear with the study's chance; canaries separately. NotDrawnError without a
-    probability."""
+    probability.
+
+    >>> figure = share_by_draws(tables)
+    """
     rows = tables.draws[tables.draws["draws_for_chance"].notna()]
     if rows.empty:
         raise NotDrawnError("no suffix has a probability of being drawn (extraction.temperatures above 0)")

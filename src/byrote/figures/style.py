@@ -1,13 +1,14 @@
 """How every figure looks: size for paper, colours that colour-blind readers tell apart, plain words."""
 
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps, rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
@@ -22,7 +23,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", ":", "-.")
 GREY = "#8a8a8a"
-WIDTH = 174 / 25.4  # inches: two columns of a journal, 174 mm
+WIDTH = 174  # mm: two columns of a journal
+NARROW = 130  # mm, below which panels stand below each other, and the legend in fewer columns
+LETTERS = 17  # of small print in an inch
+MARGIN = 8  # letters, of a legend's line and the space around it
+LINE = 0.16  # inches, of small print
 MOST = 20
 STYLE: Any = {
     "svg.hashsalt": "byrote",
@@ -66,12 +71,13 @@ class Options:
     """What a figure is given besides the tables.
 
     primary: the attack on which claims rest · published: columns matrices, rank, auc, or None ·
-    published_label: their name in the legend.
+    published_label: their name in the legend · width: of a figure of its own, in mm.
     """
 
     primary: str = "ratio"
     published: pd.DataFrame | None = None
     published_label: str = "published"
+    width: float = WIDTH
 
 
 DEFAULTS = Options()
@@ -80,12 +86,19 @@ Made = TypeVar("Made")
 
 
 def as_figure(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
-    """The function, drawing in byrote's style; matplotlib's own settings stay as they are."""
+    """The function, drawing in byrote's style, as wide as its options say; matplotlib's own settings stay as they
+    are."""
 
     @wraps(function)
     def styled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
-        with rc_context(STYLE):
-            return function(*args, **kwargs)
+        given = [value for value in (*args, *kwargs.values()) if isinstance(value, Options)]
+        width = (given[0] if given else DEFAULTS).width / 25.4
+        with rc_context({**STYLE, "figure.figsize": (width, width)}):
+            made = function(*args, **kwargs)
+            if isinstance(made, Drawing) and _is_narrow(made):
+                for axes in made.axes:
+                    axes.set_xlabel(textwrap.fill(axes.get_xlabel(), _letters(made, 12)))
+            return made
 
     return styled
 
@@ -93,10 +106,14 @@ def as_figure(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
 def drawing(
     height: float, columns: int = 1, ratios: Sequence[float] | None = None, *, ax: Axes | None = None
 ) -> tuple[Drawing | SubFigure, list[Axes]]:
-    """An empty figure of the paper's width and `height` inches with `columns` panels, free of pyplot's state.
+    """An empty figure of the options' width and `height` inches with `columns` panels, free of pyplot's state. In a
+    narrow one the panels stand below each other.
 
     Where `ax` is given, the panels take its place in its own figure. NotDrawnError for an `ax` outside a grid.
     """
+    if narrow(ax):
+        figure = _canvas(height * columns, ax)
+        return figure, list(figure.subplots(columns, 1, squeeze=False)[:, 0])
     figure = _canvas(height, ax)
     side_by_side = figure.subplots(1, columns, squeeze=False, width_ratios=ratios)
     return figure, list(side_by_side[0])
@@ -108,9 +125,14 @@ def panels(height: float, across: int, down: int, *, ax: Axes | None = None) -> 
     return figure, list(figure.subplots(down, across, squeeze=False).ravel())
 
 
+def narrow(ax: Axes | None) -> bool:
+    """Whether a figure of its own, now being drawn, has no room for panels beside each other."""
+    return ax is None and rcParams["figure.figsize"][0] < NARROW / 25.4
+
+
 def _canvas(height: float, ax: Axes | None) -> Drawing | SubFigure:
     if ax is None:
-        figure = Drawing(figsize=(WIDTH, height), layout="constrained")
+        figure = Drawing(figsize=(rcParams["figure.figsize"][0], height), layout="constrained")
         FigureCanvasAgg(figure)
         return figure
     place, whole = ax.get_subplotspec(), ax.figure
@@ -123,19 +145,49 @@ def _canvas(height: float, ax: Axes | None) -> Drawing | SubFigure:
 
 
 def note(figure: Drawing | SubFigure, text: str) -> None:
-    """A line of small print under the figure."""
+    """Small print under the figure, in as many lines as its width needs."""
     if text:
-        figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color="#555555")
+        lines = textwrap.wrap(text, _letters(figure))
+        _heighten(figure, len(lines) - 1)
+        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color="#555555")
 
 
 def outside_legend(figure: Drawing | SubFigure, handles: Sequence[Any], title: str | None = None) -> None:
-    """A legend to the right of the panels, never over the data."""
-    figure.legend(handles=list(handles), loc="outside right upper", title=title, alignment="left")
+    """A legend to the right of the panels, never over the data; above the panels of a narrow figure."""
+    if _is_narrow(figure):
+        longest = max((len(handle.get_label()) for handle in handles), default=1)
+        _legend_above(figure, handles, max(1, _letters(figure) // (longest + MARGIN)), title)
+    else:
+        figure.legend(handles=list(handles), loc="outside right upper", title=title, alignment="left")
 
 
 def under_legend(figure: Drawing | SubFigure, handles: Sequence[Any], columns: int) -> None:
     """A legend above the panels, for long entries."""
-    figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, alignment="left")
+    _legend_above(figure, handles, 1 if _is_narrow(figure) else columns)
+
+
+def _legend_above(figure: Drawing | SubFigure, handles: Sequence[Any], columns: int, title: str | None = None) -> None:
+    if _is_narrow(figure):
+        for handle in handles:
+            handle.set_label(textwrap.fill(handle.get_label(), _letters(figure) // columns - MARGIN))
+        _heighten(figure, -(-sum(1 + handle.get_label().count("\n") for handle in handles) // columns))
+    figure.legend(handles=list(handles), loc="outside upper left", ncols=columns, title=title, alignment="left")
+
+
+def _letters(figure: Drawing | SubFigure, an_inch: int = LETTERS) -> int:
+    """How many letters a line of the figure's width holds."""
+    return max(20, int(figure.bbox.width / figure.dpi * an_inch))
+
+
+def _is_narrow(figure: Drawing | SubFigure) -> bool:
+    """Of a figure of its own; one in the place of axes is as wide as these are."""
+    return isinstance(figure, Drawing) and figure.get_figwidth() < NARROW / 25.4
+
+
+def _heighten(figure: Drawing | SubFigure, lines: int) -> None:
+    """Room for so many lines of small print, where the figure is one of its own."""
+    if isinstance(figure, Drawing):
+        figure.set_figheight(figure.get_figheight() + LINE * lines)
 
 
 TIP = "tip: "

@@ -136,10 +136,14 @@ def _bound(rows: pd.DataFrame, labels: Mapping[Any, str]) -> str:
     row = records_of(known.sort_values("epsilon_low", ascending=False, kind="stable"))[0]
     most = f", after {labels.get(row['trial'], row['trial'])}, the largest of {len(rows)} trials" * (len(rows) > 1)
     null = "without a control" if missing(row["null_epsilon"]) else f"{number(row['null_epsilon'])} for the control"
+    gaussian = number(row["epsilon_gaussian"])
+    alike = (
+        "" if missing(row["epsilon_gaussian"]) else f" If the training were a Gaussian mechanism: at least {gaussian}."
+    )
     return (
         f"For single records ε is at least {number(row['epsilon_low'])}{most}: {plain(row['right'])} of "
         f"{plain(row['guesses'])} guesses on {plain(row['canaries'])} canaries were right, which could have shown at "
-        f"most {number(row['largest'])} ({null}, the same audit of references that were never planted)."
+        f"most {number(row['largest'])} ({null}, the same audit of references that were never planted).{alike}"
     )
 
 
@@ -225,17 +229,20 @@ def audits_grid(tables: "Tables") -> Grid:
         [
             *(labels.get(row["trial"], row["trial"]), str(row["unit"]), row["attack"], plain(row["canaries"])),
             *(plain(row["guesses"]), plain(row["right"]), number(row["epsilon_low"]), number(row["largest"])),
-            *(number(row["null_epsilon"]), f"{row['delta']:g}", percent(1 - row["level"], 0), row["family"]),
+            *(number(row["null_epsilon"]), number(row["epsilon_gaussian"]), number(row["null_gaussian"])),
+            *(f"{row['delta']:g}", percent(1 - row["level"], 0), row["family"]),
             text_or_dash(row["note"]) if missing(row["epsilon_low"]) else MISSING,
         ]
         for row in records_of(tables.audits)
     ]
     headers = ["trial", "unit", "attack", "canaries", "guesses", "right", "ε at least", "could show at most"]
-    headers += ["null control", "δ", "confidence", "family", "why missing"]
+    headers += ["null control", "if Gaussian", "its control", "δ", "confidence", "family", "why missing"]
     note = (
         "Guesses, δ, level and attack were fixed in the study. The confidence is that all bounds of the family hold, "
         "each at its share of the level (Bonferroni). Could show: the bound if every guess were right; few canaries "
-        "can show little. Null control: the same audit of references that were never planted; 0 is expected. "
+        "can show little. If Gaussian: the bound from the same guesses that holds only if the training is a Gaussian "
+        "mechanism (Mahloujifar et al. 2024), never in the place of the other. Null control: the same audit of "
+        "references that were never planted; 0 is expected. "
         f"{NOT_COMPARABLE}"
     )
     grid = Grid("Lower bounds on ε from one run", headers, body, 3, note, tail=1)

@@ -17,6 +17,7 @@ from byrote.report import (
     free_completions,
     generation,
     glossary,
+    hypotheses,
     null_trials,
     rates,
     setting,
@@ -126,6 +127,7 @@ def _checkpoints(tables: "Tables", drawn: Sequence[Drawn]) -> Section:
 def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Section:
     primary, compare_to = study.membership.primary, study.report.compare_to
     published = None if compare_to is None else find_published(compare_to)
+    stated = filled(hypotheses.hypotheses_grid(tables))
     over_seeds = filled(comparisons.means_grid(tables), comparisons.claims_grid(tables))
     several = bool((tables.configurations["seeds"] > 1).any())
     detail = [
@@ -145,7 +147,8 @@ def _membership(study: Study, tables: "Tables", drawn: Sequence[Drawn]) -> Secti
             comparisons.claim_sentences(tables, study),
             comparisons.detectable_sentences(tables),
         ),
-        grids=[*filled(tabulate.primary_grid(tables, primary, published)), *(over_seeds if several else [])],
+        grids=[*filled(tabulate.primary_grid(tables, primary, published)), *stated, *(over_seeds if several else [])],
+        lists=hypotheses.hypothesis_lists(tables),
         pictures=pictures(_named(drawn, MEMBERSHIP_FIGURES)),
         folded=[*filled(*detail), *([] if several else over_seeds), *filled(comparisons.detectable_grid(tables))],
     )

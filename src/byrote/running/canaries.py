@@ -30,7 +30,7 @@ from byrote.listener import Listener, Silent
 from byrote.planting.manifest import FAIR, Manifest, ManifestCanary, deal
 from byrote.planting.written import LEAST_TOKENS, Recipe
 from byrote.records import MEMBERS, Assignment, Record, Role
-from byrote.statistics.one_run import largest_showable
+from byrote.statistics.one_run import guesses_of, largest_showable
 from byrote.study import Columns, ManyCanaries, Model
 from byrote.study.checks import local_base
 from byrote.study.settings import SMOLLM2, Audit
@@ -199,10 +199,10 @@ def _enough(wanted: Wanted) -> None:
 def _largest(canaries: int, wanted: Wanted) -> float:
     """The largest ε that so many canaries show where each number of copies has a bound, as one trial gives them."""
     audit = Audit()
-    guesses = canaries if audit.guesses is None else min(audit.guesses, canaries)
+    guesses = guesses_of(audit.guesses, canaries)
     if guesses < 2:
         return 0.0
-    return largest_showable(canaries, guesses - guesses % 2, audit.delta, audit.level / len(wanted.copies))
+    return largest_showable(canaries, guesses, audit.delta, audit.level / len(wanted.copies))
 
 
 def _showable(copies: int, canaries: Sequence[ManifestCanary], wanted: Wanted) -> Showable:

@@ -42,6 +42,7 @@ from byrote.study import Study
 from byrote.study.given import GivenTrial
 from byrote.study.grid import METHOD_VERSION, Keys, Stages, Trial, base_key, digest_of
 from byrote.study.settings import NO_BASE
+from byrote.visible import without_home
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +232,8 @@ def prepare(
     study, trials, corpus = checked.study, checked.trials, checked.corpus
     device = lm.pick_device(study.machine.device)
     lm.check_quantization(study.model.quantization, "fp32", device)
-    listener.say("opening the subjects" if study.subjects else f"opening the base model {study.model.source}")
+    source = without_home(study.model.source)
+    listener.say("opening the subjects" if study.subjects else f"opening the base model {source}")
     subjects = [given_files(subject) for subject in study.subjects]
     files = base_files(study.model, subjects)
     series = series_of(study.subjects)

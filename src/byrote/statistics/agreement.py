@@ -22,6 +22,9 @@ def empirical_p(scores_N: np.ndarray, nonmembers_Q: np.ndarray) -> np.ndarray:
 
     A record that was not trained on and is exchangeable with the non-members has p ≤ x with chance at most x. NaN where
     the score is missing, or every non-member's is.
+
+    >>> empirical_p(np.array([0.95, 0.5, np.nan]), np.arange(0.0, 1.0, 0.1)).round(3).tolist()
+    [0.091, 0.545, nan]
     """
     scores_N = np.asarray(scores_N, dtype=np.float64)
     known_K = np.sort(np.asarray(nonmembers_Q, dtype=np.float64)[~np.isnan(nonmembers_Q)])
@@ -49,6 +52,10 @@ def most_exposed(scores: Mapping[str, np.ndarray], nonmembers: Mapping[str, np.n
     depend on each other. Many records share the floor 1/(1 + Q): there the mean rank among the records decides, then
     the position. A record that no attack scores is never listed. Raises ValueError for n below 1, or attacks
     that differ between the two or in the number of records.
+
+    >>> scores = {"loss": np.array([0.2, 0.9]), "ratio": np.array([0.1, 0.8])}
+    >>> most_exposed(scores, {name: np.linspace(0, 0.7, 8) for name in scores}, n=1).records.tolist()
+    [1]
     """
     _check_attacks(scores, n)
     if set(scores) != set(nonmembers):
@@ -79,6 +86,10 @@ def agreement(scores: Mapping[str, np.ndarray], n: int) -> Agreement:
     Spearman: ties share their mean rank; NaN for fewer than LEAST_RECORDS in common, or an attack that is constant on
     them. Jaccard: all records that tie with the n-th belong to the top, so the order of records has no say; NaN where
     there are no more than n records in common, for then the top is everything. Raises ValueError for n below 1.
+
+    >>> scores = {"loss": np.array([1.0, 2, 3, 4]), "ratio": np.array([1.0, 3, 2, 4])}
+    >>> agreement(scores, n=1).spearman.round(2).tolist()
+    [[1.0, 0.8], [0.8, 1.0]]
     """
     _check_attacks(scores, n)
     names = tuple(scores)
@@ -97,6 +108,9 @@ def spread_over_seeds(scores_SN: np.ndarray) -> np.ndarray:
 
     NaN for fewer than two seeds with a score, and where one of them is infinite. Raises ValueError for an array that is
     not (S, N).
+
+    >>> spread_over_seeds(np.array([[1.0, 2.0], [3.0, 2.0]])).round(3).tolist()  # two seeds, two records
+    [1.414, 0.0]
     """
     scores_SN = np.asarray(scores_SN, dtype=np.float64)
     if scores_SN.ndim != 2:
@@ -109,7 +123,11 @@ def spread_over_seeds(scores_SN: np.ndarray) -> np.ndarray:
 
 
 def spearman(first_N: np.ndarray, second_N: np.ndarray) -> float:
-    """Pearson's correlation of mean ranks, of values without NaN; NaN below LEAST_RECORDS or where one is constant."""
+    """Pearson's correlation of mean ranks, of values without NaN; NaN below LEAST_RECORDS or where one is constant.
+
+    >>> round(spearman(np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4])), 3)
+    0.8
+    """
     if len(first_N) < LEAST_RECORDS:
         return math.nan
     a_N, b_N = (rankdata(values) - (len(values) + 1) / 2 for values in (first_N, second_N))
@@ -118,7 +136,11 @@ def spearman(first_N: np.ndarray, second_N: np.ndarray) -> float:
 
 
 def jaccard_of_top(first_N: np.ndarray, second_N: np.ndarray, n: int) -> float:
-    """|both tops|/|either top|, a top being every score at or above the n-th highest; NaN for n records or fewer."""
+    """|both tops|/|either top|, a top being every score at or above the n-th highest; NaN for n records or fewer.
+
+    >>> jaccard_of_top(np.array([1.0, 2, 3, 4]), np.array([4.0, 1, 2, 3]), n=2)
+    0.3333333333333333
+    """
     if len(first_N) <= n:
         return math.nan
     tops = [values >= np.sort(values)[-n] for values in (first_N, second_N)]
@@ -126,7 +148,11 @@ def jaccard_of_top(first_N: np.ndarray, second_N: np.ndarray, n: int) -> float:
 
 
 def common(first_N: np.ndarray, second_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both without the records that either misses."""
+    """Both without the records that either misses.
+
+    >>> [scores.tolist() for scores in common(np.array([1.0, np.nan, 3.0]), np.array([4.0, 5.0, 6.0]))]
+    [[1.0, 3.0], [4.0, 6.0]]
+    """
     there_N = ~(np.isnan(first_N) | np.isnan(second_N))
     return np.asarray(first_N)[there_N], np.asarray(second_N)[there_N]
 

@@ -22,6 +22,12 @@ def cross_fitted(
     weigh the same in every fit, so folds of unequal shares compare. NaN for a record without any feature, for all
     where `why_not` says so, and for a fold whose fit would see one class only (few documents on a side). Raises
     ValueError where lengths differ or folds is below 2.
+
+    >>> is_member = np.arange(40) < 20
+    >>> features = np.random.default_rng(0).normal(is_member[:, None], 1, (40, 2))
+    >>> odds = cross_fitted(features, is_member, [f"document {i}" for i in range(40)], seed=0)
+    >>> bool(odds[is_member].mean() > odds[~is_member].mean())
+    True
     """
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -47,7 +53,11 @@ def cross_fitted(
 
 
 def why_not(is_member_N: np.ndarray, groups: Sequence[str]) -> str:
-    """Why nothing can be cross-fitted, in words; empty where it can."""
+    """Why nothing can be cross-fitted, in words; empty where it can.
+
+    >>> why_not(np.array([True, False, False]), ["a", "b", "c"])
+    'documents: 1 of members, 2 of non-members; needs at least two of each'
+    """
     sides = [
         len({group for group, member in zip(groups, is_member_N, strict=True) if bool(member) is side})
         for side in (True, False)
@@ -62,6 +72,9 @@ def normal_scores(features_NK: np.ndarray) -> np.ndarray:
 
     n counts the records that have the feature; ±inf rank highest and lowest. A missing value takes the middle, 0, so
     it votes for neither side; a feature missing throughout is 0 throughout. Labels play no part.
+
+    >>> normal_scores(np.array([[3.0], [np.inf], [np.nan], [1.0]])).round(2).tolist()
+    [[0.0], [0.67], [0.0], [-0.67]]
     """
     scores_NK = np.zeros(features_NK.shape)
     for column, scores in zip(features_NK.T, scores_NK.T, strict=True):
@@ -74,6 +87,10 @@ def deal(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:
     """The fold (0 to folds − 1) of each record, int64 (N,): documents shuffled by the seed and dealt in turn.
 
     As many folds as documents where there are fewer. Neither labels nor the order of records play a part.
+
+    >>> fold = deal(["a", "a", "b", "c"], folds=2, seed=0)
+    >>> bool(fold[0] == fold[1]), sorted(set(fold.tolist()))
+    (True, [0, 1])
     """
     documents, document_N = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     shuffled = np.random.default_rng(seed).permutation(len(documents))

@@ -45,6 +45,12 @@ def blind_test(
     groups: the document of each text, members first. Documents are assigned to folds without looking at labels, and the
     AUC is the mean of the folds', weighted by records. A cross-validated AUC spreads about twice as far as a plain one,
     so its chance comes from the same computation on `permuted` labels: p = (1 + #{|auc* − ½| ≥ |auc − ½|})/(1 + B).
+
+    >>> members = [f"the rash came back on day {i}" for i in range(10)]
+    >>> others = [f"no change was seen on day {i}" for i in range(10)]
+    >>> test = blind_test(members, others, [str(i) for i in range(20)], permutations=19)
+    >>> round(test.auc, 2), round(test.p_value, 2)  # the two sides differ as texts
+    (1.0, 0.05)
     """
     labels_N = np.array([True] * len(member_texts) + [False] * len(nonmember_texts))
     names = np.asarray(groups, dtype=str)
@@ -69,6 +75,9 @@ def permuted(labels_N: np.ndarray, groups_N: np.ndarray, permutations: int, seed
     """Labels under which members and non-members are alike, bool (B, N): whole documents exchange their sides.
 
     A document that holds both keeps its numbers of members and non-members, and its records exchange labels within.
+
+    >>> permuted(np.array([True, True, False, False]), np.array(["a", "a", "b", "b"]), 3, seed=0).astype(int).tolist()
+    [[1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
     """
     generator = np.random.default_rng([seed, METHOD_VERSION])
     _, of_N = np.unique(groups_N, return_inverse=True)
@@ -90,6 +99,11 @@ def cross_validated(counts_NV: Any, labels_BN: np.ndarray, fold_N: np.ndarray) -
     are counted once for all labellings, each fold's counts taken from the total. Log-odds are rounded to 1e-9, so that
     records of the same words tie whatever the order of summation. A fold that holds one side only, or leaves one
     to learn from, takes no part; NaN where none does.
+
+    >>> from scipy.sparse import csr_matrix
+    >>> counts = csr_matrix(np.array([[2.0, 0], [0, 2], [1, 0], [0, 1]]))  # four texts, two words
+    >>> cross_validated(counts, np.array([[True, False, True, False]]), np.array([0, 0, 1, 1])).tolist()
+    [1.0]
     """
     parts = [np.flatnonzero(fold_N == fold) for fold in range(int(fold_N.max()) + 1)]
     counts = [(counts_NV[part], counts_NV[part].T.tocsr()) for part in parts]

@@ -20,7 +20,11 @@ _NO_SPREAD = 1e-7  # of the values' size: less is rounding
 
 
 def logit_scaled(logprob: np.ndarray) -> np.ndarray:
-    """log(p/(1 − p)) from log p, closer to normal than p (Carlini et al. 2022). +inf at p = 1."""
+    """log(p/(1 − p)) from log p, closer to normal than p (Carlini et al. 2022). +inf at p = 1.
+
+    >>> logit_scaled(np.log([0.5, 0.9])).round(3).tolist()
+    [0.0, 2.197]
+    """
     return np.asarray(logprob, dtype=np.float64) - log_one_minus(logprob)
 
 
@@ -35,7 +39,12 @@ class Memorization:
 
 def memorization(statistic_TN: np.ndarray, is_in_TN: np.ndarray) -> Memorization:
     """Counterfactual memorization: mean over the trials with the record minus the mean over those without (Zhang et al.
-    2023). NaN where either side is empty; the counts tell which."""
+    2023). NaN where either side is empty; the counts tell which.
+
+    >>> is_in = np.array([[True, False], [False, True]])  # two trials, two records
+    >>> memorization(np.array([[-1.0, -3.0], [-2.0, -2.5]]), is_in).mem.tolist()
+    [1.0, 0.5]
+    """
     statistic_TN, in_TN, out_TN = _sides(statistic_TN, is_in_TN)
     counts = [side_TN.sum(axis=0) for side_TN in (in_TN, out_TN)]
     sums = [np.where(side_TN, statistic_TN, 0.0).sum(axis=0) for side_TN in (in_TN, out_TN)]
@@ -46,13 +55,22 @@ def memorization(statistic_TN: np.ndarray, is_in_TN: np.ndarray) -> Memorization
 def lira_online(
     statistic: np.ndarray, in_mean: np.ndarray, in_sd: np.ndarray, out_mean: np.ndarray, out_sd: np.ndarray
 ) -> np.ndarray:
-    """log N(s; in) − log N(s; out), arrays of one shape; higher = member (Carlini et al. 2022). NaN for an sd of 0."""
+    """log N(s; in) − log N(s; out), arrays of one shape; higher = member (Carlini et al. 2022). NaN for an sd of 0.
+
+    >>> one = np.ones(1)
+    >>> lira_online(one, in_mean=one, in_sd=one, out_mean=0 * one, out_sd=one).tolist()
+    [0.5]
+    """
     return _log_normal(statistic, in_mean, in_sd) - _log_normal(statistic, out_mean, out_sd)
 
 
 def lira_offline(statistic: np.ndarray, out_mean: np.ndarray, out_sd: np.ndarray) -> np.ndarray:
     """(s − mean out)/sd out; higher = member. Carlini et al. 2022 report its Φ, which orders records alike until it is
-    rounded to 1. NaN where the sd is 0."""
+    rounded to 1. NaN where the sd is 0.
+
+    >>> lira_offline(np.array([3.0]), out_mean=np.array([1.0]), out_sd=np.array([0.5])).tolist()
+    [4.0]
+    """
     return _divide(statistic - out_mean, out_sd)
 
 
@@ -76,6 +94,11 @@ def lira(statistic_TN: np.ndarray, is_in_TN: np.ndarray, target: int, variant: V
     """The likelihood-ratio attack on trial `target`, with every other trial for the fits; scores (N,).
 
     Raises ValueError as `lira_each` does, and for a target that is no trial.
+
+    >>> random = np.random.default_rng(0)
+    >>> is_in = random.random((8, 3)) < 0.5  # eight trials, three records
+    >>> lira(random.normal(is_in, 0.1), is_in, target=0, variant="offline").scores.shape
+    (3,)
     """
     if not 0 <= target < len(statistic_TN):
         raise ValueError(f"target must be from 0 to {len(statistic_TN) - 1}, got {target}")
@@ -90,6 +113,12 @@ def lira_each(statistic_TN: np.ndarray, is_in_TN: np.ndarray, variant: Variant) 
     least OWN_VARIANCE_FROM other trials each record has its own; with fewer, one variance a side and trial is pooled
     within records, Σ(x − record's mean)²/Σ(n − 1). A record needs LEAST_TRIALS others a side (offline: out only).
     Raises ValueError for another variant, and for arrays as described at the top.
+
+    >>> random = np.random.default_rng(0)
+    >>> is_in = random.random((8, 3)) < 0.5  # eight trials, three records
+    >>> scores = lira_each(random.normal(is_in, 0.1), is_in, "online").scores
+    >>> bool((scores[is_in] > 0).all())
+    True
     """
     if variant not in ("online", "offline"):
         raise ValueError(f"variant must be online or offline, got {variant!r}")

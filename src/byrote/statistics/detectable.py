@@ -21,6 +21,9 @@ def design_effect(cluster_size: float, icc: float) -> float:
     cluster_size: records a document; with unequal documents the mean over records, Σm²/Σm, which is above the mean over
     documents. icc: correlation of two records' scores within a document. Raises ValueError for a size below 1 or an icc
     outside [0, 1].
+
+    >>> design_effect(cluster_size=3, icc=0.5)
+    2.0
     """
     if cluster_size < 1 or not 0 <= icc <= 1:
         raise ValueError(f"cluster_size must be at least 1 and icc in [0, 1], got {cluster_size:g} and {icc:g}")
@@ -32,6 +35,9 @@ def smallest_auc(members: int, nonmembers: int, level: float = 0.05, power: floa
 
     A − 0.5 = z_{1−level/2}·SE(0.5) + z_power·SE(A). design: the `design_effect`, a factor on both variances. NaN of an
     empty side, and where even an AUC of 1 would not do.
+
+    >>> round(smallest_auc(100, 100), 3)
+    0.614
     """
 
     def excess(area: float) -> float:
@@ -55,6 +61,9 @@ def smallest_difference(
     correlation: of the two estimated areas, near that of the two trials' scores (Hanley & McNeil 1983). With SE at area
     and SE' at area + d: d = z_{1−level/2}·√(2·SE²·(1 − r)) + z_power·√(SE² + SE'² − 2r·SE·SE'). NaN where no rise up to
     an AUC of 1 is enough. Raises ValueError for an area outside [0, 1) or a correlation outside [−1, 1).
+
+    >>> round(smallest_difference(0.7, 200, 200, correlation=0.8), 3)
+    0.046
     """
     if not (0 <= area < 1 and -1 <= correlation < 1):
         raise ValueError(f"area must be in [0, 1) and correlation in [-1, 1), got {area:g} and {correlation:g}")
@@ -74,6 +83,9 @@ def smallest_tpr(members: int, rate: float, level: float = 0.05, power: float = 
     k is the least number of hits that puts the Clopper–Pearson interval of members above `rate`: P[Bin(n, rate) ≥ k] ≤
     level/2. The answer is the rate at which k or more come with chance `power`. The threshold is taken as exactly at
     `rate`. NaN where even every member hit would not do.
+
+    >>> round(smallest_tpr(200, rate=0.01), 3)
+    0.039
     """
     _check_rate(rate)
     hits = int(binom.isf(level / 2, members, rate)) + 1 if members else 1
@@ -83,7 +95,11 @@ def smallest_tpr(members: int, rate: float, level: float = 0.05, power: float = 
 
 
 def resolvable(nonmembers: int, rate: float) -> str | None:
-    """Why these non-members cannot resolve a false-positive rate, or None where `roc.threshold_at_most` can."""
+    """Why these non-members cannot resolve a false-positive rate, or None where `roc.threshold_at_most` can.
+
+    >>> resolvable(50, rate=0.01)
+    '50 non-members cannot resolve a false-positive rate of 0.01; it takes at least 100'
+    """
     _check_rate(rate)
     if math.floor(rate * nonmembers + 1e-9) >= 1:
         return None

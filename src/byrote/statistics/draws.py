@@ -15,7 +15,11 @@ _MOST_DRAWS = 1e300
 
 
 def log_one_minus(log_p: np.ndarray | float) -> np.ndarray:
-    """log(1 − p) from log p ≤ 0, exact at both ends (Mächler 2012): −inf at p = 1, −p for tiny p."""
+    """log(1 − p) from log p ≤ 0, exact at both ends (Mächler 2012): −inf at p = 1, −p for tiny p.
+
+    >>> float(np.exp(log_one_minus(np.log(0.25))).round(4))
+    0.75
+    """
     log_p = np.asarray(log_p, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(log_p > -math.log(2), np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p)))
@@ -25,6 +29,9 @@ def chance_of(log_p: np.ndarray | float, draws: int) -> np.ndarray:
     """1 − (1 − p)ⁿ, the chance that n draws hold the suffix at least once: −expm1(n·log1p(−p)).
 
     Raises ValueError for draws outside 1…1e300 or log_p above 0.
+
+    >>> float(chance_of(np.log(0.01), draws=100).round(3))
+    0.634
     """
     log_rate = _log_rate(_checked(log_p))
     with np.errstate(over="ignore"):
@@ -36,6 +43,9 @@ def draws_needed(log_p: np.ndarray | float, chance: float) -> np.ndarray:
 
     To one part in 10¹², so that a whole number is not missed by rounding. inf where p = 0, and where n is beyond a
     float. Raises ValueError for a chance outside (0, 1) or log_p above 0.
+
+    >>> draws_needed(np.log([0.5, 0.01]), chance=0.5).tolist()
+    [1.0, 69.0]
     """
     if not 0 < chance < 1:
         raise ValueError(f"chance must be between 0 and 1, got {chance}")
@@ -49,6 +59,9 @@ def extraction_rate(log_p_N: np.ndarray, draws: int, chance: float) -> tuple[int
     """How many suffixes are (n, p)-extractable: n draws hold them with at least this chance, of how many.
 
     A suffix without a probability (NaN) is in neither number; len(log_p_N) less the second is how many are missing.
+
+    >>> extraction_rate(np.log([0.5, 0.01, 1e-9]), draws=100, chance=0.5)
+    (2, 3)
     """
     needed_N = draws_needed(np.asarray(log_p_N), chance)
     return int((needed_N <= _checked_draws(draws)).sum()), int((~np.isnan(needed_N)).sum())
@@ -57,7 +70,11 @@ def extraction_rate(log_p_N: np.ndarray, draws: int, chance: float) -> tuple[int
 def extraction_rates(
     log_p_N: np.ndarray, draws: tuple[int, ...], chances: tuple[float, ...]
 ) -> dict[tuple[int, float], tuple[int, int]]:
-    """`extraction_rate` for each pair of draws and chance, in that order."""
+    """`extraction_rate` for each pair of draws and chance, in that order.
+
+    >>> extraction_rates(np.log([0.5, 0.01, 1e-9]), draws=(1, 100), chances=(0.5,))
+    {(1, 0.5): (1, 3), (100, 0.5): (2, 3)}
+    """
     return {(n, chance): extraction_rate(log_p_N, n, chance) for n in draws for chance in chances}
 
 

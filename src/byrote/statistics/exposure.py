@@ -28,6 +28,9 @@ def exposure_by_rank(perplexity_C: np.ndarray, reference_perplexities_R: np.ndar
     rank = 1 + references whose perplexity is lower or equal: a tie counts against the canary, the cautious choice. From
     0 to log₂ R'. Infinite perplexities rank like any other. NaN without references. Raises ValueError where a reference
     has no perplexity or a perplexity is not above 0.
+
+    >>> exposure_by_rank(np.array([5.0, 500.0]), np.arange(10.0, 1033.0)).round(2).tolist()
+    [10.0, 1.06]
     """
     canaries_C, references_R = _checked(perplexity_C, reference_perplexities_R)
     if len(references_R) == 0:
@@ -61,6 +64,11 @@ def exposure_extrapolated(perplexity_C: np.ndarray, reference_perplexities_R: np
     come 1.5 times as often as 2⁻⁷ and 10 bits 2 to 3 times as often as 2⁻¹⁰ with 100 references (simulated, normal and
     Gumbel), as often as they should with 1000. All NaN, with the reason, for fewer than LEAST_REFERENCES references,
     infinite ones, hardly any spread, or a fit that fails. Raises ValueError as `exposure_by_rank` does.
+
+    >>> references = np.exp(np.random.default_rng(0).normal(3, 0.5, 100))
+    >>> found = exposure_extrapolated(np.array([1.0, 20.0]), references)
+    >>> found.reason is None, bool(found.exposure[0] > found.exposure[1])
+    (True, True)
     """
     canaries_C, references_R = _checked(perplexity_C, reference_perplexities_R)
     log_C, log_R = np.log(canaries_C), np.log(references_R)
@@ -82,6 +90,9 @@ def log_skew_normal_cdf(x_C: np.ndarray, shape: float) -> np.ndarray:
 
     Φ(x) − 2 T(x, shape) with Owen's T where that is at least 1e-3. Below, where it cancels and later underflows,
     Gauss–Laguerre quadrature along the tail, in logs.
+
+    >>> log_skew_normal_cdf(np.array([0.0]), shape=0.0).round(3).tolist()  # log ½: without skew it is the normal
+    [-0.693]
     """
     cdf_C = ndtr(x_C) - 2 * owens_t(x_C, shape)
     deep_C = cdf_C < 1e-3

@@ -11,6 +11,9 @@ def hanley_mcneil_se(area: float, members: int, nonmembers: int) -> float:
     """Standard error of an AUC (Hanley & McNeil 1982), records independent.
 
     Q1 = A/(2−A), Q2 = 2A²/(1+A), SE² = [A(1−A) + (n₊−1)(Q1−A²) + (n₋−1)(Q2−A²)]/(n₊n₋). NaN where a side is empty.
+
+    >>> round(hanley_mcneil_se(0.8, members=100, nonmembers=100), 4)
+    0.0314
     """
     if members == 0 or nonmembers == 0 or math.isnan(area):
         return math.nan
@@ -20,7 +23,12 @@ def hanley_mcneil_se(area: float, members: int, nonmembers: int) -> float:
 
 
 def hanley_mcneil(area: float, members: int, nonmembers: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of an AUC by `hanley_mcneil_se`, cut to [0, 1]; (NaN, NaN) where a side is empty."""
+    """Interval of an AUC by `hanley_mcneil_se`, cut to [0, 1]; (NaN, NaN) where a side is empty.
+
+    >>> low, high = hanley_mcneil(0.8, members=100, nonmembers=100)
+    >>> round(low, 3), round(high, 3)
+    (0.739, 0.861)
+    """
     half = float(norm.ppf(0.5 + level / 2)) * hanley_mcneil_se(area, members, nonmembers)
     return float(np.clip(area - half, 0, 1)), float(np.clip(area + half, 0, 1))
 
@@ -29,6 +37,10 @@ def clopper_pearson(hits: float, trials: float, level: float = 0.95) -> tuple[fl
     """Exact interval of a rate (Clopper & Pearson 1934); (NaN, NaN) for no trials.
 
     Counts need not be whole: `operating_point.share_interval` divides them by a design effect.
+
+    >>> low, high = clopper_pearson(5, 100)
+    >>> round(low, 3), round(high, 3)
+    (0.016, 0.113)
     """
     if trials == 0:
         return math.nan, math.nan

@@ -34,6 +34,11 @@ def matched_auc(
     A stratum with one side empty is left out, and so is a record whose covariate is NaN; both are counted. Wide strata
     leave some of the covariate's effect in: more bins take more of it out. Scores without NaN. NaN area where no
     stratum has both sides. Raises ValueError for lengths that differ or bins below 1.
+
+    >>> lengths = np.array([1.0, 1.0, 9.0, 9.0])
+    >>> scores = np.array([0.4, 0.6, 8.4, 8.6])  # they follow the length
+    >>> matched_auc(scores, scores, lengths, lengths, bins=2).auc
+    0.5
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")

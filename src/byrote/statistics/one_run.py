@@ -9,12 +9,14 @@ with c copies it bounds groups of c, and must not be compared with an ε of sing
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from scipy.special import expit
 from scipy.stats import binom, binomtest
 
 FEW_CANARIES = 200
+FEWEST_GUESSES = 20
 _IMPOSSIBLE = 1e-6  # chance under fair coins below which the coins were not fair
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _HALVINGS = 60
@@ -26,6 +28,9 @@ def p_value(canaries: int, guesses: int, right: int, epsilon: float, delta: floa
     q = 1/(1+e^−ε), B ~ Bin(guesses, q); β = P[B ≥ right]; α = max_i P[right > B ≥ right − i]/i;
     p = min(1, β + 2·canaries·δ·α) (Steinke et al. 2023). Both are sums of positive terms, so small values keep their
     precision; below 1e-308 they underflow to 0. Raises ValueError for impossible counts and for ε or δ out of range.
+
+    >>> round(p_value(canaries=100, guesses=100, right=65, epsilon=0.0, delta=0.0), 4)
+    0.0018
     """
     _check_counts(canaries, guesses, right)
     _check_level(0.05, delta)
@@ -46,6 +51,9 @@ def epsilon_lower_bound(canaries: int, guesses: int, right: int, delta: float, l
     guesses that point moves up towards 1/e. Hence the level must be below 1/4: there p rises with ε up to the
     crossing and stays above the level after it, so there is one crossing. Rises with `right`, falls with δ.
     Raises ValueError as `p_value` does, and for a level outside (0, 1/4).
+
+    >>> round(epsilon_lower_bound(canaries=100, guesses=100, right=80, delta=1e-5), 2)
+    0.96
     """
     _check_level(level, delta)
     if p_value(canaries, guesses, right, 0.0, delta) > level:
@@ -66,8 +74,28 @@ _known_bound = lru_cache(maxsize=1 << 12)(epsilon_lower_bound)  # the same count
 
 
 def largest_showable(canaries: int, guesses: int, delta: float, level: float = 0.05) -> float:
-    """The bound when every guess is right: the largest ε that so many canaries and guesses can show."""
+    """The bound when every guess is right: the largest ε that so many canaries and guesses can show.
+
+    >>> round(largest_showable(canaries=100, guesses=100, delta=1e-5), 2)
+    3.49
+    """
     return epsilon_lower_bound(canaries, guesses, guesses, delta, level)
+
+
+def guesses_of(asked: int | Literal["all"] | None, canaries: int) -> int:
+    """How many of so many canaries are guessed, an even number: as many as were asked for, all, or by default (None) a
+    quarter, at least FEWEST_GUESSES; never more than there are.
+
+    Where an attack is sure of few canaries, guesses on the others are right by chance and lower the bound; a quarter is
+    fixed before the scores are seen, and leaves these out.
+
+    >>> guesses_of(None, 240), guesses_of(None, 50), guesses_of("all", 51), guesses_of(100, 240)
+    (60, 20, 50, 100)
+    """
+    if asked is None:
+        asked = max(FEWEST_GUESSES, canaries // 4)
+    most = canaries if asked == "all" else min(asked, canaries)
+    return most - most % 2
 
 
 def guess(scores_M: np.ndarray, guesses: int) -> np.ndarray:
@@ -76,6 +104,9 @@ def guess(scores_M: np.ndarray, guesses: int) -> np.ndarray:
     Ties are broken by position, spread by the golden ratio: it is the same for any truth, and where canaries happen to
     lie sorted by truth it still takes about as many of either kind. A canary without a score (NaN) is never guessed.
     Raises ValueError for an odd number of guesses, or more than there are canaries with a score.
+
+    >>> guess(np.array([0.1, 0.9, 0.5, 0.4]), guesses=2).tolist()
+    [-1, 1, 0, 0]
     """
     scores_M = np.asarray(scores_M, dtype=np.float64)
     scored = int((~np.isnan(scores_M)).sum())
@@ -110,6 +141,11 @@ def audit(scores_M: np.ndarray, is_in_M: np.ndarray, guesses: int, delta: float,
 
     Raises ValueError as `guess` and `epsilon_lower_bound` do, for arrays that do not fit, and where so many or so few
     canaries are in that the coins cannot have been fair (chance below 1e-6): guessing all in would then be right.
+
+    >>> is_in = np.arange(40) % 2 == 0
+    >>> found = audit(is_in + 0.01 * np.arange(40), is_in, guesses=20, delta=1e-5)
+    >>> found.right, round(found.epsilon_low, 2), round(found.largest, 2)
+    (20, 1.82, 1.82)
     """
     scores_M, is_in_M = np.asarray(scores_M), np.asarray(is_in_M)
     if scores_M.shape != is_in_M.shape or scores_M.ndim != 1 or is_in_M.dtype != np.bool_:

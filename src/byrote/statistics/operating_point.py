@@ -26,6 +26,9 @@ def design_effect(called: np.ndarray, groups: Sequence[object] | np.ndarray) -> 
     documents: G/(G − 1)·Σs² over N/(N − 1)·N·r·(1 − r), two estimates of one variance (Kish 1965). Exactly 1 where
     every record is a document of its own, and taken as 1 where all or none are called; NaN for fewer than two
     documents.
+
+    >>> round(design_effect(np.array([1, 1, 0, 0, 1, 1]), ["a", "a", "b", "b", "c", "c"]), 3)
+    2.5
     """
     called = np.asarray(called, dtype=bool)
     _, document = np.unique(np.asarray(groups), return_inverse=True)
@@ -46,6 +49,10 @@ def share_interval(
     """Clopper–Pearson with the counts divided by `design_effect` (Korn & Graubard 1998): of a share by document.
 
     (NaN, NaN) where there are fewer than two documents.
+
+    >>> low, high = share_interval(np.arange(100) < 5, np.arange(100))
+    >>> round(low, 3), round(high, 3)
+    (0.016, 0.113)
     """
     design, of = design_effect(called, groups), len(called)
     if math.isnan(design):
@@ -71,6 +78,11 @@ def tpr_interval(
     lies between the quantiles of the mixture over x. Documents: C, P and the counts are divided by `design_effect` on
     either side. At the threshold itself the TPR may lie outside only where scores tie; the interval is widened to it.
     No document may hold both members and calibration records. (NaN, NaN) where `why_no_tpr_interval` gives a reason.
+
+    >>> members, calibration = 40 + np.arange(100.0), np.arange(100.0)
+    >>> low, high = tpr_interval(members, calibration, np.arange(100), 100 + np.arange(100), rate=0.1)
+    >>> round(low, 2), round(high, 2)
+    (0.39, 0.62)
     """
     if why_no_tpr_interval(member_groups, calibration_groups, rate):
         return math.nan, math.nan
@@ -94,6 +106,10 @@ def weighted_tprs(members: np.ndarray, calibration: np.ndarray, rates: Sequence[
 
     The threshold is the lowest calibration score at which the weight at or above it is at most a rate of the whole
     (`roc.threshold_at_most` of repeated records); 0 where the highest weighs more. A NaN score leaves its record out.
+
+    >>> tprs = weighted_tprs(np.array([5.0, 50.0]), np.arange(10.0), rates=[0.1, 0.5])
+    >>> tprs(np.ones((2, 1)), np.ones((10, 1))).tolist()
+    [[0.5], [1.0]]
     """
     order_P, order_C = _highest_first(members), _highest_first(calibration)
     scores_U, first_U = np.unique(-calibration[order_C], return_index=True)
@@ -126,7 +142,11 @@ def _highest_first(scores: np.ndarray) -> np.ndarray:
 def why_no_tpr_interval(
     member_groups: Sequence[object] | np.ndarray, calibration_groups: Sequence[object] | np.ndarray, rate: float
 ) -> str | None:
-    """Why `tpr_interval` gives none, or None where it does."""
+    """Why `tpr_interval` gives none, or None where it does.
+
+    >>> why_no_tpr_interval(range(100), range(100), rate=0.01)
+    '1 calibration record is above the cut, and an interval takes at least 4'
+    """
     allowed = _allowed(len(calibration_groups), rate)
     if allowed < FEWEST_ABOVE:
         records = "1 calibration record is" if allowed == 1 else f"{allowed} calibration records are"
@@ -143,6 +163,9 @@ def published_point(members: np.ndarray, nonmembers: np.ndarray, rate: float) ->
     The threshold is chosen on the very records that are evaluated, so the TPR is flattered, and no interval belongs to
     it. Where the ⌊rate·Q⌋ + 1 highest non-members tie, the members above these count. Raises ValueError where fewer
     than 1/rate non-members cannot resolve the rate, and where no score is above those that tie.
+
+    >>> published_point(np.array([5.5, 9.5, 20.0]), np.arange(10.0), rate=0.1)
+    (9.0, 0.6666666666666666, 0.1)
     """
     allowed = _allowed(len(nonmembers), rate)
     if allowed < 1:

@@ -14,6 +14,9 @@ def auc(members: np.ndarray, nonmembers: np.ndarray) -> float:
     """Area under the ROC curve: the chance that a member scores above a non-member, ties half (Mann–Whitney).
 
     NaN where either side is empty.
+
+    >>> auc(np.array([0.9, 0.4]), np.array([0.5, 0.1]))
+    0.75
     """
     p, q = len(members), len(nonmembers)
     if p == 0 or q == 0:
@@ -26,6 +29,10 @@ def roc_curve(members: np.ndarray, nonmembers: np.ndarray) -> tuple[np.ndarray, 
     """False-positive and true-positive rates (K,) from (0, 0) to (1, 1), a point a distinct score.
 
     Empty arrays where either side is empty.
+
+    >>> fpr, tpr = roc_curve(np.array([0.9, 0.4]), np.array([0.5, 0.1]))
+    >>> fpr.tolist(), tpr.tolist()
+    ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
     """
     if len(members) == 0 or len(nonmembers) == 0:
         return np.empty(0), np.empty(0)
@@ -39,7 +46,12 @@ def roc_curve(members: np.ndarray, nonmembers: np.ndarray) -> tuple[np.ndarray, 
 
 def corners(fpr: np.ndarray, tpr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The points of a curve (K,) without those inside a level or an upright run, which lie on the line between its
-    ends: the curve is the same (as scikit-learn's `roc_curve` with `drop_intermediate`)."""
+    ends: the curve is the same (as scikit-learn's `roc_curve` with `drop_intermediate`).
+
+    >>> fpr, tpr = corners(np.array([0.0, 0.0, 0.0, 1.0]), np.array([0.0, 0.5, 1.0, 1.0]))
+    >>> fpr.tolist(), tpr.tolist()
+    ([0.0, 0.0, 1.0], [0.0, 1.0, 1.0])
+    """
     if len(fpr) < 3:
         return fpr, tpr
     level, upright = np.diff(tpr) == 0, np.diff(fpr) == 0
@@ -55,6 +67,9 @@ def threshold_at_most(nonmembers: np.ndarray, rate: float) -> float:
     just above the next lower one: it calls the same, and of fresh non-members a share whose mean is at most k/(n + 1),
     so never above `rate`. Raises ValueError where fewer than 1/rate non-members cannot resolve the rate, and where more
     than k share the highest score: above those a threshold calls nobody, and its rates say nothing of the attack.
+
+    >>> threshold_at_most(np.arange(100.0), rate=0.05)
+    95.0
     """
     allowed = math.floor(rate * len(nonmembers) + 1e-9)
     if allowed < 1:
@@ -74,5 +89,9 @@ def threshold_at_most(nonmembers: np.ndarray, rate: float) -> float:
 
 
 def rate_at(scores: np.ndarray, threshold: float) -> tuple[int, int]:
-    """How many scores are at or above the threshold, of how many."""
+    """How many scores are at or above the threshold, of how many.
+
+    >>> rate_at(np.array([0.2, 0.7, 0.9]), threshold=0.7)
+    (2, 3)
+    """
     return int((scores >= threshold).sum()), len(scores)

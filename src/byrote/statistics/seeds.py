@@ -52,6 +52,10 @@ def over_seeds(areas_S: np.ndarray, covariance_SS: np.ndarray, level: float = 0.
     from `delong.clustered` with a curve a seed; variances (S,) are taken as errors shared in full, which is wider. With
     one seed all but mean and sampling_se are NaN; so is an interval without width, such as where all areas are 1: that
     is not certainty. Raises ValueError for a NaN area or a shape that does not fit.
+
+    >>> found = over_seeds(np.array([0.70, 0.72, 0.71, 0.73, 0.71]), np.full(5, 0.01**2))
+    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3)
+    (0.714, 0.689, 0.738)
     """
     areas_S, seeds = np.asarray(areas_S, dtype=float), len(areas_S)
     if missing := np.flatnonzero(np.isnan(areas_S)).tolist():
@@ -76,7 +80,11 @@ def _on_logit_scale(area: float, half: float) -> tuple[float, float]:
 
 
 def family_level(level: float, claims: int) -> float:
-    """Level of each of so many intervals that all hold together with `level` at least (Bonferroni)."""
+    """Level of each of so many intervals that all hold together with `level` at least (Bonferroni).
+
+    >>> round(family_level(0.95, claims=10), 4)
+    0.995
+    """
     return 1 - (1 - level) / max(claims, 1)
 
 
@@ -96,6 +104,10 @@ def claim(
     Without covariance_SS (S, S), the sampling covariance of the differences, the claim is about these records; with it,
     about records like these (`over_seeds`). A NaN area leaves its seed out, and the reason counts it. Raises ValueError
     of lengths that differ and of a margin below 0.
+
+    >>> found = claim([0.80, 0.81, 0.79, 0.80, 0.82], [0.70, 0.70, 0.71, 0.69, 0.70], margin=0.02)
+    >>> found.verdict, round(found.difference, 3)
+    ('more', 0.104)
     """
     a_areas_S, b_areas_S = np.asarray(a_areas_S, dtype=float), np.asarray(b_areas_S, dtype=float)
     if a_areas_S.shape != b_areas_S.shape or margin < 0:

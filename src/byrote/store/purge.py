@@ -20,6 +20,7 @@ import yaml
 from byrote.errors import StoreError
 from byrote.store.draft import ADAPTER
 from byrote.store.integrity import MANIFEST, fingerprint
+from byrote.store.links import links_out
 from byrote.store.run import Run
 
 PURGED = "purged.json"
@@ -53,7 +54,16 @@ def refuse_purged(run: Run) -> None:
 
 
 def targets(run: Run, what: frozenset[str]) -> list[Target]:
-    """What a purge of `what` (TEXT, ADAPTERS) would change, in the order in which it does."""
+    """What a purge of `what` (TEXT, ADAPTERS) would change, in the order in which it does.
+
+    StoreError where a link leads out of the run: what lies behind it would stay.
+    """
+    if leading_out := links_out(run.path):
+        names = ", ".join(path.relative_to(run.path).as_posix() for path in leading_out[:3])
+        raise StoreError(
+            f"links lead out of {run.path}: {len(leading_out)}, such as {names}; what lies there would stay, so take "
+            "them away, or put the files in their place"
+        )
     blanked = list(_holding(run)) if TEXT in what else []
     removed = list(_removed(run, what))
     both = [(path, False) for path in blanked] + [(path, True) for path in removed]
@@ -84,7 +94,7 @@ def purge(run: Run, what: frozenset[str]) -> list[Target]:
         _forget_errors(run)
         report: dict[str, Any] = study.get("report") or {}
         run.write_study({**study, "report": {**report, "include_text": False}})
-    for manifest in run.path.glob(f"*/**/{MANIFEST}"):
+    for manifest in run.path.rglob(MANIFEST):
         name, facts = manifest.relative_to(run.path).as_posix(), json.loads(manifest.read_text())
         left = {file: manifest.parent / file for file in facts.get("files", ())}
         files = {file: fingerprint(path) for file, path in left.items() if path.is_file()}
@@ -104,7 +114,7 @@ def _removed(run: Run, what: frozenset[str]) -> Iterator[Path]:
     if TEXT in what:
         yield from (path for name in (*_REMOVED, *_REPORTS) if (path := run.path / name).exists())
     if ADAPTERS in what:
-        yield from sorted(run.path.glob(f"*/**/{ADAPTER}"))
+        yield from sorted(run.path.rglob(ADAPTER))
 
 
 def _blank(run: Run, name: str) -> None:

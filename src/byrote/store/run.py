@@ -35,13 +35,14 @@ from byrote.records import (
     roles_from_table,
     roles_to_table,
 )
-from byrote.store import checkpoints, locks
+from byrote.store import checkpoints, links, locks
 from byrote.store.draft import ADAPTER, Draft, no_room, synced
 from byrote.store.formulas import without_formulas
 from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
 from byrote.store.plans import STAGES, of_today, planned_rows
 from byrote.study import Study, load_study
 from byrote.study.yaml12 import parse_yaml
+from byrote.visible import without_home
 
 
 class Run:
@@ -69,7 +70,7 @@ class Run:
             self._lock.touch()
         with locks.hold(self._lock):
             for left in self.path.rglob(".part-*"):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                links.remove(left)
             yield
 
     @property
@@ -181,8 +182,8 @@ class Run:
         row = {
             "stage": stage,
             "trial": trial,
-            "error": f"{type(error).__name__}: {error}",
-            "traceback": "".join(traceback.format_exception(error)),
+            "error": without_home(f"{type(error).__name__}: {error}"),
+            "traceback": without_home("".join(traceback.format_exception(error))),
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.write_json(self.failure_file(stage).relative_to(self.path).as_posix(), row)
@@ -234,7 +235,8 @@ class Run:
         """Remove a file or a folder of the run."""
         place = self.path / name
         with self._writing():
-            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+            links.check_inside(self.path, place.parent)
+            links.remove(place)
 
     # --- what stages hold ---------------------------------------------------------------------------------------
 
@@ -350,6 +352,7 @@ class Run:
         with self._writing():
             self._private(place.parent)
             try:
+                part.unlink(missing_ok=True)
                 if mode is not None:
                     part.touch(mode=mode)
                 write(part)
@@ -359,7 +362,8 @@ class Run:
                 part.unlink(missing_ok=True)
 
     def _private(self, folder: Path) -> None:
-        """Make a folder of the run; its owner alone may enter it."""
+        """Make a folder of the run; its owner alone may enter it. StoreError where it lies outside the run."""
+        links.check_inside(self.path, folder)
         made = [f for f in (folder, *folder.parents) if f.is_relative_to(self.path) and not f.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for new in made:

@@ -11,6 +11,7 @@ from byrote.errors import ModelError, StudyError
 from byrote.records import PROMPTS_STRATUM, RECORDS_STRATUM, canary_stratum, copies_in
 from byrote.study.given import GivenTrial, given_trials, subject_names
 from byrote.study.grid import Trial, trials_of
+from byrote.study.hypotheses import hypothesis_mistakes
 from byrote.study.mistakes import nearest, short
 from byrote.study.paths import is_there
 from byrote.study.settings import (
@@ -41,6 +42,7 @@ def check_names(study: Study) -> tuple[Trial, ...] | tuple[GivenTrial, ...]:
     except StudyError as error:
         raise StudyError("\n".join([*mistakes, str(error)])) from None
     mistakes += [*_manifests(trials), *_subjects(study), *_written_canaries(study, trials)]
+    mistakes += hypothesis_mistakes(study, trials)
     if not isinstance(study.canaries, ManifestCanaries):  # which has to be read first
         mistakes += canary_mistakes(study, strata_planned(trials), dealt(study.canaries))
     if mistakes:
@@ -231,7 +233,7 @@ def _manifests(trials: Sequence[Trial | GivenTrial]) -> Iterator[str]:
 
 def _guesses(study: Study, most: int) -> Iterator[str]:
     guesses = study.audit.guesses
-    if guesses is not None and most and guesses > most:
+    if isinstance(guesses, int) and most and guesses > most:
         yield (
             f"audit.guesses is {guesses}, but at most {most} canaries have the same number of copies; lower it, or "
             "raise canaries.count"

@@ -88,7 +88,7 @@ def trials_of(study: Study) -> tuple[Trial, ...]:
         own: dict[str, Trial] = {}
         _refuse_repeats(list(grid.items()))
         for values in itertools.product(*grid.values()):
-            trial = _trial(study, tuple(zip(grid, values, strict=True)))
+            trial = trial_at(study, tuple(zip(grid, values, strict=True)))
             key = same_trial(trial)
             if key in own:
                 raise StudyError(repeated(own[key], trial))
@@ -117,16 +117,20 @@ def _refuse_repeats(axes: Sequence[tuple[str, Sequence[Any]]]) -> None:
                 raise StudyError(f"grid.{name}: {value!r} is listed twice; remove one")
 
 
-def _trial(study: Study, point: Sequence[tuple[str, Any]]) -> Trial:
+def trial_at(study: Study, point: Sequence[tuple[str, Any]], place: str = "grid") -> Trial:
+    """The trial of a study with these settings, by dotted name, in the place of its own; `place` names them in errors.
+
+    Raises StudyError where a setting is unknown or a value does not fit.
+    """
     raw = study.model_dump(exclude={"grid", "seeds", "provenance"})
     for name, value in point:
-        _fits(raw, name)
+        _fits(raw, name, place)
         set_dotted(raw, name, value)
     try:
         at_point = Study.model_validate(raw)
     except ValidationError as error:
         where = ", ".join(f"{name}: {value!r}" for name, value in point)
-        raise StudyError(explain_all(error, f"grid ({where})")) from None
+        raise StudyError(explain_all(error, f"{place} ({where})")) from None
     training, canaries = at_point.training, at_point.canaries
     if training.seed is None:
         training = training.model_copy(update={"seed": at_point.seed})
@@ -135,11 +139,11 @@ def _trial(study: Study, point: Sequence[tuple[str, Any]]) -> Trial:
     return Trial(at_point.lora, training, canaries, tuple(point))
 
 
-def _fits(raw: Mapping[str, Any], name: str) -> None:
+def _fits(raw: Mapping[str, Any], name: str, place: str) -> None:
     room, _, leaf = name.partition(".")
     if room == "canaries" and leaf not in raw["canaries"]:
         raise StudyError(
-            f"grid: axis {name!r} does not fit canaries.design {raw['canaries']['design']!r}; "
+            f"{place}: axis {name!r} does not fit canaries.design {raw['canaries']['design']!r}; "
             "set canaries.design to single or many"
         )
 

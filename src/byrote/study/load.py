@@ -19,6 +19,9 @@ def load_study(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
     """A study from a path, the name of a study that comes with byrote, or a mapping; `overrides` by dotted name.
 
     Raises StudyError with every mistake found, one a line.
+
+    >>> load_study("demo", {"training.epochs": 3}).training.epochs
+    3
     """
     if isinstance(source, Mapping):
         raw, where, folder = _copy(source), "study", None

@@ -113,12 +113,17 @@ def in_words(rule: Mapping[str, Any]) -> str:
         MAX_AUC: lambda: f"{whose} reaches an AUC of at most {limit:g}",
         EQUIVALENT: lambda: f"{whose} lies within {limit:g} of guessing (AUC {0.5 - limit:g} to {0.5 + limit:g})",
         MAX_VERBATIM: lambda: (
-            f"at most {limit:g} records' suffixes come within {rule['draws']:,} draws with chance 1/2, and not from "
-            "the base model"
+            f"{_records_come(limit)} within {rule['draws']:,} draws with chance 1/2, and not from the base model"
         ),
         MAX_EPSILON: lambda: f"the audit bounds epsilon at no more than {limit:g}",
     }
     return words[rule["setting"]]() + ("" if rule["stratum"] == "records" else f" ({rule['stratum']})")
+
+
+def _records_come(limit: float) -> str:
+    if limit < 2:
+        return "no record's suffix comes" if limit == 0 else "at most one record's suffix comes"
+    return f"the suffixes of at most {limit:g} records come"
 
 
 def _whose(rule: Mapping[str, Any]) -> str:

@@ -445,6 +445,50 @@ class Statistics(Part):
     seed: int = Field(default=0, ge=0, description="of resampling and of the auditor's folds")
 
 
+class Hypothesis(Part):
+    """A claim about configurations of the grid that is stated before the results: each of `of` against each of
+    `against`, both with the settings of `where`."""
+
+    name: str = Field(pattern=r"^[\w.\-]+$", description="letters, digits, dot, dash")
+    says: str = Field(min_length=1, description="the claim in a sentence")
+    rule: Literal["above", "same", "levels_off"] = Field(
+        default="above",
+        description="above: every difference is above the margin; same: every one is inside it; levels_off: of "
+        "configurations in order, the last is above the first by the margin, and inside it with the last but one",
+    )
+    of: tuple[dict[str, Any], ...] = Field(
+        min_length=1, description="configurations: settings under lora, training or canaries and their values; a list"
+    )
+    against: tuple[dict[str, Any], ...] = Field(
+        default=(), description="configurations that they are compared with; a list, empty for levels_off"
+    )
+    where: dict[str, Any] = Field(default_factory=dict, description="settings that all of these configurations share")
+    attack: str | None = Field(default=None, description="null for membership.primary")
+    published: str | None = Field(default=None, description="what was found elsewhere, shown beside the verdict")
+
+    @field_validator("of", "against", "where", mode="before")
+    @classmethod
+    def _long_names(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {AXIS_SHORT.get(name, name): setting for name, setting in cast(dict[str, Any], value).items()}
+        if isinstance(value, list | tuple):
+            return [cls._long_names(item) for item in cast("list[Any]", value)]
+        return value
+
+    @model_validator(mode="after")
+    def _sides(self) -> "Hypothesis":
+        if self.rule == "levels_off" and (self.against or len(self.of) < 3):
+            raise ValueError("levels_off takes three configurations or more in `of`, in order, and none in `against`")
+        if self.rule != "levels_off" and not self.against:
+            raise ValueError(f"{self.rule} compares: name one configuration or more in `against`")
+        return self
+
+    @property
+    def sides(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """`of` and `against`, each with the settings of `where`."""
+        return [{**self.where, **point} for point in self.of], [{**self.where, **point} for point in self.against]
+
+
 class Claims(Part):
     """What claims about configurations are made of, fixed before the results; their attack is membership.primary."""
 
@@ -452,6 +496,17 @@ class Claims(Part):
         default="records", description="records, prompts (what was masked), or canaries@C for C copies"
     )
     margin: float = Field(default=0.02, gt=0, description="smallest difference in AUC that counts as one")
+    hypotheses: tuple[Hypothesis, ...] = Field(
+        default=(), description="claims stated before the results, judged together as one family: a list"
+    )
+
+    @field_validator("hypotheses")
+    @classmethod
+    def _each_name_once(cls, value: tuple[Hypothesis, ...]) -> tuple[Hypothesis, ...]:
+        names = [hypothesis.name for hypothesis in value]
+        if len(set(names)) != len(names):
+            raise ValueError(f"each hypothesis has a name of its own, got {', '.join(names)}")
+        return value
 
 
 class Controls(Part):
@@ -482,7 +537,11 @@ class Controls(Part):
 class Audit(Part):
     """The lower bound on epsilon from one run (Steinke et al. 2023), for canaries of `many`."""
 
-    guesses: int | None = Field(default=None, ge=2, description="fixed beforehand; null for all canaries of one copy")
+    guesses: Annotated[int, Field(ge=2)] | Literal["all"] | None = Field(
+        default=None,
+        description="fixed beforehand, for canaries of each number of copies: a number, or all; null for a quarter of "
+        "them, at least 20",
+    )
     delta: float = Field(default=1e-5, ge=0, lt=1, description="δ of the (ε, δ) that is bounded")
     level: float = Field(default=0.05, gt=0, lt=0.25, description="chance that any bound of the run is above the truth")
     attack: str | None = Field(default=None, description="null for membership.primary")
@@ -532,6 +591,12 @@ class Report(Part):
     ids: Literal["plain", "hashed", "none"] = Field(
         default="plain",
         description="how the report names records: by id, by a hash whose key stays in the run folder, or by a number",
+    )
+    figure_width: float = Field(
+        default=174,
+        ge=60,
+        le=400,
+        description="of figures, in millimetres; 174 for a page of a journal, 85 for a column",
     )
     compare_to: _PUBLISHED | None = Field(
         default=None, description="published figures to compare with: table-3.1 or figure-3.6"

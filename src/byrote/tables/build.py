@@ -19,6 +19,7 @@ from byrote.store import Run
 from byrote.store.purge import what_was_purged
 from byrote.store.rules import RESULTS, look_at, standing_of
 from byrote.study import Extraction, Statistics, Study
+from byrote.study.hypotheses import named_hypotheses
 from byrote.study.rules import attacks_of, rules_of
 from byrote.study.settings import NO_BASE
 from byrote.tables.attackers import attacker_rows
@@ -51,6 +52,7 @@ from byrote.tables.completions import (
 from byrote.tables.configurations import configuration_rows, detectable_rows, together
 from byrote.tables.free_completions import untargeted_tables
 from byrote.tables.histograms import histogram_table
+from byrote.tables.hypotheses import hypothesis_rows
 from byrote.tables.membership import Settings, control_of, membership_row, operating_rows
 from byrote.tables.null_trials import NullTrials, null_trial_row, with_null_trial
 from byrote.tables.resampled import resample
@@ -76,6 +78,7 @@ class Tables:
     null_trials: pd.DataFrame
     comparisons: pd.DataFrame
     configurations: pd.DataFrame
+    hypotheses: pd.DataFrame
     detectable: pd.DataFrame
     operating_points: pd.DataFrame
     extraction: pd.DataFrame
@@ -209,6 +212,9 @@ def _over_trials(
         rows["detectable"] += detectable_rows(same, primary, settings.rates)
         if name == claims.stratum:
             rows["configurations"] += configuration_rows(same, primary, claims.margin, settings.level, collapsed)
+    of_claims = [s for s in scored_strata if s.compared.stratum.name == claims.stratum]
+    named = named_hypotheses(study)
+    rows["hypotheses"] += hypothesis_rows(named, of_claims, primary, claims, settings.level, collapsed)
     by_trial: dict[str, list[ScoredStratum]] = {}
     for scored_stratum in scored_strata:
         if scored_stratum.compared.stratum.name != PROMPTS_STRATUM:  # the same records once more

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from byrote.attacks import Attack, Evidence
 from byrote.planting.manifest import FAIR
 from byrote.records import Assignment, Record, Role, TokenScores
 from byrote.statistics.exposure import exposure_by_rank, exposure_extrapolated
-from byrote.statistics.one_run import Audit, audit
+from byrote.statistics.gaussian_one_run import gaussian_epsilon
+from byrote.statistics.one_run import Audit, audit, guesses_of
 from byrote.tables.compared import population_of, present
 from byrote.tables.perplexity import perplexity_of_each
 
@@ -23,14 +24,14 @@ def coin_of(canaries: Mapping[str, Any]) -> float | None:
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """What the study fixes before the run: guesses (None for all, made even), delta, level, attack, inclusion (the
+    """What the study fixes before the run: guesses (`one_run.guesses_of`), delta, level, attack, inclusion (the
     chance that a canary was planted).
 
     level: the chance that any bound of the family lies above the true epsilon · family: how many bounds a run gives
     (`bounds_of`, summed over its trials); each has level/family.
     """
 
-    guesses: int | None
+    guesses: int | Literal["all"] | None
     delta: float
     level: float
     attack: str
@@ -119,7 +120,7 @@ def audit_rows(
 def _audit_of_references(scores: np.ndarray, settings: AuditSettings) -> Audit | None:
     """The same audit of references, in or out by a coin that planted nothing; None where they are too few."""
     known = scores[~np.isnan(scores)]
-    guesses = _even(settings.guesses, len(known))
+    guesses = guesses_of(settings.guesses, len(known))
     if guesses < 2:
         return None
     coin = np.random.default_rng([settings.seed, len(known)]).random(len(known)) < 0.5
@@ -128,25 +129,28 @@ def _audit_of_references(scores: np.ndarray, settings: AuditSettings) -> Audit |
 
 def _bound(scores: np.ndarray, is_in: np.ndarray, settings: AuditSettings, null: Audit | None) -> dict[str, Any]:
     known = ~np.isnan(scores)
-    guesses = _even(settings.guesses, int(known.sum()))
+    guesses = guesses_of(settings.guesses, int(known.sum()))
     if guesses < 2:
         return {"note": f"no bound: {int(known.sum())} canaries with a score"}
     bound = audit(scores[known], is_in[known], guesses, settings.delta, settings.level_of_each)
+    null_epsilon = null.epsilon_low if null else math.nan
+    gaussian = _if_gaussian(bound, settings)
     return {
         "guesses": bound.guesses,
         "right": bound.right,
-        **present(
-            epsilon_low=bound.epsilon_low, largest=bound.largest, null_epsilon=null.epsilon_low if null else math.nan
-        ),
+        **present(epsilon_low=bound.epsilon_low, epsilon_gaussian=gaussian, largest=bound.largest),
+        **present(null_epsilon=null_epsilon, null_gaussian=_if_gaussian(null, settings) if null else math.nan),
         "note": bound.note,
         "null_p_value": null.p_null if null else None,  # no column: the verdict reads it
     }
 
 
+def _if_gaussian(bound: Audit, settings: AuditSettings) -> float:
+    """The bound that holds if the mechanism is Gaussian; NaN for δ = 0, at which such a mechanism has no ε."""
+    if settings.delta == 0:
+        return math.nan
+    return gaussian_epsilon(bound.canaries, bound.guesses, bound.right, settings.delta, settings.level_of_each)
+
+
 def _numbers_of_copies(roles: Sequence[Assignment]) -> list[int]:
     return sorted({a.copies for a in roles if a.role in (Role.CANARY_IN, Role.CANARY_OUT)})
-
-
-def _even(wanted: int | None, canaries: int) -> int:
-    most = canaries if wanted is None else min(wanted, canaries)
-    return most - most % 2

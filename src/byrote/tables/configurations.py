@@ -68,7 +68,10 @@ def together(strata: Sequence[ScoredStratum]) -> list[list[ScoredStratum]]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Configuration:
+class Configuration:
+    """Trials that differ in seeds alone: their seeds (of training, of canaries) and curves, how many have no AUC, how
+    many collapsed."""
+
     label: str
     planned: Mapping[str, Any]
     seeds: tuple[tuple[Any, Any], ...]
@@ -78,6 +81,7 @@ class _Configuration:
 
     @property
     def head(self) -> Row:
+        """The columns that name it."""
         return {"matrices": self.planned["matrices"], "rank": self.planned["rank"], "label": self.label}
 
 
@@ -91,10 +95,10 @@ def configuration_rows(
     read from these intervals. collapsed: trials, by key, that fine-tuning left worse than the base model on every
     record: no claim rests on them.
     """
-    configurations = [_configuration(group, attack, collapsed) for group in together(strata)]
+    configurations = [configuration_of(group, attack, collapsed) for group in together(strata)]
     for configuration in configurations:
         yield {**configuration.head, "against": "", **_mean(configuration, level)}
-    pairs = [(*pair, _common_seeds(*pair)) for pair in combinations(configurations, 2)]
+    pairs = [(*pair, common_seeds(*pair)) for pair in combinations(configurations, 2)]
     judged = sum(len(common) >= ENOUGH for *_, common in pairs)
     for configuration, other, common in pairs:
         claimed = _claim(configuration, other, common, margin, family_level(level, judged))
@@ -107,7 +111,8 @@ def _seed_of(canaries: Mapping[str, Any] | None) -> Any:
     return canaries.get("seed") if canaries else None
 
 
-def _configuration(group: Sequence[ScoredStratum], attack: str, collapsed: Collection[str]) -> _Configuration:
+def configuration_of(group: Sequence[ScoredStratum], attack: str, collapsed: Collection[str]) -> Configuration:
+    """The trials of one configuration on one stratum, under one attack; `collapsed`: keys of trials that did."""
     seeds: list[tuple[Any, Any]] = []
     curves: list[Curve] = []
     for scored_stratum in group:
@@ -117,24 +122,25 @@ def _configuration(group: Sequence[ScoredStratum], attack: str, collapsed: Colle
             curves.append(curve)
             seeds.append((settings["training"].get("seed"), _seed_of(settings.get("canaries"))))
     first, broken = group[0].planned, sum(scored_stratum.trial in collapsed for scored_stratum in group)
-    return _Configuration(label_of(first), first, tuple(seeds), tuple(curves), len(group) - len(curves), broken)
+    return Configuration(label_of(first), first, tuple(seeds), tuple(curves), len(group) - len(curves), broken)
 
 
-def _withheld(row: Row, configuration: _Configuration, other: _Configuration) -> Row:
+def _withheld(row: Row, configuration: Configuration, other: Configuration) -> Row:
     """A claim, undecided where a trial of either configuration collapsed: the difference is that of a broken model."""
-    broken = [_collapsed(side) for side in (configuration, other) if side.collapsed]
+    broken = [collapsed_words(side) for side in (configuration, other) if side.collapsed]
     return {**row, "verdict": "undecided", "reason": "; ".join([*broken, row["reason"]])} if broken else row
 
 
-def _collapsed(configuration: _Configuration) -> str:
+def collapsed_words(configuration: Configuration) -> str:
+    """Which trials of it collapsed, in words."""
     collapsed, planned = configuration.collapsed, len(configuration.curves) + configuration.lost
-    trials = "the trial" if collapsed == planned == 1 else f"{collapsed} trials"
+    trials = "the trial" if collapsed == planned == 1 else f"{collapsed} trial{'' if collapsed == 1 else 's'}"
     return f"{trials} of {configuration.label} collapsed"
 
 
-def _mean(configuration: _Configuration, level: float) -> Row:
+def _mean(configuration: Configuration, level: float) -> Row:
     lost = f"{configuration.lost} trials have no AUC" if configuration.lost else ""
-    lost = _joined(lost, _collapsed(configuration) if configuration.collapsed else "")
+    lost = _joined(lost, collapsed_words(configuration) if configuration.collapsed else "")
     if not configuration.curves:
         return {"seeds": 0, "reason": lost}
     covariance, apart = covariance_of(configuration.curves)
@@ -147,22 +153,23 @@ def _mean(configuration: _Configuration, level: float) -> Row:
     return {**present(**numbers), "reason": _joined(why, apart, lost)}
 
 
-def _common_seeds(configuration: _Configuration, other: _Configuration) -> list[tuple[Any, Any]]:
+def common_seeds(configuration: Configuration, other: Configuration) -> list[tuple[Any, Any]]:
+    """The seeds under which both have an AUC."""
     return [seed for seed in configuration.seeds if seed in other.seeds]
 
 
 def _claim(
-    configuration: _Configuration, other: _Configuration, common: Sequence[tuple[Any, Any]], margin: float, level: float
+    configuration: Configuration, other: Configuration, common: Sequence[tuple[Any, Any]], margin: float, level: float
 ) -> Row:
     a, b = ([side.curves[side.seeds.index(seed)] for seed in common] for side in (configuration, other))
-    covariance_SS, apart = _of_differences(a, b) if common else (None, "")
+    covariance_SS, apart = covariance_of_differences(a, b) if common else (None, "")
     claimed = claim(_areas(a), _areas(b), margin, covariance_SS, level)
     numbers = {"difference": claimed.difference, "difference_low": claimed.low, "difference_high": claimed.high}
     reason = _joined(claimed.reason, apart)
     return {**present(**numbers), "seeds": claimed.seeds, "verdict": claimed.verdict, "reason": reason}
 
 
-def _of_differences(a: Sequence[Curve], b: Sequence[Curve]) -> tuple[np.ndarray, str]:
+def covariance_of_differences(a: Sequence[Curve], b: Sequence[Curve]) -> tuple[np.ndarray, str]:
     """Sampling covariance (S, S) of the areas of a minus those of b, or variances (S,) with the reason."""
     joint, apart = covariance_of([*a, *b])
     seeds = len(a)

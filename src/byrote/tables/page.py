@@ -14,6 +14,7 @@ ABOUT: dict[str, str] = {
     "null_trials": "Each null trial beside the trial that it is the control of.",
     "comparisons": "Paired tests: two attacks on one trial, or two trials under the primary attack.",
     "configurations": "Means over the seeds of one configuration, then a claim for each pair of configurations.",
+    "hypotheses": "The verdict on each hypothesis of `claims.hypotheses`. Empty where none is stated.",
     "detectable": "What each sample can show, at level 5% and power 80%.",
     "operating_points": "Shares of members found at false-positive rates fixed beforehand.",
     "extraction": "One row per completion of a prompt, beside the record's true suffix.",
