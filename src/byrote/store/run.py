@@ -147,9 +147,10 @@ class Run:
         part = place.parent / f".part-{place.name}-{secrets.token_hex(4)}"
         notes: dict[str, Any] = {**manifest, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._writing():
-            for left in self._parts(stage):  # by a worker that was lost at it
+            begun = self._parts(stage)
+            self._private(part)  # refuses a folder that a link leads out of
+            for left in begun:  # by a worker that was lost at it
                 shutil.rmtree(left, ignore_errors=True)
-            self._private(part)
         try:
             yield Draft(part, notes)
             notes["finished"] = datetime.now(UTC).isoformat(timespec="milliseconds")
