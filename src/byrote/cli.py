@@ -78,7 +78,7 @@ def run(
     study: str,
     /,
     *options: Options,
-    out: Path | None = None,
+    out: str | None = None,
     workers: int | None = None,
     replace: Annotated[bool, Parameter(negative="")] = False,
     quiet: Quiet = False,
@@ -94,7 +94,7 @@ def run(
     study
         A path, or the name of a study that comes with byrote (`byrote studies`).
     out
-        The run folder; runs/NAME by default.
+        The run folder, or a URL such as s3://bucket/runs/first; runs/NAME by default.
     workers
         How many trials run side by side, each with its share of the cores; one per core by default
         (machine.workers).
@@ -107,7 +107,9 @@ def run(
     resolved, listener = load_study(study, overrides), listener_of(quiet)
     listener.say("checking the study and reading its records")
     from byrote.running.checks import check_study
+    from byrote.store.remote import check_usable
 
+    check_usable(out)
     checked = check_study(resolved)  # before torch is imported, so that mistakes are reported at once
     listener.say("loading torch")
     from byrote.running import pipeline
@@ -119,12 +121,12 @@ def run(
     print_not_logged(outcome.not_logged)
     if outcome.failures:
         failed = f"{len(outcome.failures)} {'stage' if len(outcome.failures) == 1 else 'stages'} failed"
-        err_console.print(f"{failed}; `byrote status {outcome.path}` says why", style="red", markup=False)
+        err_console.print(f"{failed}; `byrote status {out or outcome.path}` says why", style="red", markup=False)
     return 1 if outcome.failures else 0
 
 
 @app.command
-def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative="")] = False) -> None:
+def clean(run_folder: str, /, *, dry_run: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Remove from a run the trials and stages that its study no longer plans.
 
     Parameters
@@ -140,7 +142,7 @@ def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative=""
     if dry_run:
         unplanned = leftovers(store)
     else:
-        with store.locked():
+        with store.locked(listener_of().say):
             unplanned = remove_leftovers(store)
     done = "would be removed" if dry_run else "removed"
     for leftover in unplanned:
@@ -152,7 +154,7 @@ def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative=""
 
 @app.command
 def report(
-    run_folder: Path,
+    run_folder: str,
     /,
     *options: Options,
     formats: Annotated[str, Parameter(name="--format")] = "html",
@@ -176,10 +178,11 @@ def report(
 
     store, asked = Run.open(run_folder), [name.strip() for name in formats.split(",")]
     check_formats(asked)
-    with store.locked():
-        listener_of(quiet).say("tables, figures and report")
+    listener = listener_of(quiet)
+    with store.locked(listener.say):
+        listener.say("tables, figures and report")
         path = render(store, overrides, asked)
-    print_results(run_folder, path, as_json, store.failures())
+    print_results(store.path, path, as_json, store.failures())
 
 
 app.command(audit)
