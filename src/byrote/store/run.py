@@ -137,8 +137,7 @@ class Run:
 
     def _parts(self, stage: str) -> list[Path]:
         """Folders in which a stage is being written, or was when its writer was killed."""
-        place = self.path / stage
-        return list(place.parent.glob(f".part-{place.name}-*"))
+        return list((self.path / stage).parent.glob(f".part-{Path(stage).name}-*"))
 
     @contextmanager
     def stage(self, stage: str, manifest: Mapping[str, Any]) -> Generator[Draft]:
