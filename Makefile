@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
 
-.PHONY: docs notebooks picture campaign-audit campaign-audit-tenth campaign-hostile campaign-hostile-tenth campaign-kills campaign-kills-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run phee pages report help clean
+.PHONY: docs notebooks picture campaign-audit campaign-audit-tenth campaign-hostile campaign-hostile-tenth campaign-kills campaign-kills-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run large-plan phee pages report help clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -53,6 +53,9 @@ exactness: phee .venv/installed  ## a PHEE trial in bf16 against fp32
 
 large-run: .venv/installed  ## the report on fifteen trials of 3866 records, in at most 30 s and without torch
 	$(BIN)/python benchmarks/large_run.py
+
+large-plan: .venv/installed  ## the plan of 100,000 records, in at most 30 s and 2 GiB
+	$(BIN)/python benchmarks/large_plan.py
 
 validate: .venv/installed  ## simulated coverage of every interval and bound
 	$(BIN)/python benchmarks/validate.py

@@ -60,7 +60,7 @@ def test_plan_says_what_to_expect_and_trains_nothing(
     study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    assert byrote("plan", study_file, "--grid.rank", "[1, 2, 4]") == 0
+    assert byrote("plan", study_file, "--grid.rank", "[1, 2, 4]", "--no-measure") == 0
     shown = capsys.readouterr().out
     assert shown.count("seed 13") == 6
     assert "GiB of memory" in shown
@@ -179,11 +179,11 @@ def test_doctor_fails_where_something_needed_is_missing(
 
 @pytest.mark.usefixtures("rates")
 def test_plan_says_the_format_and_both_rates(study_file: Path, capsys: pytest.CaptureFixture[str]):
-    assert byrote("plan", study_file, "--model.precision", "auto") == 0
+    assert byrote("plan", study_file, "--model.precision", "auto", "--no-measure") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "precision fp32 (products: bf16 170 and fp32 320 GFLOP/s on 2 threads)" in shown
     assert shown.count("GFLOP/s") == 1
-    assert byrote("plan", study_file, "--model.precision", "bf16") == 0
+    assert byrote("plan", study_file, "--model.precision", "bf16", "--no-measure") == 0
     shown = capsys.readouterr().out
     assert "precision bf16 (model.precision), products at " in shown
     assert shown.count("GFLOP/s") == 1
@@ -314,7 +314,7 @@ def test_quiet_prints_results_alone(finished_run: Path, capsys: pytest.CaptureFi
 
 
 def test_nothing_is_silent_at_the_start(study_file: Path, capsys: pytest.CaptureFixture[str]):
-    assert byrote("plan", study_file) == 0
+    assert byrote("plan", study_file, "--no-measure") == 0
     message = capsys.readouterr().err
     for step in (
         "checking the study and reading its records",

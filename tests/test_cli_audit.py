@@ -21,6 +21,7 @@ from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS
 from byrote.store import Run
 from byrote.study import AdverseEventsCorpus
 from fake_audits import CHEAP, audit, train
+from fake_remote import on_machine
 from fakes import tiny_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_figure")
@@ -233,6 +234,28 @@ def test_from_python_with_rows_in_memory(
         with pytest.raises(byrote.StudyError, match="whose members were other rows; name another folder"):
             byrote.audit(adapter=tuned / "adapter", **{**sides, "members": rows[MEMBERS][1:]}, **words)
         assert file.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_from_python_at_a_url_and_again_from_another_machine(tuned: Path, rows: dict[str, Any], tmp_path: Path):
+    settings = dict(zip((name[2:] for name in CHEAP[::2]), (1 if v == "1" else v for v in CHEAP[1::2]), strict=True))
+    settings |= {f"extraction.prompts.{side}": 2 for side in (MEMBERS, NONMEMBERS)} | {"statistics.bootstrap": 100}
+    words = {"out": f"memory:/{tmp_path}/run", "settings": settings, "group": "patient", "max_auc": 0.6}
+    sides = {split: rows[split] for split in FILES}
+    found = list[Any]()
+    for machine in ("first", "second"):
+        with on_machine(machine, tmp_path):
+            found.append(byrote.audit(adapter=tuned / "adapter", **sides, **words))
+            assert (found[-1].verdict, found[-1].exit_status) == ("exceeded", 1)
+            with pytest.raises(
+                byrote.StudyError, match=f"^{words['out']} holds an audit whose members were other rows"
+            ):
+                byrote.audit(adapter=tuned / "adapter", **{**sides, "members": rows[MEMBERS][1:]}, **words)
+    assert found[0].path != found[1].path
+    assert [(audited.path / "given" / "members.jsonl").stat().st_mode & 0o777 for audited in found] == [0o600] * 2
+    stage = Run(found[0].path).plan()["base"]["scores"]
+    first, second = (Run(audited.path).manifest(stage) for audited in found)
+    assert first == second, "measured once"
 
 
 @pytest.mark.parametrize("rows", [3, {"text": "A rash."}, [3], [{"text": "A rash.", "at": object()}]])

@@ -43,7 +43,7 @@ def test_make_then_run(
     canaries = {"design": "manifest", "path": "with.manifest.json"}
     untold = {"prompts": {"members": 0, "nonmembers": 0, "canaries": 0}, "untargeted": {"completions": 0}}
     study.write_text(yaml.safe_dump({**tiny_study, "corpus": kept, "canaries": canaries, "extraction": untold}))
-    assert byrote("plan", study, "--grid.matrices", "[[v]]") == 0
+    assert byrote("plan", study, "--grid.matrices", "[[v]]", "--no-measure") == 0
     assert "canaries@2" in capsys.readouterr().out
 
 

@@ -16,6 +16,9 @@ class Store:
     def __init__(self, looks: int) -> None:
         self.looks = looks
 
+    def fetch(self) -> None:
+        pass
+
     def writer(self) -> str | None:
         self.looks -= 1
         return "42" if self.looks >= 0 else None

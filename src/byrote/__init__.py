@@ -62,7 +62,9 @@ def run(
     'report.html'
     """
     from byrote.running.checks import checked_study
+    from byrote.store.remote import check_usable
 
+    check_usable(out)
     checked = checked_study(study, overrides)  # before torch is imported, so that mistakes are told at once
     from byrote.running import pipeline
 
@@ -86,9 +88,10 @@ def audit(
     adapter, model: folders, hub ids or patterns, one or several · base: the base model, else the one that the adapter's
     configuration names; "none" to do without · members, nonmembers, calibration: a path, a list of texts or of dicts, a
     pandas frame or a `datasets.Dataset`; rows in memory are written into the run folder, readable by you alone ·
-    out: the run folder · settings: any setting of a study, by dotted name · options: the command's options by the names
-    of `byrote.study.audit.AuditOptions`: columns (text, id, group, prompt, completion, messages), canaries, shadow,
-    minutes, name, and rules (rates as ["0.01=0.05"], max_auc, max_verbatim, max_epsilon, equivalent_within, draws).
+    out: the run folder, or its URL · settings: any setting of a study, by dotted name · options: the command's options
+    by the names of `byrote.study.audit.AuditOptions`: columns (text, id, group, prompt, completion, messages),
+    canaries, shadow, minutes, name, and rules (rates as ["0.01=0.05"], max_auc, max_verbatim, max_epsilon,
+    equivalent_within, draws).
 
     Raises ByroteError for what must be put right first, TypeError for an option that there is not.
 
@@ -137,8 +140,8 @@ class Results:
 
 
 def load(run: str | Path) -> Results:
-    """The results of a run: its folder, or the name of one under runs/. StoreError where there is none. Needs no
-    torch.
+    """The results of a run: its folder, its URL (s3://bucket/runs/first), or the name of one under runs/. StoreError
+    where there is none. Needs no torch.
 
     >>> results = byrote.load("mine")
     >>> sorted(results.tables.trials["matrices"])

@@ -17,6 +17,7 @@ from byrote import __version__, large_pages
 from byrote.cli_audit import audit
 from byrote.cli_canaries import canaries
 from byrote.cli_notebooks import notebooks
+from byrote.cli_plan import plan
 from byrote.cli_print import (
     Json,
     Options,
@@ -25,7 +26,6 @@ from byrote.cli_print import (
     listener_of,
     mebibytes,
     out_console,
-    power_table,
     print_json,
     print_not_logged,
     print_results,
@@ -35,7 +35,6 @@ from byrote.cli_status import status
 from byrote.errors import ByroteError, StudyError
 from byrote.study.dotted import dotted_names
 from byrote.study.load import first_comment, load_study, packaged_studies, parse_overrides, study_path
-from byrote.terminal import duration
 
 app = App(
     name="byrote",
@@ -79,7 +78,7 @@ def run(
     study: str,
     /,
     *options: Options,
-    out: Path | None = None,
+    out: str | None = None,
     workers: int | None = None,
     replace: Annotated[bool, Parameter(negative="")] = False,
     quiet: Quiet = False,
@@ -95,7 +94,7 @@ def run(
     study
         A path, or the name of a study that comes with byrote (`byrote studies`).
     out
-        The run folder; runs/NAME by default.
+        The run folder, or a URL such as s3://bucket/runs/first; runs/NAME by default.
     workers
         How many trials run side by side, each with its share of the cores; one per core by default
         (machine.workers).
@@ -108,7 +107,9 @@ def run(
     resolved, listener = load_study(study, overrides), listener_of(quiet)
     listener.say("checking the study and reading its records")
     from byrote.running.checks import check_study
+    from byrote.store.remote import check_usable
 
+    check_usable(out)
     checked = check_study(resolved)  # before torch is imported, so that mistakes are reported at once
     listener.say("loading torch")
     from byrote.running import pipeline
@@ -120,72 +121,12 @@ def run(
     print_not_logged(outcome.not_logged)
     if outcome.failures:
         failed = f"{len(outcome.failures)} {'stage' if len(outcome.failures) == 1 else 'stages'} failed"
-        err_console.print(f"{failed}; `byrote status {outcome.path}` says why", style="red", markup=False)
+        err_console.print(f"{failed}; `byrote status {out or outcome.path}` says why", style="red", markup=False)
     return 1 if outcome.failures else 0
 
 
 @app.command
-def plan(
-    study: str,
-    /,
-    *options: Options,
-    show_tokens: Annotated[bool, Parameter(negative="")] = False,
-    as_json: Json = False,
-) -> None:
-    """The trials of a study, time, memory and disk to expect, and the smallest effect it can show; trains nothing.
-
-    Parameters
-    ----------
-    show_tokens
-        Show the first record as the model sees it, and which of its tokens the loss is on, in place of the plan.
-    """
-    resolved, listener = load_study(study, parse_overrides(options)), listener_of()
-    listener.say("checking the study and reading its records")
-    from byrote.running.checks import check_study
-
-    checked = check_study(resolved)
-    listener.say("loading torch")
-    from byrote.running.forecast import CORRELATION, ICC, forecast
-    from byrote.running.layout import in_words
-    from byrote.running.planning import prepare
-    from byrote.running.shown import print_tokens
-
-    prepared = prepare(checked, listener)
-    if show_tokens:
-        print_tokens(out_console, prepared.records[0], prepared.tokenizer)
-        return
-    expected = forecast(prepared, listener=listener)
-    if as_json:
-        print_json(asdict(expected))
-        return
-    table = Table("trial", "records", "tokens", "steps", "time", box=None)
-    for work in expected.work:
-        row = (f"{work.training_records}", f"{work.tokens:,}", f"{work.steps}", duration(work.seconds))
-        table.add_row(work.label, *row)
-    out_console.print(table)
-    out_console.print(
-        f"in all about {duration(expected.seconds)}, "
-        f"{in_words(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
-        f"{expected.disk / 2**20:.0f} MiB of disk",
-        highlight=False,
-    )
-    if resolved.machine.backend == "ray":
-        from byrote.running.ray_cluster import need_of
-
-        out_console.print(f"by Ray: each worker asks a node for {need_of(prepared)}", highlight=False)
-    rate = "" if expected.precision.rates else f", products at {expected.flops / 1e9:.0f} GFLOP/s"
-    out_console.print(f"precision {expected.precision}{rate}", markup=False, highlight=False)
-    out_console.print(power_table(expected.power))
-    out_console.print(
-        f"detectable at level 5% with power 80%; by document: where records of one document correlate at {ICC:g}; "
-        f"difference: between two trials near AUC 0.7 whose scores correlate at {CORRELATION:g}; none: too few "
-        "non-members for so low a false-positive rate",
-        highlight=False,
-    )
-
-
-@app.command
-def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative="")] = False) -> None:
+def clean(run_folder: str, /, *, dry_run: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Remove from a run the trials and stages that its study no longer plans.
 
     Parameters
@@ -201,7 +142,7 @@ def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative=""
     if dry_run:
         unplanned = leftovers(store)
     else:
-        with store.locked():
+        with store.locked(listener_of().say):
             unplanned = remove_leftovers(store)
     done = "would be removed" if dry_run else "removed"
     for leftover in unplanned:
@@ -213,7 +154,7 @@ def clean(run_folder: Path, /, *, dry_run: Annotated[bool, Parameter(negative=""
 
 @app.command
 def report(
-    run_folder: Path,
+    run_folder: str,
     /,
     *options: Options,
     formats: Annotated[str, Parameter(name="--format")] = "html",
@@ -237,15 +178,17 @@ def report(
 
     store, asked = Run.open(run_folder), [name.strip() for name in formats.split(",")]
     check_formats(asked)
-    with store.locked():
-        listener_of(quiet).say("tables, figures and report")
+    listener = listener_of(quiet)
+    with store.locked(listener.say):
+        listener.say("tables, figures and report")
         path = render(store, overrides, asked)
-    print_results(run_folder, path, as_json, store.failures())
+    print_results(store.path, path, as_json, store.failures())
 
 
 app.command(audit)
 app.command(canaries)
 app.command(notebooks)
+app.command(plan)
 app.command(purge)
 app.command(status)
 
@@ -326,3 +269,9 @@ def doctor(*, as_json: Json = False) -> int:
         table.add_row(mark, escape(check.what), escape(check.found), "" if check.ok else escape(check.to_do))
     out_console.print(table)
     return 1 if missing else 0
+
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+if __name__ == "__main__":  # `python -m byrote.cli` must not end with 0, a verdict's status, having done nothing
+    main()

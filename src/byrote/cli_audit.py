@@ -56,7 +56,7 @@ def audit(
     draws: int | None = None,
     minutes: float | None = None,
     name: str | None = None,
-    out: Path | None = None,
+    out: str | None = None,
     replace: Annotated[bool, Parameter(negative="")] = False,
     check: Annotated[bool, Parameter(negative="")] = False,
     show_tokens: Annotated[bool, Parameter(negative="")] = False,
@@ -118,7 +118,7 @@ def audit(
     name
         What the audit is called.
     out
-        The run folder; runs/NAME by default.
+        The run folder, or a URL such as s3://bucket/runs/first; runs/NAME by default.
     replace
         Reuse a run folder that was of other subjects, records or base model.
     check
@@ -153,7 +153,9 @@ def audit(
     study, listener = audit_study(options, *_study_and_rest(words, options)), listener_of(quiet)
     listener.say("checking the study and reading its records")
     from byrote.running.checks import check_study
+    from byrote.store.remote import check_usable
 
+    check_usable(out)
     checked = check_study(study)  # before torch is imported, so that mistakes are reported at once
     listener.say("loading torch")
     from byrote.running import pipeline

@@ -57,12 +57,14 @@ def print_results(run_folder: Path, report: Path, as_json: bool, failures: Seque
     if as_json:
         failed = [{name: failure[name] for name in ("stage", "trial", "error")} for failure in failures]
         decided = {name: audit[name] for name in ("verdict", "rules")}
-        print_json({"run": str(run_folder), "report": str(report), "auc": rows, **decided, "failures": failed})
+        print_json({"run": store.place, "report": str(report), "auc": rows, **decided, "failures": failed})
         return
     print_auc(out_console, rows, study.statistics.level)
     for line in verdict_lines(audit):
         out_console.print(line, markup=False, highlight=False, soft_wrap=True)
     out_console.print(f"report: {report}", markup=False)
+    if store.place != str(run_folder):
+        out_console.print(f"everything is at {store.place}", markup=False, highlight=False)
 
 
 def print_not_logged(lines: Sequence[str]) -> None:

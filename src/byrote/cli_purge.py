@@ -1,12 +1,11 @@
 """The verb `byrote purge`: texts, token ids and adapters out of a run, for good."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from byrote.cli_print import mebibytes, out_console
+from byrote.cli_print import listener_of, mebibytes, out_console
 from byrote.errors import StoreError, StudyError
 
 LOST = (
@@ -18,7 +17,7 @@ ELSEWHERE = "Ids of records stay. Data files, manifests of canaries and copies e
 
 
 def purge(
-    run_folder: Path,
+    run_folder: str,
     /,
     *,
     text: Annotated[bool, Parameter(negative="")] = False,
@@ -55,7 +54,7 @@ def purge(
         if not yes and not _agreed(run_folder):
             out_console.print("nothing was changed")
             return
-        with store.locked():
+        with store.locked(listener_of().say):
             changed = purge_run(store, what)
             render(store)
     for target in changed:
@@ -69,7 +68,7 @@ def purge(
             out_console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _agreed(run_folder: Path) -> bool:
+def _agreed(run_folder: str) -> bool:
     if not sys.stdin.isatty():
         raise StoreError(f"purging {run_folder} cannot be undone; add --yes, or --dry-run to see what it would change")
     return input(f"Purging {run_folder} cannot be undone. Type yes to go on: ").strip().lower() == "yes"

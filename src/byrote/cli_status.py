@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -22,9 +21,7 @@ OVER = ("not asked for", "done", "failed", "damaged")  # states that do not chan
 States = Mapping[str, Mapping[str, str]]
 
 
-def status(
-    run_folder: Path, /, *, watch: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False
-) -> int:
+def status(run_folder: str, /, *, watch: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> int:
     """Each trial and stage of a run: done, waiting, running, interrupted, damaged, failed and why; what is no longer
     planned.
 
@@ -46,7 +43,7 @@ def status(
         rows = [{"trial": label, **stages} for label, stages in states.items()]
         no_longer_planned = [asdict(leftover) for leftover in leftovers(store)]
         details = {"trials": rows, "failures": store.failures(), "no_longer_planned": no_longer_planned}
-        print_json({"run": str(run_folder), **details, "purged": purged})
+        print_json({"run": run_folder, **details, "purged": purged})
         return 0
     out_console.print(_table(states))
     if purged:
@@ -104,6 +101,7 @@ def _watch(store: "Run") -> int:
     said = ""
     with Live(console=out_console, auto_refresh=False, transient=False) as live:
         while True:
+            store.fetch()
             states = states_of(store)
             words = progress_words(store, states)
             if out_console.is_terminal:

@@ -1,7 +1,7 @@
 """Who is told what a run does."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 
@@ -50,3 +50,36 @@ class Silent:
 
     def step(self, trial: str, row: Mapping[str, Any]) -> None:
         """Ignored."""
+
+
+class Guarded:
+    """Tells another listener, and first calls `check`, which raises where the work must stop."""
+
+    def __init__(self, listener: Listener, check: Callable[[], None]) -> None:
+        self._listener, self._check = listener, check
+
+    def say(self, text: str) -> None:
+        """One line; never stopped, for it may say why the work is."""
+        self._listener.say(text)
+
+    def study(self, name: str, cost: float) -> AbstractContextManager[None]:
+        """The stages of a study."""
+        self._check()
+        return self._listener.study(name, cost)
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str, cost: float) -> Generator[Callable[[int, str], None]]:
+        """A piece of work, whose every advance is checked."""
+        self._check()
+        with self._listener.task(label, total, unit, cost) as advance:
+
+            def checked(units: int, text: str) -> None:
+                self._check()
+                advance(units, text)
+
+            yield checked
+
+    def step(self, trial: str, row: Mapping[str, Any]) -> None:
+        """An optimizer step of a trial."""
+        self._check()
+        self._listener.step(trial, row)

@@ -160,7 +160,7 @@ def records_from_table(table: pa.Table) -> list[Record]:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """Role and copies of one record in one trial: how often its text is trained on (canary_out: would be)."""
 

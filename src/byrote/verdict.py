@@ -42,7 +42,7 @@ def audit_of(run: Run) -> dict[str, Any]:
     """audit.json of a run. StoreError where it has none."""
     found = run.read_json("audit.json")
     if found is None:
-        raise StoreError(f"{run.path} has no audit.json; `byrote report {run.path}` writes it")
+        raise StoreError(f"{run.place} has no audit.json; `byrote report {run.place}` writes it")
     return found
 
 

@@ -13,12 +13,13 @@ from byrote.corpora import load_corpus
 from byrote.corpora.near_duplicates import (
     LOWEST,
     PERMUTATIONS,
+    WORDS,
     NearDuplicate,
     incidence,
     near_duplicates,
     near_duplicates_finding,
-    shingles_of,
     signatures,
+    words_of,
 )
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, SPLITS, Record
 from byrote.study import FilesCorpus
@@ -28,6 +29,12 @@ TEXT = " ".join(f"w{i}" for i in range(22))
 
 def record(name: str, split: str, text: str) -> Record:
     return Record(name, split, name, text)
+
+
+def shingles_of(text: str) -> frozenset[tuple[str, ...]]:
+    """The slow twin of `incidence`: the shingles of one text as words."""
+    words = words_of(text)
+    return frozenset(tuple(words[i : i + WORDS]) for i in range(max(1, len(words) - WORDS + 1)))
 
 
 def altered(text: str, *places: int) -> str:
@@ -103,6 +110,15 @@ def test_shingles_by_hand(text: str, shingles: set):
     assert shingles_of(text) == shingles
 
 
+@given(st.lists(st.text("ab +", max_size=9), max_size=8))
+def test_texts_hold_the_shingles_that_are_told_one_by_one(texts: list[str]):
+    held, sets = incidence(texts).toarray(), [shingles_of(text) for text in texts]
+    assert held.shape == (len(texts), len(frozenset().union(*sets)))
+    shared = [[len(a & b) for b in sets] for a in sets]
+    assert (held @ held.T).tolist() == shared
+    assert set(held.flat) <= {0, 1}
+
+
 @given(st.lists(st.tuples(st.sampled_from(SPLITS), st.text("ab +", max_size=9)), max_size=8))
 def test_any_texts_and_no_texts(rows: list[tuple[str, str]]):
     records = [record(f"r{i}", split, text) for i, (split, text) in enumerate(rows)]
@@ -115,7 +131,7 @@ def test_columns_agree_as_often_as_the_jaccard_index_says():
     pairs = [(f"{i} {TEXT}", f"{i} {altered(TEXT, 3, 12)}") for i in range(40)]
     pairs = [tuple(" ".join(f"{i}{word}" for word in text.split()) for text in pair) for i, pair in enumerate(pairs)]
     sets = [shingles_of(text) for pair in pairs for text in pair]
-    rows = signatures(incidence(sets))
+    rows = signatures(incidence([text for pair in pairs for text in pair]))
     assert rows.shape == (80, PERMUTATIONS)
     truth = len(sets[0] & sets[1]) / len(sets[0] | sets[1])
     share = float(np.mean(rows[::2] == rows[1::2]))

@@ -41,5 +41,5 @@ def test_costs_are_tokens_read_forward(study: byrote.Study):
     stages = ("finetune", "scores", "completions", "untargeted")
     assert set(cost) == {row[name] for row in rows for name in stages if row.get(name)}
     tokens = sum(len(r.token_ids) for r in prepared.records)
-    assert cost[prepared.base.scores] == Cost(tokens, tokens)
+    assert cost[prepared.base.scores] == Cost(read=tokens)
     assert cost[trial.stages.finetune].products == 2 * 2 * sum(map(len, trial.training_ids))

@@ -10,7 +10,7 @@ import pytest
 import byrote
 from byrote.errors import ModelError
 from byrote.running import pipeline
-from byrote.running.cost import read, trained, written
+from byrote.running.cost import Cost
 from byrote.running.forecast import _RENDERED, Rates, forecast, makespan
 from byrote.running.planning import Prepared, prepare
 from byrote.statistics.detectable import smallest_auc
@@ -102,10 +102,10 @@ AMX = Rates(products=0.000249, passes=0.000587)
 @pytest.mark.parametrize(
     ("cost", "seconds"),
     [
-        (trained(18_600), 35.7),
-        (read(11_162), 8.9),
-        (written(1154) + read(2480), 4.8),
-        (written(1600) + read(3200), 5.9),
+        (Cost(trained=18_600), 35.7),
+        (Cost(read=11_162), 8.9),
+        (Cost(written=1154, read=2480), 4.8),
+        (Cost(written=1600, read=3200), 5.9),
     ],
 )
 def test_stages_take_about_what_was_measured(cost, seconds: float):

@@ -10,6 +10,7 @@ import pytest
 from byrote.errors import StudyError
 from byrote.running import pipeline
 from byrote.running.checks import checked_study
+from byrote.running.cuts import cut_that_fits
 from byrote.running.forecast import Rates
 from byrote.running.planning import Prepared, prepare
 from byrote.running.sampling import documents_in_order, draw, within_minutes
@@ -96,6 +97,15 @@ def test_fewer_minutes_draw_fewer_documents(study: dict[str, Any]) -> None:
     assert left_out.count == 3 * DOCUMENTS - counts[0]
     assert "of 39 members" in left_out.message
     assert not [f for f in samples[2].findings if f.kind == "sample"]
+
+
+def test_the_cut_of_an_audit_is_fewer_documents(study: dict[str, Any]) -> None:
+    prepared = prepared_for(study)
+    cut = cut_that_fits(prepared, rates(prepared, 1), 3 / 60)
+    assert cut
+    assert cut.options == "--machine.minutes 3.0"
+    assert cut.seconds <= 180
+    assert cut_that_fits(prepared, rates(prepared, 1), 0.001) is None
 
 
 def test_without_a_limit_and_with_time_for_all_the_keys_are_the_same(study: dict[str, Any]) -> None:

@@ -61,7 +61,10 @@ def drop_blank(records: Sequence[Record]) -> tuple[list[Record], Finding | None]
 
 def drop_misplaced_spans(records: Sequence[Record]) -> tuple[list[Record], Finding | None]:
     """Records without the spans whose text does not stand at their start, and how many those were."""
-    kept = [replace(r, spans=tuple(s for s in r.spans if r.text.startswith(s.text, s.start))) for r in records]
+    kept = [
+        replace(r, spans=tuple(s for s in r.spans if r.text.startswith(s.text, s.start))) if r.spans else r
+        for r in records
+    ]
     lost = sum(len(a.spans) - len(b.spans) for a, b in zip(records, kept, strict=True))
     if not lost:
         return list(records), None

@@ -2,9 +2,10 @@
 # pyright: reportUnknownArgumentType=false
 """Records of different splits that are almost the same text, by MinHash (Broder 1997) in bands (Leskovec 2014).
 
-Axes: N records, P permutations, U shingles that occur.
+Axes: N records, P permutations, S shingles one after the other, U shingles that occur.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ WORDS = 3
 """Words in a shingle."""
 PERMUTATIONS, ROWS, SEED = 128, 4, 1997
 BLOCK = 512
+_WORD = re.compile(r"\w+")
 LOWEST = 0.7
 """Pairs at this likeness are still found with probability 1 − (1 − 0.7⁴)³² = 0.9998; at 0.8 all but 5 in 10⁸."""
 
@@ -45,8 +47,9 @@ def near_duplicates(records: Sequence[Record], threshold: float = THRESHOLD) -> 
         raise ValueError(f"threshold must lie in [{LOWEST}, 1], got {threshold}")
     ordered = sorted(records, key=lambda r: SPLITS.index(r.split))
     splits_N = np.array([SPLITS.index(r.split) for r in ordered], dtype=np.int8)
-    held_NU = incidence([shingles_of(r.text) for r in ordered])
-    suspects = np.flatnonzero(_suspects(signatures(held_NU), splits_N))
+    held_NU = incidence([r.text for r in ordered])
+    possible = np.flatnonzero(_possible(held_NU, splits_N, threshold))
+    suspects = possible[_suspects(signatures(_rows(held_NU, possible)), splits_N[possible])]
     pairs = []
     for i, j, alike in _alike(held_NU[suspects], splits_N[suspects], threshold):
         left, right = ordered[suspects[i]], ordered[suspects[j]]
@@ -71,20 +74,59 @@ def near_duplicates_finding(records: Sequence[Record]) -> Finding | None:
     return Finding("near_duplicates", len(pairs), message)
 
 
-def shingles_of(text: str) -> frozenset[tuple[str, ...]]:
-    """Every run of WORDS words, case-folded, without punctuation. A shorter text is one shingle, a text without a word
-    (signs only) is its own."""
+def words_of(text: str) -> list[str]:
+    """The words of a text, case-folded, without punctuation. A text without a word (signs only) is one."""
     folded = fold(text).casefold()
-    words = re.findall(r"\w+", folded) or [folded]
-    return frozenset(tuple(words[i : i + WORDS]) for i in range(max(1, len(words) - WORDS + 1)))
+    return _WORD.findall(folded) or [folded]
 
 
-def incidence(shingles: Sequence[frozenset[tuple[str, ...]]]) -> csr_array:
-    """Which record holds which shingle, int32 (N, U) of ones; a column a shingle, in sorted order."""
-    places = {shingle: i for i, shingle in enumerate(sorted(frozenset[tuple[str, ...]]().union(*shingles)))}
-    columns = np.array([places[shingle] for row in shingles for shingle in row], dtype=np.int32)
-    ends = np.cumsum([0, *map(len, shingles)], dtype=np.int32)
-    return csr_array((np.ones(len(columns), dtype=np.int32), columns, ends), shape=(len(shingles), len(places)))
+def incidence(texts: Sequence[str]) -> csr_array:
+    """Which text holds which shingle, int32 (N, U) of ones, a column a shingle.
+
+    A shingle is a run of WORDS words; a shorter text is one shingle. A run is numbered word by word: by the number of
+    the run before its last word, and that word's.
+    """
+    number_of: dict[str, int] = {}
+    numbers = [[number_of.setdefault(word, len(number_of) + 1) for word in words_of(text)] for text in texts]
+    words_N = np.array(list(map(len, numbers)), dtype=np.int64)
+    shingles_N = np.maximum(1, words_N - WORDS + 1)
+    text_S = np.repeat(np.arange(len(texts)), shingles_N)
+    ends_S = np.cumsum(words_N)[text_S]
+    within_S = np.arange(len(text_S)) - np.repeat(np.cumsum(shingles_N) - shingles_N, shingles_N)
+    first_S = (np.cumsum(words_N) - words_N)[text_S] + within_S
+    flat = np.fromiter(itertools.chain(*numbers, [0] * WORDS), dtype=np.int64)
+    runs_S = np.zeros(len(text_S), dtype=np.int64)
+    for place in range(WORDS):
+        words_S = np.where(first_S + place < ends_S, flat[first_S + place], 0)  # 0: no word, the text is shorter
+        _, runs_S = np.unique(runs_S * (len(number_of) + 1) + words_S, return_inverse=True)
+    shingles = int(runs_S.max(initial=-1)) + 1
+    held = np.unique(text_S * shingles + runs_S)
+    ends = np.searchsorted(held, np.arange(len(texts) + 1) * shingles).astype(np.int32)
+    columns = (held % max(1, shingles)).astype(np.int32)
+    return csr_array((np.ones(len(held), dtype=np.int32), columns, ends), shape=(len(texts), shingles))
+
+
+def _possible(held_NU: csr_array, splits_N: np.ndarray, threshold: float) -> np.ndarray:
+    """Records of whose shingles a share of `threshold` or more occurs in another split too, bool (N,).
+
+    No other can be in a pair: |A ∩ B| ≥ t·|A ∪ B| ≥ t·|A|, and A ∩ B is in both splits.
+    """
+    if not len(splits_N):
+        return np.zeros(0, dtype=bool)
+    shingles = cast(tuple[int, int], held_NU.shape)[1]
+    sizes_N = np.diff(held_NU.indptr)
+    split_of = np.repeat(splits_N, sizes_N)
+    there = [np.bincount(held_NU.indices[split_of == s], minlength=shingles) > 0 for s in range(len(SPLITS))]
+    shared_U = np.sum(there, axis=0) > 1
+    shared_N = np.add.reduceat(shared_U[held_NU.indices].astype(np.int64), held_NU.indptr[:-1])
+    return shared_N >= threshold * sizes_N - 1e-9
+
+
+def _rows(held_NU: csr_array, kept: np.ndarray) -> csr_array:
+    """Some of the rows, with the columns of shingles that they hold."""
+    rows = held_NU[kept]
+    held, columns = np.unique(rows.indices, return_inverse=True)
+    return csr_array((rows.data, columns.astype(np.int32), rows.indptr), shape=(len(kept), len(held)))
 
 
 def signatures(held_NU: csr_array) -> np.ndarray:

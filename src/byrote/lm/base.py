@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -104,6 +105,7 @@ def skeleton(files: BaseFiles) -> Any:
         raise ModelError(f"{files.name} is not a causal language model: {first_line(error)}") from error
 
 
+@cache
 def total_weights(files: BaseFiles) -> int:
     """Numbers in a base model, tied ones once."""
     return skeleton(files).num_parameters()

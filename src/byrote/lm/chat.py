@@ -34,12 +34,11 @@ def tokenise(records: Sequence[Record], tokenizer: Tokenizer, loss_on: str, appe
     append_eos: None ends completions that are strings with the end-of-text token, and nothing else. Raises ModelError
     where the tokenizer lacks a chat template or that token, CorpusError where the template does not fit the messages.
     """
-    plain = [r for r in records if not r.turns]
-    plain_ids = dict(zip(plain, tokenizer.encode([r.text for r in plain], bool(append_eos)), strict=True))
+    plain_ids = iter(tokenizer.encode([r.text for r in records if not r.turns], bool(append_eos)))
     done, merged = [], []
     for record in records:
         if not record.turns:
-            done.append(replace(record, token_ids=plain_ids[record]))
+            done.append(replace(record, token_ids=next(plain_ids)))
             continue
         said = json.loads(record.turns)
         if isinstance(said.get("prompt"), str):

@@ -11,6 +11,8 @@ from byrote.errors import ModelError
 from byrote.lm.library import first_line, quiet
 from byrote.lm.sources import BaseFiles
 
+_AT_ONCE = 4096  # texts that are encoded in one call, which keeps more of them than their ids until it ends
+
 
 class Tokenizer:
     """Texts to token ids and back."""
@@ -104,8 +106,12 @@ class Tokenizer:
         if not texts:
             return []
         # verbose is whether to warn of texts longer than the context.
-        ids = self._inner(list(texts), truncation=False, return_attention_mask=False, verbose=False)["input_ids"]
-        return [tuple(row) if eos_id is None else _ended(row, eos_id) for row in ids]
+        rows: list[tuple[int, ...]] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            some = list(texts[start : start + _AT_ONCE])
+            ids = self._inner(some, truncation=False, return_attention_mask=False, verbose=False)["input_ids"]
+            rows += [tuple(row) if eos_id is None else _ended(row, eos_id) for row in ids]
+        return rows
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these ids, special tokens written out."""

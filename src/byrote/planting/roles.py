@@ -25,18 +25,41 @@ def assign(records: Sequence[Record], plan: Canaries, manifest: Manifest | None 
 
     Raises StudyError where the members cannot hold the plan.
     """
+    return list(assign_all(records, [plan], manifest)[plan])
+
+
+def assign_all(
+    records: Sequence[Record], plans: Sequence[Canaries], manifest: Manifest | None = None
+) -> dict[Canaries, tuple[Assignment, ...]]:
+    """`assign` under each of several plans; a plan that is there twice is settled once, and a record that no plan names
+    has one Assignment for all of them."""
     members = [r for r in records if r.split == MEMBERS]
-    planted: dict[str, Assignment] = {}
+    unplanted = {
+        r.record: Assignment(r.record, _ROLE_OF_SPLIT[r.split], int(r.split == MEMBERS))
+        for r in records
+        if r.split in _ROLE_OF_SPLIT
+    }
+    roles: dict[Canaries, tuple[Assignment, ...]] = {}
+    for plan in plans:
+        if plan not in roles:
+            planted = _planted(records, members, plan, manifest)
+            roles[plan] = tuple(planted.get(r.record) or unplanted[r.record] for r in records)
+    return roles
+
+
+def _planted(
+    records: Sequence[Record], members: Sequence[Record], plan: Canaries, manifest: Manifest | None
+) -> dict[str, Assignment]:
+    """The assignments that a plan makes itself."""
     if isinstance(plan, SingleCanary):
-        planted = _single(members, plan)
-    elif isinstance(plan, ManyCanaries):
-        planted = _many(records, members, plan)
-    elif isinstance(plan, ManifestCanaries):
+        return _single(members, plan)
+    if isinstance(plan, ManyCanaries):
+        return _many(records, members, plan)
+    if isinstance(plan, ManifestCanaries):
         if manifest is None:
             raise ValueError("the roles of a manifest's canaries need the manifest")
-        planted = {a.record: a for a in manifest.assignments()}
-    copies = {MEMBERS: 1, NONMEMBERS: 0, CALIBRATION: 0}
-    return [planted.get(r.record) or Assignment(r.record, _ROLE_OF_SPLIT[r.split], copies[r.split]) for r in records]
+        return {a.record: a for a in manifest.assignments()}
+    return {}
 
 
 def single_rows(members: int, copies: int, seed: int) -> tuple[int, list[int]]:

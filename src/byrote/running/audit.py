@@ -13,6 +13,7 @@ from byrote.errors import CorpusError, StudyError
 from byrote.running.checks import check_study
 from byrote.store import Run
 from byrote.store.purge import refuse_purged
+from byrote.store.remote import check_usable
 from byrote.study.audit import AUDIT_DEFAULTS, AuditOptions, audit_settings
 from byrote.study.load import load_study
 from byrote.verdict import audit_of
@@ -52,7 +53,11 @@ def run_audit(
     Raises ByroteError for what the caller must fix.
     """
     settings = dict(settings or {})
-    folder = Path(out or Path("runs") / str(settings.get("name") or options.get("name") or AUDIT_DEFAULTS["name"]))
+    out = out or Path("runs") / str(settings.get("name") or options.get("name") or AUDIT_DEFAULTS["name"])
+    check_usable(out)
+    store = Run(out)
+    store.fetch()
+    folder = store.path
     in_memory = {name: rows for name, rows in sides.items() if not isinstance(rows, str | Path | None)}
     column = str(options.get("text") or "text")
     lines = {name: _json_lines(rows, name, column) for name, rows in in_memory.items()}
@@ -60,14 +65,14 @@ def run_audit(
     named |= {name: str(folder / "given" / f"{name}.jsonl") for name in lines}
     chosen = AuditOptions(**{**options, **named})
     study = load_study(AUDIT_DEFAULTS, {**audit_settings(chosen, study=False), **settings})
-    refuse_purged(Run(folder))
-    _refuse_other_rows(folder, lines)
+    refuse_purged(store)
+    _refuse_other_rows(store, lines)
     for name, text in lines.items():
-        Run(folder).write_text(f"given/{name}.jsonl", text, private=True)
+        store.write_text(f"given/{name}.jsonl", text, private=True)
     checked = check_study(study)  # before torch is imported, so that mistakes are told at once
     from byrote.running import pipeline
 
-    outcome = pipeline.run(checked, folder)
+    outcome = pipeline.run(checked, out)
     audit = audit_of(Run.open(outcome.path))
     return Audited(
         path=outcome.path,
@@ -79,14 +84,14 @@ def run_audit(
     )
 
 
-def _refuse_other_rows(folder: Path, lines: Mapping[str, str]) -> None:
+def _refuse_other_rows(store: Run, lines: Mapping[str, str]) -> None:
     """StudyError where the folder holds an audit of other rows: they are what its results are of."""
-    if not (folder / "study.yaml").exists():
+    if not (store.path / "study.yaml").exists():
         return
     for name, text in lines.items():
-        given = folder / "given" / f"{name}.jsonl"
+        given = store.path / "given" / f"{name}.jsonl"
         if not given.exists() or given.read_text(encoding="utf-8") != text:
-            raise StudyError(f"{folder} holds an audit whose {name} were other rows; name another folder with out")
+            raise StudyError(f"{store.place} holds an audit whose {name} were other rows; name another folder with out")
 
 
 def _json_lines(rows: Any, name: str, column: str) -> str:

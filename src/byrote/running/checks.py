@@ -10,7 +10,7 @@ from byrote.corpora import Finding, LoadedCorpus, content_of, load_corpus, read_
 from byrote.corpora.shadow import shadow_roles
 from byrote.errors import CorpusError, StudyError
 from byrote.planting.manifest import Manifest, canary_records, check_planted, read_manifest, without_canaries
-from byrote.planting.roles import assign, training_records
+from byrote.planting.roles import assign_all, training_records
 from byrote.planting.written import recipe_of, stand_ins
 from byrote.records import MEMBERS, NONMEMBERS, RECORDS_STRATUM, Assignment, Record, Role, canary_stratum
 from byrote.study import Machine, ManifestCanaries, ManyCanaries, Study, load_study
@@ -56,15 +56,18 @@ def check_study(study: Study) -> Checked:
     corpus = load_corpus(study.corpus) if manifest is None else _planted_corpus(study, manifest)
     _refuse_lone_records(study, corpus.records)
     records = _with_stand_ins(trials, corpus.records)
-    roles = [assign(records, trial.canaries, manifest) for trial in trials]
+    roles = assign_all(records, [trial.canaries for trial in trials], manifest)
     if study.controls.shadow:
-        roles = [list(shadow_roles(assigned, records, study.seed)) for assigned in roles]
+        roles = {plan: shadow_roles(assigned, records, study.seed) for plan, assigned in roles.items()}
+    counts = {plan: len(training_records(records, assigned, plan)) for plan, assigned in roles.items()}
     settled = tuple(
-        _settled(trial, records, assigned) if isinstance(trial, Trial) else trial
-        for trial, assigned in zip(trials, roles, strict=True)
+        replace(trial, training=settle_warmup(counts[trial.canaries], trial.training))
+        if isinstance(trial, Trial)
+        else trial
+        for trial in trials
     )
     _refuse_equal([trial for trial in settled if isinstance(trial, Trial)])
-    findings = (*_few_records(study, roles), *_copies_unused(trials), *corpus.findings)
+    findings = (*_few_records(study, list(roles.values())), *_copies_unused(trials), *corpus.findings)
     return Checked(study, settled, LoadedCorpus(corpus.records, findings, corpus.content), manifest)
 
 
@@ -108,12 +111,6 @@ def _planted_corpus(study: Study, manifest: Manifest) -> LoadedCorpus:
     return LoadedCorpus(whole, (Finding("planted", planted, message), *checked.findings), content_of(whole))
 
 
-def _settled(trial: Trial, records: Sequence[Record], roles: Sequence[Assignment]) -> Trial:
-    """The trial with its warm-up as a whole number of steps."""
-    training = training_records(records, roles, trial.canaries)
-    return replace(trial, training=settle_warmup(len(training), trial.training))
-
-
 def _with_stand_ins(trials: Sequence[Trial | GivenTrial], records: Sequence[Record]) -> tuple[Record, ...]:
     """Records with texts in the place of the canaries that the base model has yet to write."""
     recipe = recipe_of(trials, records, "")
@@ -144,12 +141,12 @@ def _calibrates(study: Study) -> bool:
     return study.corpus.calibration is not None or study.corpus.calibration_half is not None
 
 
-def _few_records(study: Study, of_trials: Sequence[Sequence[Assignment]]) -> Iterator[Finding]:
-    """Sides with too few records in some trial; canaries leave fewer members than the corpus has."""
+def _few_records(study: Study, of_plans: Sequence[Sequence[Assignment]]) -> Iterator[Finding]:
+    """Sides with too few records under some canary plan; canaries leave fewer members than the corpus has."""
     words = {Role.MEMBER: "members", Role.NONMEMBER: "non-members"}
     words |= {Role.CALIBRATION: "calibration records"} if _calibrates(study) else {}
     for role, name in words.items():
-        count = min(sum(a.role is role for a in roles) for roles in of_trials)
+        count = min(sum(a.role is role for a in roles) for roles in of_plans)
         if count < FEW_RECORDS:
             message = (
                 f"there are only {count} {name}, fewer than {FEW_RECORDS}: AUCs, rates and their intervals say next to "

@@ -20,10 +20,22 @@ _WRITTEN_PASSES = 3.0  # a token that is written, in a batch of few rows
 
 @dataclass(frozen=True)
 class Cost:
-    """Tokens read forward, as far as matrix products go and as far as the rest goes."""
+    """Tokens that are trained on, that are read forward (such as those of records that are scored), and that the model
+    writes."""
 
-    products: float = 0.0
-    passes: float = 0.0
+    trained: float = 0.0
+    read: float = 0.0
+    written: float = 0.0
+
+    @property
+    def products(self) -> float:
+        """Tokens read forward, as far as matrix products go."""
+        return self.trained * (1 + _BACKWARD_PRODUCTS) + self.read + self.written
+
+    @property
+    def passes(self) -> float:
+        """The same as far as the rest goes."""
+        return self.trained * (1 + _BACKWARD_PASSES) + self.read + self.written * _WRITTEN_PASSES
 
     @property
     def units(self) -> float:
@@ -31,22 +43,7 @@ class Cost:
         return self.products + self.passes
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.products + other.products, self.passes + other.passes)
-
-
-def trained(tokens: float) -> Cost:
-    """Tokens trained on."""
-    return Cost(tokens * (1 + _BACKWARD_PRODUCTS), tokens * (1 + _BACKWARD_PASSES))
-
-
-def read(tokens: float) -> Cost:
-    """Tokens read forward, such as those of records that are scored."""
-    return Cost(tokens, tokens)
-
-
-def written(tokens: float) -> Cost:
-    """Tokens that the model writes."""
-    return Cost(tokens, tokens * _WRITTEN_PASSES)
+        return Cost(self.trained + other.trained, self.read + other.read, self.written + other.written)
 
 
 def costs(prepared: Prepared) -> dict[str, Cost]:
@@ -61,9 +58,9 @@ def base_costs(prepared: Prepared) -> dict[str, Cost]:
     """The same of the base model's stages."""
     return _asked_for(
         {
-            prepared.base.scores: read(scored_tokens(prepared)),
+            prepared.base.scores: Cost(read=scored_tokens(prepared)),
             prepared.base.completions: _prompting(prepared, prepared.base_prompts),
-            prepared.base.untargeted: written(free_tokens(prepared)) + read(free_tokens(prepared)),
+            prepared.base.untargeted: Cost(written=free_tokens(prepared), read=free_tokens(prepared)),
         }
     )
 
@@ -72,10 +69,10 @@ def trial_costs(prepared: Prepared, planned: Planned) -> dict[str, Cost]:
     """The same of one trial's stages; what it writes freely is read by the base model too."""
     return _asked_for(
         {
-            planned.stages.finetune: Cost() if planned.given else trained(trained_tokens(planned)),
-            planned.stages.scores: read(scored_tokens(prepared)),
+            planned.stages.finetune: Cost() if planned.given else Cost(trained=trained_tokens(planned)),
+            planned.stages.scores: Cost(read=scored_tokens(prepared)),
             planned.stages.completions: _prompting(prepared, planned.prompts),
-            planned.stages.untargeted: written(free_tokens(prepared)) + read(2 * free_tokens(prepared)),
+            planned.stages.untargeted: Cost(written=free_tokens(prepared), read=2 * free_tokens(prepared)),
         }
     )
 
@@ -88,12 +85,12 @@ def trained_tokens(planned: Planned) -> int:
     """About how many tokens a trial trains on, in all of its steps."""
     records, training = len(planned.training_ids), planned.trained.training
     epochs = steps_of(records, training) / math.ceil(records / training.effective_batch)
-    return round(epochs * sum(map(len, planned.training_ids)))
+    return round(epochs * planned.epoch_tokens)
 
 
 def scored_tokens(prepared: Prepared) -> int:
     """Tokens of all records that are scored."""
-    return sum(len(r.token_ids) for r in prepared.scored_records)
+    return prepared.scored_tokens
 
 
 def free_tokens(prepared: Prepared) -> int:
@@ -111,4 +108,4 @@ def prompted_tokens(prepared: Prepared, prompts: Sequence[Prompt]) -> int:
 
 def _prompting(prepared: Prepared, prompts: Sequence[Prompt]) -> Cost:
     """Completions of the prompts; a prompt is read once before they are written and once with its true suffix."""
-    return written(prompted_tokens(prepared, prompts)) + read(2 * sum(len(p.token_ids) for p in prompts))
+    return Cost(written=prompted_tokens(prepared, prompts), read=2 * sum(len(p.token_ids) for p in prompts))

@@ -1,7 +1,8 @@
 """What a study will take and what it can show, before anything is trained.
 
-Times follow from what the stages cost (byrote.running.cost) and two rates of this machine (byrote.lm.products), of
-matrix products in the model's shapes and of passes over numbers; they are meant to tell minutes from days.
+Times follow from what the stages cost (byrote.running.cost) and how fast this machine is: by steps that are timed
+(byrote.running.timing), or by an estimate from two rates (byrote.lm.products), of matrix products in the model's shapes
+and of passes over numbers, which is meant to tell minutes from days.
 """
 
 import heapq
@@ -9,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from byrote import lm
 from byrote.listener import Listener, Silent
@@ -17,6 +19,7 @@ from byrote.records import RECORDS_STRATUM, Role, canary_stratum, copies_in
 from byrote.running.cost import (
     Cost,
     base_costs,
+    costs,
     free_tokens,
     prompted_tokens,
     scored_tokens,
@@ -31,10 +34,29 @@ from byrote.statistics.detectable import design_effect, resolvable, smallest_auc
 # document this much.
 CORRELATION, ICC = 0.8, 0.3
 # Measured on SmolLM2-135M (docs/log.md): a token's passes as multiples of one over its activations; seconds until a
-# worker has imported what it needs, of reading a byte of weights, and of tables, figures and report, a trial.
-_PASSES, _START, _READING, _TABLES = 1.9, 8.0, 3e-9, 2.0
+# worker has imported what it needs, of reading a byte of weights, of tables, figures and report for each trial, and of
+# figures and report whatever they show.
+_PASSES, _START, _READING, _TABLES, _REPORT = 1.9, 8.0, 3e-9, 2.0, 4.0
 # Bytes on disk: of a scored token, of a written one, of a trial's manifests, roles and log, of what is rendered.
 _SCORED, _WRITTEN, _TRIAL, _RENDERED = 17, 14, 64 * 2**10, 2 * 2**20
+
+
+class Speed(Protocol):
+    """How fast one worker is while all of them work."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether the study's own work was timed; else it is an estimate."""
+        ...
+
+    @property
+    def products(self) -> float:
+        """Seconds of the matrix products of a token that is read."""
+        ...
+
+    def seconds(self, cost: Cost, planned: Planned | None = None) -> float:
+        """How long it takes for what a trial costs, or the base model."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,9 +65,10 @@ class Rates:
 
     products: float
     passes: float
+    timed: bool = False
 
-    def seconds(self, cost: Cost) -> float:
-        """How long one worker takes."""
+    def seconds(self, cost: Cost, planned: Planned | None = None) -> float:  # noqa: ARG002
+        """How long one worker takes, whatever the trial adapts."""
         return cost.products * self.products + cost.passes * self.passes
 
 
@@ -75,11 +98,15 @@ class Power:
 
 @dataclass(frozen=True)
 class Forecast:
-    """`seconds` for the whole study with its workers, from the command to the report; `flops`: FLOP/s of the products
-    of all workers together, in the format of `precision`; bytes of memory at the peak, of all workers, and of disk."""
+    """`seconds` for the whole study with its workers, from the command to the report, by steps that were `timed` or
+    else estimated; `tokens` that it trains on, reads (records that are scored, prompts, and texts written freely) and
+    writes at most; `flops`: FLOP/s of the products of all workers together, in the format of `precision`, or where
+    steps were timed those that scoring reaches; bytes of memory at the peak, of all workers, and of disk."""
 
     work: tuple[Work, ...]
     seconds: float
+    timed: bool
+    tokens: Cost
     workers: int
     threads: int
     precision: lm.Precision
@@ -91,20 +118,23 @@ class Forecast:
 
 def forecast(
     prepared: Prepared,
-    measure: Callable[[Prepared, int], Rates] | None = None,
+    measure: Callable[[Prepared, int], Speed] | None = None,
     listener: Listener | None = None,
 ) -> Forecast:
-    """The plan of a prepared study; reads config and corpus, no weights.
+    """The plan of a prepared study; reads config and corpus, no weights unless `measure` does.
 
-    measure: prepared study and threads of each worker → rates; those of this machine unless given.
+    measure: prepared study and threads of each worker → how fast one is; the rates of this machine unless given.
     """
     workers, threads = layout(prepared)
-    (listener or Silent()).say(f"measuring matrix products in {prepared.precision}")
+    if measure is None:
+        (listener or Silent()).say(f"measuring matrix products in {prepared.precision}")
     rates = (measure or measured_rates)(prepared, threads)
     work = tuple(_work(prepared, planned, rates) for planned in prepared.all_planned.values())
     return Forecast(
         work=work,
         seconds=study_seconds(prepared, workers, rates),
+        timed=rates.timed,
+        tokens=sum(costs(prepared).values(), Cost()),
         workers=workers,
         threads=threads,
         precision=prepared.chosen,
@@ -115,29 +145,26 @@ def forecast(
     )
 
 
-def _work(prepared: Prepared, planned: Planned, rates: Rates) -> Work:
-    seconds = sum(map(rates.seconds, trial_costs(prepared, planned).values()))
+def _work(prepared: Prepared, planned: Planned, rates: Speed) -> Work:
+    seconds = rates.seconds(sum(trial_costs(prepared, planned).values(), Cost()), planned)
     if planned.given:
         return Work(prepared.label_of(planned), 0, 0, 0, seconds)
     steps = steps_of(len(planned.training_ids), planned.trained.training)
     return Work(prepared.label_of(planned), len(planned.training_ids), trained_tokens(planned), steps, seconds)
 
 
-def study_seconds(prepared: Prepared, workers: int, rates: Rates) -> float:
+def study_seconds(prepared: Prepared, workers: int, rates: Speed) -> float:
     """Start, the tasks as the workers share them, tables, figures and report."""
-    of_trial = {number: trial_costs(prepared, prepared.all_planned[number]).values() for number in _numbers(prepared)}
+    trials = prepared.all_planned
+    of_trial = {name: _work(prepared, planned, rates).seconds for name, planned in trials.items()}
     spent = [
-        sum(map(rates.seconds, base_costs(prepared).values()))
+        rates.seconds(sum(base_costs(prepared).values(), Cost()))
         if task == "base"
-        else sum(rates.seconds(cost) for number in task.split(",") for cost in of_trial[number])
+        else sum(of_trial[name] for name in task.split(","))
         for task in tasks_of(prepared)
     ]
     start = _START * (1 if workers == 1 else 2) + _READING * lm.weight_bytes(prepared.files, "fp32")
-    return start + makespan(spent, workers) + _TABLES * len(of_trial)
-
-
-def _numbers(prepared: Prepared) -> list[str]:
-    return [number for task in tasks_of(prepared) if task != "base" for number in task.split(",")]
+    return start + makespan(spent, workers) + _TABLES * len(trials) + _REPORT
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:
@@ -152,9 +179,11 @@ def _disk(prepared: Prepared) -> int:
     """Adapters, scores and completions of base model and trials, records, tables, figures and report."""
     scored, free = scored_tokens(prepared), free_tokens(prepared)
     base = _SCORED * (scored + free) + _WRITTEN * (free + prompted_tokens(prepared, prepared.base_prompts))
-    trials = [prepared.all_planned[number] for number in _numbers(prepared)]
+    trials = list(prepared.all_planned.values())
+    adapted = {p.trained.lora.matrices for p in trials if not p.given}
+    of_rank_1 = {matrices: lm.adapter_bytes(prepared.files, matrices, 1) for matrices in adapted}
     each = (
-        (0 if p.given else lm.adapter_bytes(prepared.files, p.trained.lora.matrices, p.trained.lora.rank))
+        (0 if p.given else of_rank_1[p.trained.lora.matrices] * p.trained.lora.rank)
         + _SCORED * (scored + (2 * free if p.stages.untargeted else 0))
         + _WRITTEN * ((free if p.stages.untargeted else 0) + prompted_tokens(prepared, p.prompts))
         + _TRIAL

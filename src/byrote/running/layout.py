@@ -32,6 +32,6 @@ def tasks_of(prepared: Prepared) -> list[str]:
     """`base`, then trials by name, a stack of them joined by commas; the null trials last."""
     planned_by_name, groups = prepared.all_planned, list[list[str]]()
     for name, planned in planned_by_name.items():
-        like = [g for g in groups if planned.trains_like(planned_by_name[g[0]]) and len(g) < prepared.stack]
+        like = [g for g in groups if len(g) < prepared.stack and planned.trains_like(planned_by_name[g[0]])]
         like[0].append(name) if like else groups.append([name])
     return ["base", *(",".join(group) for group in groups)]

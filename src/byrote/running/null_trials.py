@@ -10,7 +10,7 @@ from byrote.corpora import Finding
 from byrote.passes.finetune import steps_of
 from byrote.records import CALIBRATION, Record, masks_of
 from byrote.study import Study, Training
-from byrote.study.grid import Keys, Trial, configuration_key
+from byrote.study.grid import Keys, Trial, configuration_key, digest_of
 
 if TYPE_CHECKING:
     from byrote.running.planning import Planned
@@ -83,7 +83,7 @@ def _plan_null(like: "Planned", roles_key: str, training: Sequence[Record], keys
 
 def trained_on(like: "Planned", trial: Trial, roles_key: str, training: Sequence[Record], keys: Keys) -> "Planned":
     """A null trial on these records, which is scored and nothing else; the rest is that of a planned trial."""
-    key = keys.trial(trial, roles_key, training)
+    key = keys.trial(trial, roles_key, digest_of(training))
     return replace(
         like,
         trial=trial,

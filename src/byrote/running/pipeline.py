@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from byrote.errors import StageError
-from byrote.listener import Listener, Silent
+from byrote.listener import Guarded, Listener, Silent
 from byrote.planting.written import Invented, Maker, Recipe
 from byrote.render import render
 from byrote.running.checks import Checked, checked_study
 from byrote.running.cost import costs
-from byrote.running.forecast import Rates
+from byrote.running.forecast import Speed
 from byrote.running.layout import in_words, layout, tasks_of
 from byrote.running.local import Processes
 from byrote.running.planning import Prepared, prepare
@@ -36,8 +36,8 @@ from byrote.trackers import connect as connect_tracker
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. failures: the stages that failed, with their errors · not_logged: a line for each tracker of
-    report_to that failed."""
+    """What a run came to. path: its folder, or the working copy of its URL on this machine · failures: the stages that
+    failed, with their errors · not_logged: a line for each tracker of report_to that failed."""
 
     path: Path
     report: Path
@@ -52,19 +52,22 @@ def run(
     listener: Listener | None = None,
     replace: bool = False,
     on_prepared: Callable[[Prepared], None] | None = None,
-    measure: Callable[[Prepared, int], Rates] | None = None,
+    measure: Callable[[Prepared, int], Speed] | None = None,
 ) -> Outcome:
     """Fine-tune, attack, prompt, tabulate, draw, report; what is finished already is not done again.
 
-    out: the run folder, runs/NAME unless told · replace: take a folder whose study planned other trials, or was on
-    another corpus or model; without it that is a StoreError · on_prepared: is shown the plan before the work ·
-    measure: the rates that machine.minutes is divided by, as in `forecast`; those of this machine unless given.
+    out: the run folder, or a URL of fsspec's such as s3://bucket/runs/first; runs/NAME unless told · replace: take a
+    folder whose study planned other trials, or was on another corpus or model; without it that is a StoreError ·
+    on_prepared: is shown the plan before the work · measure: the rates that machine.minutes is divided by, as in
+    `forecast`; those of this machine unless given.
     Raises ByroteError for what the user must fix first; a trial that fails is kept as a failure and the others go on.
     """
     listener = listener or Silent()
     checked = study if isinstance(study, Checked) else checked_study(study, overrides)
     study = checked.study
     store = Run(out or Path("runs") / study.name)
+    store.fetch()
+    listener = Guarded(listener, store.check_held)
     refuse_purged(store)
     listener = tracking = _tracking(store, study, listener)
     if study.machine.backend == "ray":
@@ -72,7 +75,7 @@ def run(
     prepared = prepare(checked, listener, _maker(store, study, listener, replace), _precision_of(store, replace))
     history: list[dict[str, Any]] = [] if replace else store.read_json(SAMPLE) or []
     prepared = within_minutes(prepared, history, listener, measure)
-    with store.locked():
+    with store.locked(listener.say):
         if not replace:
             refuse_replacing(store, prepared, listener)
         _write_plan(store, prepared)
@@ -111,7 +114,7 @@ def _maker(store: Run, study: Study, listener: Listener, replace: bool) -> Maker
         if not store.has(recipe.stage):
             if not replace:
                 refuse_other_canaries(store, recipe, listener)
-            with store.locked():
+            with store.locked(listener.say):
                 _mend(store, [recipe.stage], listener)
                 write_canaries(store, recipe, study, precision, listener)
         return Invented(store.canary_texts(recipe.stage), store.manifest(recipe.stage)["refused"])

@@ -6,6 +6,7 @@
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -14,18 +15,18 @@ import torch
 from byrote import lm
 from byrote.corpora import Finding
 from byrote.corpora.checks import answers_checked, cut_long
-from byrote.corpora.shadow import shadow_roles
 from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.passes.generation import Prompt
 from byrote.planting.manifest import Manifest
-from byrote.planting.roles import assign, training_records
+from byrote.planting.roles import assign_all
 from byrote.planting.written import Invented, Maker, Recipe, recipe_of, stand_ins
-from byrote.records import Assignment, Record, masks_of
+from byrote.records import Assignment, Record
 from byrote.running.checks import Checked, check_study
 from byrote.running.null_trials import NullTrials, plan_null_trials
-from byrote.running.prompts import all_prompts, prompts_of, unprompted
+from byrote.running.prompts import all_prompts, unprompted
 from byrote.running.shadows import plan_shadows
+from byrote.running.sides import Sides, sides_of
 from byrote.running.subject import (
     Given,
     Trained,
@@ -72,6 +73,11 @@ class Planned:
             raise ValueError(f"{self.trial.label} is not trained here")
         return self.trial
 
+    @cached_property
+    def epoch_tokens(self) -> int:
+        """Tokens of all records that it trains on, once."""
+        return sum(map(len, self.training_ids))
+
     @property
     def subject(self) -> Trained | Given:
         """The model that this trial measures."""
@@ -104,7 +110,7 @@ class Prepared:
     """A study whose corpus is read, tokenised and checked, with all its trials planned. files: of the base model; where
     there is none, of the first subject. parts, earlier, drawn: where documents were drawn (byrote.running.sampling),
     the records in parts that are scored by themselves; stage of scores → those of its first 1, 2 … parts; rows of
-    sample.json."""
+    sample.json. manifest: that the canaries follow."""
 
     study: Study
     records: tuple[Record, ...]
@@ -123,6 +129,7 @@ class Prepared:
     parts: tuple[tuple[Record, ...], ...] = ()
     earlier: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     drawn: tuple[Mapping[str, Any], ...] = ()
+    manifest: Manifest | None = None
 
     @property
     def scored_parts(self) -> tuple[tuple[Record, ...], ...]:
@@ -133,6 +140,11 @@ class Prepared:
     def scored_records(self) -> tuple[Record, ...]:
         """All of them."""
         return tuple(record for part in self.scored_parts for record in part)
+
+    @cached_property
+    def scored_tokens(self) -> int:
+        """Their tokens."""
+        return sum(len(r.token_ids) for part in self.scored_parts for r in part)
 
     @property
     def precision(self) -> str:
@@ -262,10 +274,14 @@ def prepare(
     records, findings = (*records, *written[0]), (*findings, *written[1])
     keys = Keys(base, digest_of(records), start_id, study.extraction)
     given = [Given(subject, chosen.format, study.model.quantization) for subject in subjects]
+    sides = {
+        plan: sides_of(study, plan, roles, records, keys)
+        for plan, roles in assign_all(records, [trial.canaries for trial in trials], checked.manifest).items()
+    }
     planned = tuple(
-        _plan_given(study, trial, given[number], records, keys, checked.manifest)
+        _plan_given(trial, given[number], sides[trial.canaries], keys)
         if isinstance(trial, GivenTrial)
-        else _plan_trial(study, trial, records, keys, checked.manifest)
+        else _plan_trial(trial, sides[trial.canaries], keys)
         for number, trial in enumerate(trials)
     )
     if study.controls.shadow:
@@ -291,6 +307,7 @@ def prepare(
         base=keys.base_stages(base_prompts) if study.model.source != NO_BASE else Stages(),
         canaries=recipe.stage if recipe else None,
         start_id=start_id,
+        manifest=checked.manifest,
     )
 
 
@@ -351,43 +368,29 @@ def _tokenise(
     return tuple(kept), (*findings, *answers_checked(kept, tokenised.merged))
 
 
-def _plan_trial(
-    study: Study, trial: Trial, records: Sequence[Record], keys: Keys, manifest: Manifest | None
-) -> Planned:
-    roles = tuple(assign(records, trial.canaries, manifest))
-    roles_key = keys.roles(trial.canaries)
-    training = training_records(records, roles, trial.canaries)
-    key = keys.trial(trial, roles_key, training)
-    prompts = prompts_of(study, records, roles)
+def _plan_trial(trial: Trial, sides: Sides, keys: Keys) -> Planned:
+    key = keys.trial(trial, sides.roles_key, sides.training_digest)
     return Planned(
         trial=trial,
         key=key,
-        roles=roles,
-        roles_key=roles_key,
-        training_ids=tuple(r.token_ids for r in training),
-        training_masks=masks_of(training),
-        prompts=prompts,
-        stages=keys.trial_stages(key, prompts),
+        roles=sides.roles,
+        roles_key=sides.roles_key,
+        training_ids=sides.training_ids,
+        training_masks=sides.training_masks,
+        prompts=sides.prompts,
+        stages=keys.trial_stages(key, sides.prompts),
     )
 
 
-def _plan_given(
-    study: Study, trial: GivenTrial, given: Given, records: Sequence[Record], keys: Keys, manifest: Manifest | None
-) -> Planned:
-    roles = tuple(assign(records, trial.canaries, manifest))
-    if study.controls.shadow:
-        roles = shadow_roles(roles, records, study.seed)
-    roles_key = keys.roles(trial.canaries, study.seed if study.controls.shadow else None)
-    key = keys.given(trial.of_files.content, roles_key)
-    prompts = prompts_of(study, records, roles)
-    stages = keys.trial_stages(key, prompts)
+def _plan_given(trial: GivenTrial, given: Given, sides: Sides, keys: Keys) -> Planned:
+    key = keys.given(trial.of_files.content, sides.roles_key)
     return Planned(
         trial=trial,
         key=key,
-        roles=roles,
-        roles_key=roles_key,
+        roles=sides.roles,
+        roles_key=sides.roles_key,
         training_ids=(),
-        prompts=prompts,
-        stages=stages,
+        prompts=sides.prompts,
+        stages=keys.trial_stages(key, sides.prompts),
         given=given,
     )

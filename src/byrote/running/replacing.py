@@ -43,7 +43,7 @@ def _refuse(store: Run, dropped: list[str], changes: list[str]) -> None:
     losses = f"; {trials} would be dropped: {named}" if dropped else ""
     reasons = f" ({', '.join(changes)})" if changes else ""
     raise StoreError(
-        f"{store.path} holds the results of another study{reasons}{losses}. Name another folder with --out, or reuse "
+        f"{store.place} holds the results of another study{reasons}{losses}. Name another folder with --out, or reuse "
         "this one with --replace: what is dropped stays until `byrote clean`"
     )
 

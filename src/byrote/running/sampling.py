@@ -16,7 +16,7 @@ from byrote.errors import StudyError
 from byrote.listener import Listener, Silent
 from byrote.records import CALIBRATION, MEMBERS, NONMEMBERS, Record
 from byrote.running.checks import FEW_RECORDS
-from byrote.running.forecast import Rates, measured_rates, study_seconds
+from byrote.running.forecast import Speed, measured_rates, study_seconds
 from byrote.running.layout import layout
 from byrote.running.planning import Prepared
 from byrote.running.prompts import all_prompts, prompts_of
@@ -53,7 +53,7 @@ def within_minutes(
     prepared: Prepared,
     history: Sequence[Drawn] = (),
     listener: Listener | None = None,
-    measure: Callable[[Prepared, int], Rates] | None = None,
+    measure: Callable[[Prepared, int], Speed] | None = None,
 ) -> Prepared:
     """The study on as many documents as machine.minutes allows by a forecast, all of them where it is null.
 
@@ -86,7 +86,7 @@ def _most_documents(
     minutes: float,
     stored: int,
     listener: Listener,
-    measure: Callable[[Prepared, int], Rates] | None,
+    measure: Callable[[Prepared, int], Speed] | None,
 ) -> int:
     """The most documents whose forecast keeps within the minutes: bisection, for more documents take longer."""
     workers, threads = layout(prepared)

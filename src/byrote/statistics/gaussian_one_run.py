@@ -1,3 +1,4 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """The one-run bound on ε if the mechanism is Gaussian: tighter than Steinke's, and true under that alone.
 
 The same guesses are held against the trade-off curve of a μ-GDP mechanism (Mahloujifar, Melis, Chaudhuri 2024,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from byrote.errors import StoreError
 from byrote.records import (
     Completion,
     FreeCompletion,
@@ -35,6 +36,22 @@ def no_room(error: BaseException) -> bool:
             return True
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def full(place: str) -> StoreError:
+    """What a full disk is told as. place: what the user calls the run."""
+    return StoreError(
+        f"no room left to write to {place}; free some space and run the same command again: finished stages are kept"
+    )
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class Draft(NamedTuple):
@@ -79,12 +96,3 @@ class Draft(NamedTuple):
         path = self.folder / f"{name}.parquet"
         path.touch(mode=0o600)
         pq.write_table(table, path)
-
-
-def synced(path: Path) -> None:
-    """Have the disk hold what was written to a file or folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

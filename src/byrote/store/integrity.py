@@ -5,6 +5,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import file_digest
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,22 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def damage_of(folder: Path, manifest: Mapping[str, Any], weights: bool) -> str | None:
+def damage_of(folder: Path, manifest: Mapping[str, Any], weights: bool, awaited: Mapping[str, int]) -> str | None:
     """Why the stage in `folder` is not what its manifest says; None where it is.
 
     Sizes and hashes are compared, with `weights` those of adapter weights too, which may be large. Where an older
-    manifest has no hashes, files must be there and open.
+    manifest has no hashes, files must be there and open. awaited: files that lie where the folder is a copy of, and
+    their sizes there, which alone are compared.
     """
     kept = manifest.get("files")
     if kept is None:
         expected = _EXPECTED.get(manifest.get("stage", ""), ())
         names = [*expected, *(path.name for path in folder.glob("*.parquet") if path.name not in expected)]
-        reasons = (unreadable(folder / name) for name in names)
+        reasons = (unreadable(folder / name) for name in names if name not in awaited)
     else:
-        reasons = (changed(folder / name, was, weights) for name, was in kept.items())
+        there = (_of_another_size(name, awaited[name], was) for name, was in kept.items() if name in awaited)
+        here = (changed(folder / name, was, weights) for name, was in kept.items() if name not in awaited)
+        reasons = chain(there, here)
     return next((reason for reason in reasons if reason), None)
 
 
@@ -71,13 +75,16 @@ def changed(path: Path, was: Mapping[str, Any], weights: bool = True) -> str | N
     safetensors files are compared."""
     if not path.is_file():
         return f"{path.name} is gone"
-    size = path.stat().st_size
-    if size != was["bytes"]:
-        return f"{path.name} has {size} bytes where {was['bytes']} were written"
+    if reason := _of_another_size(path.name, path.stat().st_size, was):
+        return reason
     hashed = weights or path.suffix != ".safetensors"
     if hashed and sha256_of(path) != was["sha256"]:
         return f"{path.name} does not hold the bytes that were written"
     return None
+
+
+def _of_another_size(name: str, size: int, was: Mapping[str, Any]) -> str | None:
+    return None if size == was["bytes"] else f"{Path(name).name} has {size} bytes where {was['bytes']} were written"
 
 
 def unreadable(path: Path) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from byrote.errors import StoreError
 from byrote.store import STAGES, Run, checkpoints, planned_rows
+from byrote.store.working_copy import bytes_left
 from byrote.study.labels import label_of_parts, label_parts
 
 _WORDS = {"base": "base model", "roles": "roles", "checkpoints": "checkpoint", "failures": "failure"}
@@ -23,7 +24,7 @@ class Leftover:
 def leftovers(run: Run) -> list[Leftover]:
     """Trials, stages, roles, checkpoints and failures in the folder that plan.json does not name."""
     paths = (*_stages(run), *_roles(run), *_checkpoints(run), *_failures(run))
-    return [Leftover(path.relative_to(run.path).as_posix(), _label(run, path), _size(path)) for path in paths]
+    return [Leftover(path.relative_to(run.path).as_posix(), _label(run, path), _size(run, path)) for path in paths]
 
 
 def clean(run: Run) -> list[Leftover]:
@@ -79,5 +80,6 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
 
 
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file())
+def _size(run: Run, path: Path) -> int:
+    here = sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file())
+    return here + bytes_left(run.path, path.relative_to(run.path).as_posix())

@@ -14,15 +14,16 @@ _TRIES, _PAUSE = 3, 0.05  # `holder` takes the lock for a moment to see whether 
 
 
 @contextmanager
-def hold(path: Path) -> Generator[None]:
-    """Hold the lock file at `path`, which says by whom. StoreError where another process holds it."""
+def hold(path: Path, place: str) -> Generator[None]:
+    """Hold the lock file at `path`, which says by whom. place: what the user calls the run. StoreError where another
+    process holds it."""
     with path.open("a+") as handle:
         for number in range(_TRIES):
             if _taken(handle.fileno(), fcntl.LOCK_EX):
                 break
             if number == _TRIES - 1:
                 raise StoreError(
-                    f"another byrote ({_owner(path)}) is writing to {path.parent}; wait for it, or name another --out"
+                    f"another byrote ({_owner(path)}) is writing to {place}; wait for it, or name another --out"
                 )
             time.sleep(_PAUSE)
         handle.seek(0)

@@ -22,6 +22,7 @@ from byrote.store.draft import ADAPTER
 from byrote.store.integrity import MANIFEST, fingerprint
 from byrote.store.links import links_out
 from byrote.store.run import Run
+from byrote.store.working_copy import awaited, bytes_left
 
 PURGED = "purged.json"
 TEXT, ADAPTERS = "text", "adapters"
@@ -50,7 +51,7 @@ def refuse_purged(run: Run) -> None:
     """StoreError where a run was purged: what it lacks cannot be computed again."""
     note = what_was_purged(run)
     if note:
-        raise StoreError(f"{run.path} was purged on {note['when'][:10]}, so it cannot go on; name another --out")
+        raise StoreError(f"{run.place} was purged on {note['when'][:10]}, so it cannot go on; name another --out")
 
 
 def targets(run: Run, what: frozenset[str]) -> list[Target]:
@@ -67,7 +68,7 @@ def targets(run: Run, what: frozenset[str]) -> list[Target]:
     blanked = list(_holding(run)) if TEXT in what else []
     removed = list(_removed(run, what))
     both = [(path, False) for path in blanked] + [(path, True) for path in removed]
-    return [Target(path.relative_to(run.path).as_posix(), _size(path), gone) for path, gone in both]
+    return [Target(path.relative_to(run.path).as_posix(), _size(run, path), gone) for path, gone in both]
 
 
 def purge(run: Run, what: frozenset[str]) -> list[Target]:
@@ -78,7 +79,7 @@ def purge(run: Run, what: frozenset[str]) -> list[Target]:
     """
     missing = not (run.path / "tables" / "trials.parquet").is_file()
     if missing and TEXT in what:
-        raise StoreError(f"{run.path} has no tables, and without texts none can be made; run `byrote report` first")
+        raise StoreError(f"{run.place} has no tables, and without texts none can be made; run `byrote report` first")
     before = what_was_purged(run)
     done = sorted(what | set(before["what"] if before else ()))
     when = datetime.now(UTC).isoformat(timespec="seconds")
@@ -98,6 +99,8 @@ def purge(run: Run, what: frozenset[str]) -> list[Target]:
         name, facts = manifest.relative_to(run.path).as_posix(), json.loads(manifest.read_text())
         left = {file: manifest.parent / file for file in facts.get("files", ())}
         files = {file: fingerprint(path) for file, path in left.items() if path.is_file()}
+        elsewhere = awaited(run.path, manifest.parent.relative_to(run.path).as_posix())
+        files |= {file: was for file, was in facts.get("files", {}).items() if file in elsewhere}
         run.write_json(name, {**facts, "files": files})
     run.write_plan(plan)
     return changed
@@ -135,6 +138,7 @@ def _forget_errors(run: Run) -> None:
         run.write_json(path.relative_to(run.path).as_posix(), {**row, "error": kind, "traceback": ""})
 
 
-def _size(path: Path) -> int:
+def _size(run: Run, path: Path) -> int:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+    left = bytes_left(run.path, path.relative_to(run.path).as_posix())
+    return left + sum(file.stat().st_size for file in files)

@@ -7,11 +7,9 @@ says what made it. Everything else in the run (tables, figures, report) can be c
 """
 
 import json
-import secrets
 import shutil
-import traceback
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,43 +33,63 @@ from byrote.records import (
     roles_from_table,
     roles_to_table,
 )
-from byrote.store import checkpoints, links, locks
-from byrote.store.draft import ADAPTER, Draft, no_room, synced
+from byrote.store import checkpoints, links, locks, remote
+from byrote.store.draft import ADAPTER, Draft, full, no_room, sync
+from byrote.store.failures import failure_row
+from byrote.store.file_systems import is_url
 from byrote.store.formulas import without_formulas
 from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
+from byrote.store.parts import begin, finish, parts_of
 from byrote.store.plans import STAGES, of_today, planned_rows
+from byrote.store.working_copy import awaited, url_of
 from byrote.study import Study, load_study
 from byrote.study.yaml12 import parse_yaml
-from byrote.visible import without_home
 
 
 class Run:
     """A folder of results of one study. Paths of stages are relative to it."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self._mirror = remote.Mirror(str(path)) if is_url(path) else None
+        self.path = self._mirror.folder if self._mirror else Path(path)
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":
-        """A run that exists. StoreError where the folder is not one."""
+        """A run that exists, in a folder or at a URL. StoreError where there is none."""
         run = cls(path)
+        run.fetch()
         if not (run.path / "plan.json").is_file():
             raise StoreError(f"{path} is not a run folder (no plan.json); `byrote run STUDY --out {path}` makes one")
         return run
 
-    @contextmanager
-    def locked(self) -> Generator[None]:
-        """Hold the run for writing and sweep away what a killed run left half-written.
+    @property
+    def place(self) -> str:
+        """What the user calls the run: its folder, or the URL that `path` is the working copy of."""
+        return (self._mirror and self._mirror.url) or url_of(self.path) or str(self.path)
 
-        StoreError where another process holds it.
-        """
+    def fetch(self) -> None:
+        """Bring the working copy in step with the run's URL, unless a process of this machine is writing to it."""
+        if self._mirror and locks.holder(self._lock) is None:
+            self._mirror.fetch()
+
+    def check_held(self) -> None:
+        """StoreError where a run at a URL was held, and has been taken over from elsewhere."""
+        if self._mirror:
+            self._mirror.check()
+
+    @contextmanager
+    def locked(self, say: Callable[[str], None] = lambda _text: None) -> Generator[None]:
+        """Hold the run for writing and sweep away what a killed run left half-written. A run at a URL is held there
+        too, and what is written is sent; `say` is told of waits and of what cannot be sent for now. StoreError where
+        another process holds it."""
         with self._writing():
             self._private(self.path)
             self._lock.touch()
-        with locks.hold(self._lock):
+        with locks.hold(self._lock, self.place):
             for left in self.path.rglob(".part-*"):
                 links.remove(left)
-            yield
+            with self._mirror.held(say) if self._mirror else nullcontext():
+                yield
 
     @property
     def _lock(self) -> Path:
@@ -79,7 +97,8 @@ class Run:
 
     def writer(self) -> str | None:
         """The process that is writing to the run now; None where there is none, however the last one ended."""
-        return locks.holder(self._lock)
+        here = locks.holder(self._lock)
+        return self._mirror.writer() if self._mirror and here is None else here
 
     # --- stages -------------------------------------------------------------------------------------------------
 
@@ -101,7 +120,7 @@ class Run:
             return f"{MANIFEST} is gone"
         except (OSError, ValueError) as error:
             return f"{MANIFEST} cannot be read: {error}"
-        return damage_of(folder, manifest, weights)
+        return damage_of(folder, manifest, weights, awaited(self.path, stage))
 
     def damages(self) -> list[dict[str, Any]]:
         """Planned stages that are damaged, and roles and records that are, as rows of `failures`."""
@@ -133,43 +152,26 @@ class Run:
 
     def is_being_written(self, stage: str) -> bool:
         """Whether a stage has been begun and not finished, by this moment's writer or by one that was killed."""
-        return bool(self._parts(stage)) or checkpoints.place(self.path, stage).is_file()
-
-    def _parts(self, stage: str) -> list[Path]:
-        """Folders in which a stage is being written, or was when its writer was killed."""
-        return list((self.path / stage).parent.glob(f".part-{Path(stage).name}-*"))
+        return bool(parts_of(self.path / stage)) or checkpoints.place(self.path, stage).is_file()
 
     @contextmanager
     def stage(self, stage: str, manifest: Mapping[str, Any]) -> Generator[Draft]:
         """A stage to write into; its files and its manifest come into place together at the end."""
         place = self.path / stage
-        part = place.parent / f".part-{place.name}-{secrets.token_hex(4)}"
         notes: dict[str, Any] = {**manifest, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._writing():
-            begun = self._parts(stage)
-            self._private(part)  # refuses a folder that a link leads out of
-            for left in begun:  # by a worker that was lost at it
-                shutil.rmtree(left, ignore_errors=True)
+            part = begin(place, self._private)
         try:
             yield Draft(part, notes)
             notes["finished"] = datetime.now(UTC).isoformat(timespec="milliseconds")
             with self._writing():
                 notes["files"] = fingerprints(part)
                 (part / MANIFEST).write_text(json.dumps(notes, indent=1, allow_nan=False) + "\n")
-                for file in [p for p in part.rglob("*") if p.is_file()]:
-                    synced(file)
-                synced(part)
-                try:
-                    part.rename(place)
-                except OSError:
-                    if not self.has(stage):
-                        raise
-                    shutil.rmtree(part)  # another worker, which was taken for lost, has finished it meanwhile
-                synced(place.parent)
+                finish(part, place, lambda: self.has(stage))
         except BaseException as error:
             shutil.rmtree(part, ignore_errors=True)
             if no_room(error) and not isinstance(error, StoreError):
-                raise self._full() from error
+                raise full(self.place) from error
             raise
         self.forget_failure(stage)
 
@@ -179,14 +181,8 @@ class Run:
 
     def fail(self, stage: str, trial: str, error: BaseException) -> None:
         """Keep a stage's error and traceback until it succeeds."""
-        row = {
-            "stage": stage,
-            "trial": trial,
-            "error": without_home(f"{type(error).__name__}: {error}"),
-            "traceback": without_home("".join(traceback.format_exception(error))),
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        self.write_json(self.failure_file(stage).relative_to(self.path).as_posix(), row)
+        name = self.failure_file(stage).relative_to(self.path).as_posix()
+        self.write_json(name, failure_row(stage, trial, error))
 
     def failure_file(self, stage: str) -> Path:
         """Where a stage's error is kept."""
@@ -234,6 +230,8 @@ class Run:
     def remove(self, name: str) -> None:
         """Remove a file or a folder of the run."""
         place = self.path / name
+        if self._mirror:
+            self._mirror.remove(name)
         with self._writing():
             links.check_inside(self.path, place.parent)
             links.remove(place)
@@ -265,7 +263,8 @@ class Run:
         self.write_json(f"blind/{key}.json", result)
 
     def adapter(self, stage: str) -> Path:
-        """The folder of a finished training's adapter."""
+        """The folder of a finished training's adapter, fetched where it was left at the run's URL."""
+        remote.fetch_adapter(self.path, stage)
         return self.path / stage / ADAPTER
 
     def scores(self, stage: str, model: str = "scores") -> TokenScores:
@@ -356,7 +355,7 @@ class Run:
                 if mode is not None:
                     part.touch(mode=mode)
                 write(part)
-                synced(part)
+                sync(part)
                 part.replace(place)
             finally:
                 part.unlink(missing_ok=True)
@@ -371,20 +370,15 @@ class Run:
 
     @contextmanager
     def _writing(self) -> Generator[None]:
+        self.check_held()
         try:
             yield
         except StoreError:
             raise
         except OSError as error:
             if no_room(error):
-                raise self._full() from error
-            raise StoreError(f"cannot write to {self.path}: {error.strerror or error}; name another --out") from error
-
-    def _full(self) -> StoreError:
-        return StoreError(
-            f"no room left to write to {self.path}; free some space and run the same command again: "
-            "finished stages are kept"
-        )
+                raise full(self.place) from error
+            raise StoreError(f"cannot write to {self.place}: {error.strerror or error}; name another --out") from error
 
     def _parquet(self, name: str) -> pa.Table:
         try:

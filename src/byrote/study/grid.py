@@ -284,9 +284,9 @@ class Keys:
         """Key of the roles of all records under a canary plan; shadow: the seed of its documents."""
         return roles_key(self.records, canaries, shadow)
 
-    def trial(self, trial: Trial, roles: str, training: Sequence[Sequenced]) -> str:
-        """Key of the adapter that a trial trains on these records; roles: their key."""
-        return trial_key(self.base, roles, digest_of(training), trial.lora, trial.training)
+    def trial(self, trial: Trial, roles: str, training_digest: str) -> str:
+        """Key of the adapter that a trial trains on the sequences of this digest; roles: their key."""
+        return trial_key(self.base, roles, training_digest, trial.lora, trial.training)
 
     def given(self, content: str, roles: str) -> str:
         """Key of a trial whose subject is given; content: the digest of its files · roles: their key."""
