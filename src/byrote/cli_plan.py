@@ -82,7 +82,7 @@ def plan(
         print_json({**asdict(expected), **money, **fits})
         return
     _print(expected, price)
-    if prepared.study.machine.backend == "ray":
+    if resolved.machine.backend == "ray":
         from byrote.running.ray_cluster import need_of
 
         _say(f"by Ray: each worker asks a node for {need_of(prepared)}")
