@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from byrote.report.cards import cards, scale_of
+from byrote.report.page import Grid, Section
 from byrote.tables import Tables
 from fake_report import report
 from fake_tables import empty_tables, fake_tables
@@ -136,3 +137,19 @@ def test_readers_find_their_answers_on_the_first_screen(tmp_path) -> None:
     assert "Attackers who see the training." in first
     assert 'id="verdict-1"' in first
     assert cards(empty_tables(), "ratio") == []
+
+
+def test_one_sentence_stands_above_the_tables_and_figures_of_a_section(tmp_path) -> None:
+    page = report(TABLES, tmp_path)
+    section = page[page.index('id="membership"') : page.index('id="generation"')]
+    above = section[: section.index("<table>")]
+    lead, folded = above.split('<details class="words">')
+    (sentence,) = re.findall(r"<p>(.*?)</p>", lead)
+    assert re.findall(r"[.?] [A-Z]", sentence) == []
+    assert len(re.findall(r"<p>", folded)) >= 2
+    words = ["One of 3 (Steinke et al. 2023). Two. Three.", "Four."]
+    made = Section("a", "A", words, grids=[Grid("g", ["h"], [["1"]], 1)])
+    assert (made.lead, made.words) == ("One of 3 (Steinke et al. 2023).", ["Two. Three.", "Four."])
+    assert not made.is_prose
+    assert Section("a", "A", ["One. Two."]).is_prose
+    assert (Section("a", "A", []).lead, Section("a", "A", []).words) == ("", [])

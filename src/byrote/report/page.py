@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MOST_ROWS = 300  # of one table on the page; the files under tables/ hold every row
 
 
+_SENTENCE = re.compile(r"(?<=[.?])\s+(?=[A-Z“‘])")
+
+
 @dataclass(frozen=True)
 class Grid:
     """A table to print. The `words` first and the `tail` last columns hold words; the others numbers, to the right."""
@@ -106,6 +109,22 @@ class Section:
     cards: Sequence[Card] = ()
     terms: Sequence[Term] = ()
     glossary: Sequence[Term] = ()
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether its paragraphs are what it is for: no table or figure follows, or it is the first screen's."""
+        return bool(self.cards) or not (self.grids or self.pictures or self.folded)
+
+    @property
+    def lead(self) -> str:
+        """The first sentence, the only one that stands above the tables and figures."""
+        return _SENTENCE.split(self.paragraphs[0], maxsplit=1)[0] if self.paragraphs else ""
+
+    @property
+    def words(self) -> list[str]:
+        """The other sentences, paragraph by paragraph."""
+        rest = [paragraph[len(self.lead) :].strip() for paragraph in self.paragraphs[:1]]
+        return [paragraph for paragraph in (*rest, *self.paragraphs[1:]) if paragraph]
 
 
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
