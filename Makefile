@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
 
-.PHONY: docs notebooks picture campaign-audit campaign-audit-tenth campaign-hostile campaign-hostile-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run large-plan phee pages report help clean
+.PHONY: docs notebooks picture campaign-audit campaign-audit-tenth campaign-hostile campaign-hostile-tenth campaign-kills campaign-kills-tenth demo test test-slow test-browser test-phee test-real check format bench bench-short exactness validate large-run large-plan phee pages report help clean
 
 demo: .venv/installed  ## fine-tune, attack and prompt SmolLM2-135M on synthetic records
 	$(BIN)/byrote run demo --out $(RUN)
@@ -71,6 +71,12 @@ campaign-hostile: .venv/installed  ## files, studies and settings made to break 
 
 campaign-hostile-tenth: .venv/installed
 	$(BIN)/python benchmarks/campaign_hostile.py --tenth
+
+campaign-kills: .venv/installed  ## a study killed 200 times, its workers and nodes too, on both backends
+	$(BIN)/python benchmarks/campaign_kills.py
+
+campaign-kills-tenth: .venv/installed
+	$(BIN)/python benchmarks/campaign_kills.py --tenth
 
 phee:  # needed by some targets; nothing fetches it for them
 	@for file in train.json dev.json test.json; do test -f "$${BYROTE_PHEE:-}/$$file" || { \

@@ -35,7 +35,8 @@ def test_every_command_of_a_page_is_one_that_there_is(page: str, command: str) -
     for word in words[1:]:
         if word.startswith("--"):
             name = word.partition("=")[0]
-            assert name in known or name[2:] in dotted_names() or name.startswith("--grid."), (page, name)
+            settings = {name[2:], f"machine.{name[2:]}"} & {*dotted_names()}  # --backend, --ray.address are short
+            assert name in known or settings or name.startswith("--grid."), (page, name)
 
 
 def studies_of(page: str) -> list[dict[str, Any]]:

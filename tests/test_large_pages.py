@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from byrote.large_pages import ENVIRONMENT, start_again
-from byrote.running.workers import _Pool, _Process
+from byrote.running.local import Process
 
 
 @pytest.fixture
@@ -48,4 +48,4 @@ def test_workers_are_started_with_them(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(subprocess, "Popen", refuse)
     with pytest.raises(ZeroDivisionError, match="started"):
-        _Process(None, 1, _Pool())
+        Process(None, 1)

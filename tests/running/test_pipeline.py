@@ -17,6 +17,7 @@ import byrote
 from byrote.errors import CorpusError, ModelError, StageError, StoreError, StudyError
 from byrote.records import Role
 from byrote.running import pipeline
+from byrote.running.local import Processes
 from byrote.running.workers import run_tasks
 from byrote.store import Run
 from byrote.study import load_study, packaged_studies
@@ -393,7 +394,9 @@ def test_a_worker_that_dies_costs_its_trial_alone(study: byrote.Study, tmp_path:
     lost: list[tuple[str, str]] = []
     with store.locked():
         pipeline._write_plan(store, prepared)
-        run_tasks(["0", "no such task", "1"], (store.path, prepared), 1, 1, Recorder(), lambda *a: lost.append(a))
+        run_tasks(
+            ["0", "no such task", "1"], Processes((store.path, prepared), 1), 1, Recorder(), lambda *a: lost.append(a)
+        )
     assert [task for task, _ in lost] == ["no such task"]
     assert "the worker process ended with status 1" in lost[0][1]
     assert all(store.has(p.stages.scores) for p in prepared.planned)
@@ -420,7 +423,7 @@ def test_an_error_that_ends_the_run_leaves_a_worker_with_its_class(study: byrote
         pipeline._write_plan(store, prepared)
         (store.path / "base").write_text("a file where a folder belongs")
         with pytest.raises(StoreError, match=r"cannot write to .*; name another --out"):
-            run_tasks(["base"], (store.path, prepared), 1, 1, Recorder(), lambda *_: None)
+            run_tasks(["base"], Processes((store.path, prepared), 1), 1, Recorder(), lambda *_: None)
 
 
 @pytest.mark.slow

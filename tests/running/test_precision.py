@@ -74,7 +74,7 @@ def test_workers_are_handed_the_planners_choice(
     tiny_study: dict, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     handed: list[Any] = []
-    monkeypatch.setattr(pipeline, "run_tasks", lambda _tasks, setup, *_: handed.append(setup[1]))
+    monkeypatch.setattr(pipeline, "run_tasks", lambda _tasks, backend, *_: handed.append(backend._setup[1]))
     monkeypatch.setattr(pipeline, "render", lambda store: store.path / "report.html")
     pipeline.run(load_study(auto(tiny_study, machine={"workers": 2, "threads": 2})), tmp_path / "run")
     assert [(p.precision, p.chosen.rates) for p in handed] == [("fp32", machine.rates)]

@@ -16,6 +16,7 @@ import byrote
 from byrote.errors import StoreError
 from byrote.render import render
 from byrote.running import pipeline
+from byrote.running.local import Processes
 from byrote.running.workers import run_tasks
 from byrote.store import STAGES, Run
 from byrote.store.leftovers import clean, leftovers
@@ -326,7 +327,7 @@ def test_status_says_running_while_the_lock_is_held_and_interrupted_once_it_is_n
     run, trial = Run.open(copy), trial_of(copy)
     shutil.rmtree(copy / trial["scores"])
     with run.locked():
-        (copy / trial["scores"]).with_name(f".part-{Path(trial['scores']).name}").mkdir()
+        (copy / trial["scores"]).with_name(f".part-{Path(trial['scores']).name}-1").mkdir()
         assert states(run) == {"done", "running"}
         assert run.writer() == f"process {os.getpid()} on {os.uname().nodename}"
     assert states(run) == {"done", "interrupted"}
@@ -367,7 +368,7 @@ def test_ctrl_c_ends_the_workers_and_loses_no_task(small: Study, tmp_path: Path)
     with store.locked():
         pipeline._write_plan(store, prepared)
         with pytest.raises(KeyboardInterrupt):
-            run_tasks(["0", "1"], (store.path, prepared), 1, 1, listener, lambda *task: lost.append(task))
+            run_tasks(["0", "1"], Processes((store.path, prepared), 1), 1, listener, lambda *task: lost.append(task))
     assert lost == []
     assert not psutil.Process().children()
     assert states(store) == {"done", "interrupted", "waiting"}

@@ -30,7 +30,7 @@ def test_nothing_is_written_behind_a_link_to_another_folder(run: Run, outside: P
         (run.path / name).symlink_to(outside)
     with pytest.raises(StoreError, match=r"tables leads out of the run folder, to .*outside.*take the link away"):
         run.write_text("tables/a.csv", "x")
-    with pytest.raises(StoreError, match=r"trials/\.part-a leads out"), run.stage("trials/a", {}):
+    with pytest.raises(StoreError, match=r"trials/\.part-a-\w+ leads out"), run.stage("trials/a", {}):
         pass
     with pytest.raises(StoreError, match="leads out"):
         run.write_text("../outside/kept", "x")

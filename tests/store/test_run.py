@@ -52,9 +52,27 @@ def test_a_stage_that_fails_leaves_nothing(run: Run, error: BaseException):
     assert not list(run.path.rglob("half"))
 
 
+def test_a_stage_that_a_worker_taken_for_lost_finishes_after_all_is_no_failure(run: Run):
+    lost = run.stage("base/a", {"stage": "test"})
+    (folder, _) = lost.__enter__()
+    (folder / "data").write_text("x")
+    write(Run(run.path), "base/a")  # by the worker that was given its task
+    assert not folder.exists()
+    first = run.manifest("base/a")
+    with run.stage("base/b", {}) as (other, _):
+        (other / "data").write_text("x")
+        with Run(run.path).stage("base/b", {"stage": "test"}) as (mine, _):
+            mine.joinpath("data").write_text("x")
+            other.mkdir()
+            (other / "data").write_text("x")  # it writes on
+    assert run.has("base/b")
+    assert run.manifest("base/a") == first
+    assert not list(run.path.rglob(".part-*"))
+
+
 def test_what_a_killed_run_left_is_swept_away_and_is_no_result(run: Run):
-    (run.path / "trials/.part-a").mkdir(parents=True)
-    (run.path / "trials/.part-a/manifest.json").write_text("{}")
+    (run.path / "trials/.part-a-1").mkdir(parents=True)
+    (run.path / "trials/.part-a-1/manifest.json").write_text("{}")
     (run.path / ".part-plan.json").write_text("{")
     assert not run.has("trials/a")
     assert run.is_being_written("trials/a")

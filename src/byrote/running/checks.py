@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from byrote.planting.manifest import Manifest, canary_records, check_planted, re
 from byrote.planting.roles import assign_all, training_records
 from byrote.planting.written import recipe_of, stand_ins
 from byrote.records import MEMBERS, NONMEMBERS, RECORDS_STRATUM, Assignment, Record, Role, canary_stratum
-from byrote.study import ManifestCanaries, ManyCanaries, Study, load_study
+from byrote.study import Machine, ManifestCanaries, ManyCanaries, Study, load_study
 from byrote.study.checks import canary_mistakes, check_names
 from byrote.study.given import GivenTrial
 from byrote.study.grid import Trial, repeated, same_trial
@@ -48,6 +49,7 @@ def check_study(study: Study) -> Checked:
     """
     trials = check_names(study)
     check_installed(study.report_to)
+    _check_backend(study.machine)
     manifest = None
     if isinstance(study.canaries, ManifestCanaries):
         manifest, study, trials = _with_manifest(study, study.canaries, trials)
@@ -67,6 +69,14 @@ def check_study(study: Study) -> Checked:
     _refuse_equal([trial for trial in settled if isinstance(trial, Trial)])
     findings = (*_few_records(study, list(roles.values())), *_copies_unused(trials), *corpus.findings)
     return Checked(study, settled, LoadedCorpus(corpus.records, findings, corpus.content), manifest)
+
+
+def _check_backend(machine: Machine) -> None:
+    """StudyError where the backend's package is missing."""
+    if machine.backend == "ray" and find_spec("ray") is None:
+        raise StudyError(
+            "machine.backend is ray, which is not installed: pip install 'byrote[ray]', or set machine.backend to local"
+        )
 
 
 def _with_manifest(

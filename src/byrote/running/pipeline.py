@@ -17,8 +17,10 @@ from byrote.render import render
 from byrote.running.checks import Checked, checked_study
 from byrote.running.cost import costs
 from byrote.running.forecast import Speed
-from byrote.running.layout import layout, tasks_of
+from byrote.running.layout import in_words, layout, tasks_of
+from byrote.running.local import Processes
 from byrote.running.planning import Prepared, prepare
+from byrote.running.ray_cluster import connect
 from byrote.running.replacing import refuse_other_canaries, refuse_replacing
 from byrote.running.sampling import SAMPLE, within_minutes
 from byrote.running.stages import Worker, write_canaries
@@ -28,7 +30,8 @@ from byrote.store.purge import refuse_purged
 from byrote.store.rules import fix_rules
 from byrote.study import Study, dump_study
 from byrote.study.rules import rules_of
-from byrote.trackers import TrackedTrial, Tracking, connect
+from byrote.trackers import TrackedTrial, Tracking
+from byrote.trackers import connect as connect_tracker
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def run(
     listener = Guarded(listener, store.check_held)
     refuse_purged(store)
     listener = tracking = _tracking(store, study, listener)
+    if study.machine.backend == "ray":
+        connect(study.machine, listener)  # before anything costly
     prepared = prepare(checked, listener, _maker(store, study, listener, replace), _precision_of(store, replace))
     history: list[dict[str, Any]] = [] if replace else store.read_json(SAMPLE) or []
     prepared = within_minutes(prepared, history, listener, measure)
@@ -92,7 +97,7 @@ def run(
 
 def _tracking(store: Run, study: Study, listener: Listener) -> Tracking:
     """The listener, with the trackers of report_to. StudyError where one cannot be reached."""
-    return Tracking(listener, store, {name: connect(name, study.name, store.path) for name in study.report_to})
+    return Tracking(listener, store, {name: connect_tracker(name, study.name, store.path) for name in study.report_to})
 
 
 def _precision_of(store: Run, replace: bool) -> str | None:
@@ -140,10 +145,10 @@ def _write_plan(store: Run, prepared: Prepared) -> None:
 
 
 def _work(store: Run, prepared: Prepared, listener: Listener) -> None:
-    """The missing stages, here or by worker processes beside each other."""
-    tasks = tasks_of(prepared)
+    """The missing stages, here, by worker processes beside each other, or by actors of a Ray cluster."""
+    tasks, by_ray = tasks_of(prepared), prepared.study.machine.backend == "ray"
     workers, threads = layout(prepared)
-    if workers == 1 or all(store.has(stage) for stage in costs(prepared)):
+    if (workers == 1 and not by_ray) or all(store.has(stage) for stage in costs(prepared)):
         torch.set_num_threads(threads)
         worker = Worker(store, prepared, listener)
         for task in tasks:
@@ -157,5 +162,7 @@ def _work(store: Run, prepared: Prepared, listener: Listener) -> None:
             store.fail(planned.training_stage, planned.key, StageError(why))
         listener.say(f"failed: {why}")
 
-    listener.say(f"{workers} workers side by side, {threads} thread{'s' if threads > 1 else ''} each")
-    run_tasks(tasks, (store.path, prepared), workers, threads, listener, lost)
+    setup = store.path, prepared
+    backend = connect(prepared.study.machine).backend(setup, listener) if by_ray else Processes(setup, threads)
+    listener.say(f"{in_words(workers, threads)}{', by Ray' if by_ray else ''}")
+    run_tasks(tasks, backend, workers, listener, lost)

@@ -1,46 +1,75 @@
-"""Worker processes of this machine, each with its share of the cores. A worker takes a task when it is free.
+"""Workers beside each other, wherever they are: each takes a task when it is free, and says what it does.
 
-Workers are started as `python -m byrote.running.worker`, so that a script that calls byrote needs no guard. A worker
-reads one JSON line a task from its standard input and answers with JSON lines on a pipe of its own.
+A backend starts them: processes of this machine (byrote.running.local), actors of a Ray cluster
+(byrote.running.ray_cluster). Both run the same stages (byrote.running.stages), and both are held to one policy: a task
+whose worker was lost is given to another, TRIES times in all; an error of the study is not tried again.
 """
 
-import json
-import os
-import queue
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Protocol
 
-from byrote import large_pages
 from byrote.errors import ByroteError, CorpusError, ModelError, StageError, StoreError, StudyError
 from byrote.listener import Listener
+
+TRIES = 3
+"""How many workers may be lost at one task."""
 
 _ERRORS: dict[str, type[ByroteError]] = {
     kind.__name__: kind for kind in (StudyError, CorpusError, ModelError, StoreError, StageError)
 }
 
 
+class LostWorkerError(Exception):
+    """A worker is lost. retry: whether another may do better, which it may not where an error ended it."""
+
+    def __init__(self, why: str, retry: bool) -> None:
+        super().__init__(why)
+        self.retry = retry
+
+
+class TaskWorker(Protocol):
+    """A worker, which does one task at a time."""
+
+    def events(self, task: str) -> Iterator[Sequence[Any]]:
+        """Have it do a task: what it says meanwhile, up to ("done",). LostWorkerError where it is lost."""
+        ...
+
+    def kill(self) -> None:
+        """End it now, from whatever thread; `events` then ends with LostWorkerError."""
+
+    def close(self) -> None:
+        """There are no tasks for it any more, or it is lost; returns when it has ended, or never can be reached."""
+
+
+class Backend(Protocol):
+    """What starts workers."""
+
+    def start(self, wanted: Callable[[], bool]) -> TaskWorker | None:
+        """A worker, when there is room for one; None where none is `wanted` any more by then."""
+        ...
+
+
+def stopped_by(kind: str, message: str) -> ByroteError:
+    """The error with which a worker says that nothing can go on."""
+    return _ERRORS.get(kind, StageError)(message)
+
+
 def run_tasks(
     tasks: Sequence[str],
-    setup: Any,
+    backend: Backend,
     workers: int,
-    threads: int,
     listener: Listener,
     on_lost: Callable[[str, str], None],
 ) -> None:
-    """Have `workers` processes do the tasks, in order, each when it is free; returns when all are done.
+    """Have `workers` workers do the tasks, in order, each when it is free; returns when all are done.
 
-    setup: picklable, sent to each worker first · threads: processor threads a worker · on_lost: told the task and the
-    reason where a worker died at it; the other tasks go on with another worker. Raises the ByroteError with which a
-    worker says that nothing can go on.
+    on_lost: told the task and the reason where it is given up, since workers were lost at it; the other tasks go on.
+    Raises the ByroteError with which a worker says that nothing can go on.
     """
-    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for task in tasks:
-        waiting.put(task)
-    hub = _Hub(waiting, setup, threads, listener, on_lost)
+    hub = _Hub(tasks, backend, listener, on_lost)
     started: list[threading.Event] = []
     try:
         for _ in range(min(workers, len(tasks))):
@@ -61,31 +90,21 @@ class _Hub:
     """What the threads that look after the workers share."""
 
     def __init__(
-        self,
-        waiting: queue.SimpleQueue[str],
-        setup: Any,
-        threads: int,
-        listener: Listener,
-        on_lost: Callable[[str, str], None],
+        self, tasks: Sequence[str], backend: Backend, listener: Listener, on_lost: Callable[[str, str], None]
     ) -> None:
-        self.waiting, self.setup, self.threads = waiting, setup, threads
+        self.waiting, self.backend = deque(tasks), backend
         self.listener, self.on_lost = listener, on_lost
         self.broken: list[Exception] = []
+        self._lost_at: Counter[str] = Counter()
         self._pool = _Pool()
 
     def serve(self, ended: threading.Event) -> None:
-        """Start a worker and feed it until no task is left; another where it dies. Sets `ended` when all is over."""
+        """Start a worker and feed it until no task is left; another where it is lost. Sets `ended` when all is over."""
         try:
-            task = self._next()
-            while task is not None:
-                with _Process(self.setup, self.threads, self._pool) as worker:
-                    while task is not None:
-                        lost = self._do(worker, task)
-                        if lost:
-                            self.on_lost(task, lost)
-                        task = self._next()
-                        if lost:
-                            break
+            while self._wanted():
+                worker = self.backend.start(self._wanted)
+                if worker:
+                    self._feed(worker)
         except Exception as error:  # noqa: BLE001 (the thread ends; run_tasks raises it)
             self.broken.append(error)
             self.stop()
@@ -96,14 +115,39 @@ class _Hub:
         """End all workers; none is started after it, and the tasks that they were at are not lost but interrupted."""
         self._pool.stop()
 
+    def _wanted(self) -> bool:
+        return bool(self.waiting) and not self._pool.stopped
+
+    def _feed(self, worker: TaskWorker) -> None:
+        self._pool.add(worker)
+        try:
+            while (task := self._next()) is not None:
+                try:
+                    self._do(worker, task)
+                except LostWorkerError as lost:
+                    if not self._pool.stopped:
+                        self._lost(task, lost)
+                    return
+        finally:
+            self._pool.discard(worker)
+            worker.close()
+
     def _next(self) -> str | None:
         try:
-            return None if self._pool.stopped else self.waiting.get_nowait()
-        except queue.Empty:
+            return None if self._pool.stopped else self.waiting.popleft()
+        except IndexError:
             return None
 
-    def _do(self, worker: "_Process", task: str) -> str | None:
-        """One task to its end; the reason where the worker died at it."""
+    def _lost(self, task: str, lost: LostWorkerError) -> None:
+        self._lost_at[task] += 1
+        if lost.retry and self._lost_at[task] < TRIES:
+            self.listener.say(f"{lost}; its task is given to another worker (try {self._lost_at[task] + 1} of {TRIES})")
+            self.waiting.appendleft(task)
+        else:
+            self.on_lost(task, str(lost))
+
+    def _do(self, worker: TaskWorker, task: str) -> None:
+        """One task to its end."""
         with ExitStack() as stack:
             bars: dict[int, tuple[ExitStack, Callable[[int, str], None]]] = {}
             for event in worker.events(task):
@@ -120,88 +164,34 @@ class _Hub:
                 elif kind == "close":
                     bars[event[1]][0].close()
                 elif kind == "stop":
-                    raise _ERRORS.get(event[1], StageError)(event[2])
-                elif kind == "done":
-                    return None
-        return None if self._pool.stopped else worker.why()
+                    raise stopped_by(event[1], event[2])
+                elif kind == "crash":
+                    raise LostWorkerError(event[1], retry=False)
 
 
 class _Pool:
-    """The worker processes that are alive."""
+    """The workers that are alive."""
 
     def __init__(self) -> None:
         self.stopped = False
-        self._alive: set[subprocess.Popen[bytes]] = set()
+        self._alive: set[TaskWorker] = set()
         self._lock = threading.Lock()
 
-    def add(self, process: subprocess.Popen[bytes]) -> None:
-        """Count a process among them, or end it where all are to end."""
+    def add(self, worker: TaskWorker) -> None:
+        """Count a worker among them, or end it where all are to end."""
         with self._lock:
-            self._alive.add(process)
+            self._alive.add(worker)
             if self.stopped:
-                process.kill()
+                worker.kill()
 
-    def discard(self, process: subprocess.Popen[bytes]) -> None:
-        """Count a process among them no more."""
+    def discard(self, worker: TaskWorker) -> None:
+        """Count a worker among them no more."""
         with self._lock:
-            self._alive.discard(process)
+            self._alive.discard(worker)
 
     def stop(self) -> None:
         """End them all, and those that are added later."""
         with self._lock:
             self.stopped = True
-            for process in self._alive:
-                process.kill()
-
-
-class _Process:
-    """One worker process."""
-
-    def __init__(self, setup: Any, threads: int, pool: _Pool) -> None:
-        import pickle
-
-        reading, writing = os.pipe()
-        environment = {**large_pages.ENVIRONMENT, **os.environ, "OMP_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-m", "byrote.running.worker", str(writing)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(writing,), env=environment)
-        os.close(writing)
-        self._reading, self._pool = os.fdopen(reading), pool
-        pool.add(self._process)
-        payload = pickle.dumps(setup)
-        self._send(len(payload).to_bytes(8, "big") + payload)
-
-    def __enter__(self) -> "_Process":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.discard(self._process)
-        if self._process.stdin:
-            try:
-                self._process.stdin.close()
-            except BrokenPipeError:
-                self._process.kill()
-        self._process.wait()
-        self._reading.close()
-
-    def events(self, task: str) -> Any:
-        """What the worker says of a task, until it is done or dies."""
-        self._send((json.dumps(task) + "\n").encode())
-        for line in self._reading:
-            event = json.loads(line)
-            yield event
-            if event[0] == "done":
-                return
-
-    def why(self) -> str:
-        """Why the process ended."""
-        code = self._process.wait()
-        killed = "; the machine may be out of memory: set machine.workers lower" if code == -9 else ""
-        return f"the worker process ended with {f'signal {-code}' if code < 0 else f'status {code}'}{killed}"
-
-    def _send(self, data: bytes) -> None:
-        assert self._process.stdin
-        try:
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has died: `events` ends at once, and `why` says how
+            for worker in self._alive:
+                worker.kill()

@@ -3,8 +3,10 @@
 """A stage while it is being written, and what a full disk looks like."""
 
 import errno
+import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -21,6 +23,7 @@ from byrote.records import (
     completions_to_table,
     free_to_table,
 )
+from byrote.store.integrity import MANIFEST, fingerprints
 
 ADAPTER = "adapter"  # the folder of weights in a finished training
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -43,6 +46,25 @@ def full(place: str) -> StoreError:
     return StoreError(
         f"no room left to write to {place}; free some space and run the same command again: finished stages are kept"
     )
+
+
+def put_in_place(part: Path, place: Path, notes: dict[str, Any], is_there: Callable[[], bool]) -> None:
+    """Finish a stage's folder: its manifest, with the fingerprints of its files, all of it on the disk, and its name.
+
+    is_there: whether the stage is finished, by another worker that was taken for lost; what was written here goes then.
+    """
+    notes["files"] = fingerprints(part)
+    (part / MANIFEST).write_text(json.dumps(notes, indent=1, allow_nan=False) + "\n")
+    for file in [path for path in part.rglob("*") if path.is_file()]:
+        sync(file)
+    sync(part)
+    try:
+        part.rename(place)
+    except OSError:
+        if not is_there():
+            raise
+        shutil.rmtree(part)
+    sync(place.parent)
 
 
 def sync(path: Path) -> None:

@@ -16,6 +16,13 @@ def planned_rows(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*plan["trials"], *plan.get("nulls", [single] if single else [])]
 
 
+def stages_of(plan: Mapping[str, Any]) -> dict[str, str]:
+    """Every stage that a plan names → its trial, or `base`."""
+    rows = [("base", stage) for stage in (*plan["base"].values(), plan.get("canaries"))]
+    rows += [(row["trial"], row.get(name)) for row in planned_rows(plan) for name in STAGES]
+    return {stage: trial for trial, stage in rows if stage}
+
+
 def of_today(plan: dict[str, Any]) -> dict[str, Any]:
     """A plan in today's form, whichever version wrote it."""
     plan = {**plan, "trials": [_with_parts(row) for row in plan["trials"]]}

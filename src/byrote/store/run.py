@@ -7,6 +7,7 @@ says what made it. Everything else in the run (tables, figures, report) can be c
 """
 
 import json
+import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, nullcontext
@@ -34,12 +35,12 @@ from byrote.records import (
     roles_to_table,
 )
 from byrote.store import checkpoints, links, locks, remote
-from byrote.store.draft import ADAPTER, Draft, full, no_room, sync
+from byrote.store.draft import ADAPTER, Draft, full, no_room, put_in_place, sync
 from byrote.store.failures import failure_row
 from byrote.store.file_systems import is_url
 from byrote.store.formulas import without_formulas
-from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, fingerprints, unreadable
-from byrote.store.plans import STAGES, of_today, planned_rows
+from byrote.store.integrity import MANIFEST, changed, damage_of, fingerprint, unreadable
+from byrote.store.plans import of_today, planned_rows, stages_of
 from byrote.store.working_copy import awaited, url_of
 from byrote.study import Study, load_study
 from byrote.study.yaml12 import parse_yaml
@@ -151,28 +152,29 @@ class Run:
 
     def is_being_written(self, stage: str) -> bool:
         """Whether a stage has been begun and not finished, by this moment's writer or by one that was killed."""
+        return bool(self._parts(stage)) or checkpoints.place(self.path, stage).is_file()
+
+    def _parts(self, stage: str) -> list[Path]:
+        """Folders in which a stage is being written, or was when its writer was killed."""
         place = self.path / stage
-        return (place.parent / f".part-{place.name}").is_dir() or checkpoints.place(self.path, stage).is_file()
+        return list(place.parent.glob(f".part-{place.name}-*"))
 
     @contextmanager
     def stage(self, stage: str, manifest: Mapping[str, Any]) -> Generator[Draft]:
         """A stage to write into; its files and its manifest come into place together at the end."""
         place = self.path / stage
-        part = place.parent / f".part-{place.name}"
+        part = place.parent / f".part-{place.name}-{secrets.token_hex(4)}"
         notes: dict[str, Any] = {**manifest, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._writing():
-            self._private(part)
+            begun = self._parts(stage)
+            self._private(part)  # refuses a folder that a link leads out of
+            for left in begun:  # by a worker that was lost at it
+                shutil.rmtree(left, ignore_errors=True)
         try:
             yield Draft(part, notes)
             notes["finished"] = datetime.now(UTC).isoformat(timespec="milliseconds")
             with self._writing():
-                notes["files"] = fingerprints(part)
-                (part / MANIFEST).write_text(json.dumps(notes, indent=1, allow_nan=False) + "\n")
-                for file in [p for p in part.rglob("*") if p.is_file()]:
-                    sync(file)
-                sync(part)
-                part.rename(place)
-                sync(place.parent)
+                put_in_place(part, place, notes, lambda: self.has(stage))
         except BaseException as error:
             shutil.rmtree(part, ignore_errors=True)
             if no_room(error) and not isinstance(error, StoreError):
@@ -227,10 +229,7 @@ class Run:
 
     def planned_stages(self) -> dict[str, str]:
         """Every stage that plan.json names → its trial, or `base`."""
-        plan = self.plan()
-        rows = [("base", stage) for stage in (*plan["base"].values(), plan.get("canaries"))]
-        rows += [(row["trial"], row.get(name)) for row in planned_rows(plan) for name in STAGES]
-        return {stage: trial for trial, stage in rows if stage}
+        return stages_of(self.plan())
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder of the run."""

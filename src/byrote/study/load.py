@@ -45,7 +45,8 @@ def load_study(source: str | Path | Mapping[str, Any], overrides: Mapping[str, A
 
 
 def parse_overrides(tokens: Sequence[str]) -> dict[str, Any]:
-    """`--training.epochs 1 --grid.rank=[1,2]` as a mapping of dotted names to values (each value is YAML).
+    """`--training.epochs 1 --grid.rank=[1,2]` as a mapping of dotted names to values (each value is YAML); `--backend`
+    and `--ray.…` are short for names under machine.
 
     Raises StudyError for a name that no study has, naming the nearest.
     """
@@ -58,6 +59,7 @@ def parse_overrides(tokens: Sequence[str]) -> dict[str, Any]:
             raise StudyError(f"unexpected argument {token!r}; options are written --training.epochs 1")
         name, equals, text = token[2:].partition("=")
         name = ".".join(part.replace("-", "_") for part in name.split("."))
+        name = f"machine.{name}" if name.startswith("ray.") or name == "backend" else name
         if name not in known and not name.startswith("grid."):
             raise StudyError(f"unknown option --{name}{nearest(name, known)}; `byrote studies settings` lists all")
         if not equals:

@@ -603,9 +603,30 @@ class Report(Part):
     )
 
 
+class RayPart(Part):
+    """How a study is given to Ray (machine.backend ray). Nothing of this enters a key."""
+
+    address: str | None = Field(
+        default=None,
+        description="HOST:PORT of a Ray cluster; auto for the one that this machine belongs to; null for RAY_ADDRESS "
+        "where it is set, else a Ray of this machine alone",
+    )
+    cores: int = Field(default=1, ge=1, description="processor cores of a worker, which are its threads")
+    memory_gib: float | None = Field(
+        default=None, gt=0, description="memory that each worker is declared to need; null for what plan counts"
+    )
+    silent_minutes: float = Field(
+        default=30, gt=0, description="a worker that tells of no progress for so long is given up for lost"
+    )
+
+
 class Machine(Part):
     """How the work is done here. Nothing of this enters a key."""
 
+    backend: Literal["local", "ray"] = Field(
+        default="local", description="who works: processes of this machine, or actors of a Ray cluster"
+    )
+    ray: RayPart = RayPart()
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     threads: int | None = Field(default=None, ge=1, description="processor threads in all; null for all cores")
     workers: int | None = Field(
