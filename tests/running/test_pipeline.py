@@ -176,7 +176,11 @@ def test_two_runs_of_one_study_agree_to_the_byte(finished: Path, study: byrote.S
 
 @pytest.mark.parametrize(
     ("label", "after"),
-    [("score base", 1), ("fine-tune v", 2), ("score q", 0), ("prompt v", 0), ("write base", 0), ("write q", 0)],
+    [
+        ("score base", 1),
+        ("fine-tune v", 2),
+        *(pytest.param(label, 0, marks=pytest.mark.slow) for label in ("score q", "prompt v", "write base", "write q")),
+    ],
 )
 def test_interrupted_anywhere_it_resumes_to_the_same_tables(
     finished: Path, study: byrote.Study, tmp_path: Path, label: str, after: int
@@ -273,6 +277,7 @@ def test_a_change_redoes_what_depends_on_it_and_nothing_else(
     assert listener.steps() == (12 if "fine-tune" in redone else 0)
 
 
+@pytest.mark.slow
 def test_reading_results_needs_no_torch(finished: Path):
     code = f"""
 import sys, byrote

@@ -21,6 +21,8 @@ from fake_listener import Recorder, tables
 from fakes import EOS_ID, save_tiny_model
 from fakes import tiny_study as tiny_study_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, corpus_folder: Path) -> Path:

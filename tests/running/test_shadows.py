@@ -186,6 +186,7 @@ def test_one_calibration_document_cannot_be_parted(
         planned(study, {"adapter": str(subject(base, tmp_path / "mine"))}, corpus=corpus)
 
 
+@pytest.mark.slow
 def test_a_run_measures_with_the_shadow_and_resumes(base: lm.Base, study: dict[str, Any], tmp_path: Path):
     asked = {
         **study,
@@ -230,6 +231,7 @@ def test_a_run_measures_with_the_shadow_and_resumes(base: lm.Base, study: dict[s
     assert any("tune several models" in line for line in audit["not_tested"])
 
 
+@pytest.mark.slow
 def test_a_second_shadow_is_the_control_of_attacks_on_the_first(base: lm.Base, study: dict[str, Any], tmp_path: Path):
     asked = {
         **study,
