@@ -10,7 +10,6 @@ from byrote.statistics.hypotheses import (
     Comparison,
     Judged,
     half_width,
-    holm,
     judge_above,
     judge_levels_off,
     judge_same,
@@ -20,6 +19,7 @@ from byrote.statistics.hypotheses import (
     seeds_to_decide,
     verdicts,
 )
+from byrote.statistics.paired import holm
 
 ERROR = 0.025
 

@@ -71,16 +71,17 @@ def test_an_order_that_levels_off_says_from_where():
 
 
 @pytest.mark.parametrize(
-    ("trials", "collapsed", "reason"),
+    ("trials", "collapsed", "seeds", "reason"),
     [
-        (TRIALS[:14], (), "4 seeds have both AUCs, a hypothesis takes at least 5"),
-        (TRIALS[:10], (), "no scores of v · rank 3"),
-        (TRIALS, ("t3-0",), "1 trial of v · rank 3 collapsed"),
-        ([], (), "no scores of v · rank 3 and v · rank 1"),
+        (TRIALS[:14], (), 4, "4 seeds have both AUCs, a hypothesis takes at least 5"),
+        (TRIALS[:10], (), 0, "no scores of v · rank 3"),
+        (TRIALS, ("t3-0",), 5, "1 trial of v · rank 3 collapsed"),
+        ([], (), 0, "no scores of v · rank 3 and v · rank 1"),
     ],
 )
 def test_without_a_comparison_it_is_undecided_and_says_why(
-    trials: list[ScoredStratum], collapsed: tuple[str, ...], reason: str
+    trials: list[ScoredStratum], collapsed: tuple[str, ...], seeds: int, reason: str
 ):
     (row,) = rows([named((3,), (1,))], trials, collapsed)
     assert (row["verdict"], row["reason"], row["p_support"]) == ("undecided", reason, 1.0)
+    assert row["seeds"] == seeds

@@ -9,7 +9,7 @@ import math
 
 from scipy.special import ndtr, ndtri
 
-_HALVINGS = 60
+from byrote.statistics.one_run import largest_where
 
 
 def falsified(canaries: int, guesses: int, right: int, mu: float, level: float) -> bool:
@@ -42,13 +42,7 @@ def mu_lower_bound(canaries: int, guesses: int, right: int, level: float = 0.05)
     """
     if not falsified(canaries, guesses, right, 0.0, level):
         return 0.0
-    low, high = 0.0, 1.0
-    while falsified(canaries, guesses, right, high, level):
-        low, high = high, 2 * high
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if falsified(canaries, guesses, right, middle, level) else (low, middle)
-    return low
+    return largest_where(lambda mu: falsified(canaries, guesses, right, mu, level))
 
 
 def epsilon_of(mu: float, delta: float) -> float:
@@ -64,13 +58,7 @@ def epsilon_of(mu: float, delta: float) -> float:
         raise ValueError(f"mu must be at least 0 and delta between 0 and 1, got {mu} and {delta}")
     if mu == 0 or _delta_at(0.0, mu) <= delta:
         return 0.0
-    low, high = 0.0, 1.0
-    while _delta_at(high, mu) > delta:
-        low, high = high, 2 * high
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _delta_at(middle, mu) > delta else (low, middle)
-    return low
+    return largest_where(lambda epsilon: _delta_at(epsilon, mu) > delta)
 
 
 def _delta_at(epsilon: float, mu: float) -> float:

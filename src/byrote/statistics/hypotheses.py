@@ -4,13 +4,15 @@
 Axes: S seeds, at least `seeds.ENOUGH`. A comparison is of two configurations, its differences of areas paired by seed.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm, t
+
+from byrote.statistics.paired import holm
+from byrote.statistics.seeds import half_width as seeds_half_width
 
 MOST_SEEDS = 1000  # beyond which no number of seeds is named
 Verdict = Literal["supported", "contradicted", "undecided"]
@@ -53,16 +55,14 @@ class Judged:
 
 
 def half_width(comparison: Comparison, error: float, seeds: int | None = None) -> float:
-    """Distance of a one-sided bound of the given error from the mean: √(t²_{S−1}·s²/S + z²·c) (`seeds.over_seeds`).
+    """Distance of a one-sided bound of the given error from the mean (`seeds.half_width`).
 
     seeds: as if there were so many with the same variance among them.
 
     >>> round(half_width(Comparison(np.array([0.01, 0.03, 0.02, 0.04, 0.00])), 0.025), 4)
     0.0196
     """
-    count = seeds or comparison.seeds
-    t_part = float(t.ppf(1 - error, count - 1)) ** 2 * comparison.among / count
-    return math.sqrt(t_part + float(norm.ppf(1 - error)) ** 2 * max(comparison.shared, 0.0))
+    return seeds_half_width(comparison.among, seeds or comparison.seeds, comparison.shared, 1 - error)
 
 
 def p_above(comparison: Comparison, bound: float) -> float:
@@ -157,8 +157,8 @@ def verdicts(judged: Sequence[Judged], error: float) -> list[tuple[Verdict, floa
     >>> verdicts([Judged(0.001, 0.9, 0), Judged(0.04, 0.8, 0)], 0.025)
     [('supported', 0.002, 1.0), ('undecided', 0.04, 1.0)]
     """
-    support = holm([hypothesis.support for hypothesis in judged])
-    contradict = holm([hypothesis.contradict for hypothesis in judged])
+    support = holm([hypothesis.support for hypothesis in judged]).tolist()
+    contradict = holm([hypothesis.contradict for hypothesis in judged]).tolist()
     return [(_verdict(s, c, error), s, c) for s, c in zip(support, contradict, strict=True)]
 
 
@@ -168,20 +168,6 @@ def _verdict(support: float, contradict: float, error: float) -> Verdict:
     return "contradicted" if contradict <= error else "undecided"
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p (Holm 1979), in the order given.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = highest
-    return adjusted
-
-
 def seeds_to_decide(comparison: Comparison, distance: float, error: float) -> int | None:
     """The smallest number of seeds whose bound would lie nearer to the mean than `distance` is, were mean and variance
     what they are now; None where even MOST_SEEDS would not do: more records would, or nothing.
@@ -189,14 +175,6 @@ def seeds_to_decide(comparison: Comparison, distance: float, error: float) -> in
     >>> seeds_to_decide(Comparison(np.array([0.01, 0.03, 0.02, 0.04, 0.00])), 0.01, 0.025)
     13
     """
-    return _first(lambda seeds: half_width(comparison, error, seeds) < distance)
-
-
-def _first(enough: Callable[[int], bool]) -> int | None:
-    low, high = 1, MOST_SEEDS  # enough is false at one seed, and once true it stays so
-    if not enough(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    numbers = range(MOST_SEEDS + 1)
+    first = bisect_left(numbers, True, lo=2, key=lambda seeds: half_width(comparison, error, seeds) < distance)
+    return numbers[first] if first < len(numbers) else None

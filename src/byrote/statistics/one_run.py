@@ -7,6 +7,7 @@ with c copies it bounds groups of c, and must not be compared with an ε of sing
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -58,15 +59,22 @@ def epsilon_lower_bound(canaries: int, guesses: int, right: int, delta: float, l
     _check_level(level, delta)
     if p_value(canaries, guesses, right, 0.0, delta) > level:
         return 0.0
+    return largest_where(lambda epsilon: p_value(canaries, guesses, right, epsilon, delta) <= level)
+
+
+def largest_where(holds: Callable[[float], bool]) -> float:
+    """The largest number at which something holds that holds at 0 and from some number on no more: by doubling, then by
+    bisection from below.
+
+    >>> round(largest_where(lambda x: x * x <= 2), 6)
+    1.414214
+    """
     low, high = 0.0, 1.0
-    while p_value(canaries, guesses, right, high, delta) <= level:
+    while holds(high):
         low, high = high, 2 * high
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if p_value(canaries, guesses, right, middle, delta) <= level:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if holds(middle) else (low, middle)
     return low
 
 

@@ -67,7 +67,7 @@ def over_seeds(areas_S: np.ndarray, covariance_SS: np.ndarray, level: float = 0.
         return SeedMean(mean, math.nan, math.nan, math.nan, sampling, seeds)
     shared = _shared(covariance_SS)
     among, apart = float(areas_S.var(ddof=1)), float(np.diag(covariance_SS).mean()) - shared
-    low, high = _on_logit_scale(mean, _half(among, seeds, shared, level))
+    low, high = _on_logit_scale(mean, half_width(among, seeds, shared, 0.5 + level / 2))
     return SeedMean(mean, low, high, math.sqrt(max(among - apart, 0.0)), sampling, seeds)
 
 
@@ -77,6 +77,28 @@ def _on_logit_scale(area: float, half: float) -> tuple[float, float]:
         return math.nan, math.nan
     half /= area * (1 - area)
     return float(expit(logit(area) - half)), float(expit(logit(area) + half))
+
+
+def half_width(among: float, seeds: int, shared: float, sure: float) -> float:
+    """Distance of a one-sided bound from a mean over seeds: √(t²_{S−1}·s²/S + z²·max(c, 0)) (`over_seeds`).
+
+    among: s², the variance among the seeds · shared: c (`shared_variance`) · sure: the chance that the bound holds.
+
+    >>> round(half_width(among=0.01**2, seeds=5, shared=0.0, sure=0.975), 4)
+    0.0124
+    """
+    t_quantile, z_quantile = float(t.ppf(sure, seeds - 1)), float(norm.ppf(sure))
+    return math.sqrt(t_quantile**2 * among / seeds + z_quantile**2 * max(shared, 0.0))
+
+
+def shared_variance(covariance_SS: np.ndarray, seeds: int) -> float:
+    """The part of a sampling covariance (S, S) that more seeds do not shrink: its mean off the diagonal; variances (S,)
+    are taken as errors shared in full.
+
+    >>> round(shared_variance(np.array([[2.0, 1.0], [1.0, 2.0]]), seeds=2), 3)
+    1.0
+    """
+    return _shared(_joint(np.asarray(covariance_SS, dtype=float), seeds))
 
 
 def family_level(level: float, claims: int) -> float:
@@ -122,7 +144,7 @@ def claim(
     if reason := _why_undecided(seeds, spread):
         return Claim("undecided", reason + _lost(lost), mean, math.nan, math.nan, seeds)
     shared = 0.0 if covariance_SS is None else _shared(_joint(covariance_SS, len(known_S))[np.ix_(known_S, known_S)])
-    half = _half(spread, seeds, shared, level)
+    half = half_width(spread, seeds, shared, 0.5 + level / 2)
     verdict, reason = _verdict(mean - half, mean + half, margin)
     return Claim(verdict, reason + _lost(lost), mean, mean - half, mean + half, seeds)
 
@@ -170,8 +192,3 @@ def _shared(covariance_SS: np.ndarray) -> float:
     """Mean off the diagonal: the part of the sampling variance that more seeds do not shrink."""
     seeds = len(covariance_SS)
     return float(covariance_SS.sum() - np.trace(covariance_SS)) / (seeds * (seeds - 1))
-
-
-def _half(among: float, seeds: int, shared: float, level: float) -> float:
-    t_quantile, z_quantile = float(t.ppf(0.5 + level / 2, seeds - 1)), float(norm.ppf(0.5 + level / 2))
-    return math.sqrt(t_quantile**2 * among / seeds + z_quantile**2 * max(shared, 0.0))

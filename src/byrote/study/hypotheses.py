@@ -23,23 +23,25 @@ class Named:
     against: tuple[str, ...]
 
 
-def named_hypotheses(study: Study, trials: Sequence[Trial] | None = None) -> list[Named]:
+def named_hypotheses(study: Study) -> list[Named]:
     """Each hypothesis of a study with the labels of its configurations (`label_without_seeds`).
 
     Raises StudyError where one names settings that no trial of the grid has, or one configuration on both sides.
     """
     if not study.claims.hypotheses:
         return []
-    labels = {_configuration(trial): label_without_seeds(trial.label_parts) for trial in trials or trials_of(study)}
+    labels = _labels(trials_of(study))
     return [_named(study, hypothesis, labels) for hypothesis in study.claims.hypotheses]
 
 
 def hypothesis_mistakes(study: Study, trials: Sequence[Any]) -> Iterator[str]:
     """What is wrong with the hypotheses of a study, a line each."""
-    if study.subjects and study.claims.hypotheses:
+    if not study.claims.hypotheses:
+        return
+    if study.subjects:
         yield "claims.hypotheses are about trials that are trained here, but subjects are given; leave either out"
         return
-    measured = study.membership.attacks
+    measured, labels = study.membership.attacks, _labels(trials)
     for hypothesis in study.claims.hypotheses:
         where, attack = f"claims.hypotheses ({hypothesis.name})", hypothesis.attack
         if attack is not None and attack not in ATTACKS:
@@ -47,13 +49,14 @@ def hypothesis_mistakes(study: Study, trials: Sequence[Any]) -> Iterator[str]:
         elif attack is not None and not {attack, "all"} & {*measured, study.membership.primary}:
             yield f"{where}: {attack!r} is not one of membership.attacks ({', '.join(measured)}); add it there"
         try:
-            named_hypotheses(_with_only(study, hypothesis), trials)
+            _named(study, hypothesis, labels)
         except StudyError as error:
             yield str(error)
 
 
-def _with_only(study: Study, hypothesis: Hypothesis) -> Study:
-    return study.model_copy(update={"claims": study.claims.model_copy(update={"hypotheses": (hypothesis,)})})
+def _labels(trials: Sequence[Trial]) -> dict[str, str]:
+    """The label of each configuration of the grid, by `_configuration`."""
+    return {_configuration(trial): label_without_seeds(trial.label_parts) for trial in trials}
 
 
 def _named(study: Study, hypothesis: Hypothesis, labels: Mapping[str, str]) -> Named:

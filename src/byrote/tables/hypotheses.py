@@ -18,7 +18,7 @@ from byrote.statistics.hypotheses import (
     seeds_to_decide,
     verdicts,
 )
-from byrote.statistics.seeds import ENOUGH
+from byrote.statistics.seeds import ENOUGH, shared_variance
 from byrote.study.hypotheses import Named
 from byrote.study.settings import Claims
 from byrote.tables.compared import ScoredStratum, present
@@ -36,10 +36,11 @@ from byrote.tables.configurations import (
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """Two configurations and their comparison, or why there is none."""
+    """Two configurations, the seeds that both have, and their comparison, or why there is none."""
 
     first: str
     second: str
+    seeds: int
     comparison: Comparison | None
     reason: str
 
@@ -95,24 +96,19 @@ def _pairs(
 
 def _pair(first: str, second: str, sides: Mapping[str, Configuration]) -> _Pair:
     if missing := [label for label in (first, second) if label not in sides]:
-        return _Pair(first, second, None, f"no scores of {' and '.join(missing)}")
-    a, b = sides[first], sides[second]
-    if broken := [side for side in (a, b) if side.collapsed]:
-        return _Pair(first, second, None, "; ".join(map(collapsed_words, broken)))
-    seeds = common_seeds(a, b)
+        return _Pair(first, second, 0, None, f"no scores of {' and '.join(missing)}")
+    pair = sides[first], sides[second]
+    seeds = common_seeds(*pair)
+    if broken := [side for side in pair if side.collapsed]:
+        return _Pair(first, second, len(seeds), None, "; ".join(map(collapsed_words, broken)))
     if len(seeds) < ENOUGH:
-        return _Pair(first, second, None, f"{len(seeds)} seeds have both AUCs, a hypothesis takes at least {ENOUGH}")
-    curves = [[side.curves[side.seeds.index(seed)] for seed in seeds] for side in (a, b)]
-    differences = np.array([one.area - other.area for one, other in zip(*curves, strict=True)])
+        return _Pair(
+            first, second, len(seeds), None, f"{len(seeds)} seeds have both AUCs, a hypothesis takes at least {ENOUGH}"
+        )
+    curves = [[side.curves[side.seeds.index(seed)] for seed in seeds] for side in pair]
+    differences = np.array([a.area - b.area for a, b in zip(*curves, strict=True)])
     covariance, apart = covariance_of_differences(*curves)
-    return _Pair(first, second, Comparison(differences, _shared(covariance)), apart)
-
-
-def _shared(covariance: np.ndarray) -> float:
-    """Mean off the diagonal of (S, S); of variances (S,), errors that are taken as shared in full."""
-    joint = np.sqrt(np.outer(covariance, covariance)) if covariance.ndim == 1 else covariance
-    seeds = len(joint)
-    return float(joint.sum() - np.trace(joint)) / (seeds * (seeds - 1))
+    return _Pair(first, second, len(seeds), Comparison(differences, shared_variance(covariance, len(seeds))), apart)
 
 
 def _judged(named: Named, pairs: Sequence[_Pair], margin: float, error: float) -> Judged:
@@ -129,12 +125,12 @@ def _judged(named: Named, pairs: Sequence[_Pair], margin: float, error: float) -
 def _weakest(pairs: Sequence[_Pair], judged: Judged, named: Named, margin: float, error: float) -> dict[str, Any]:
     """The comparison on which the verdict rests, with its interval at the level of all hypotheses together."""
     pair, rule = pairs[judged.weakest], named.hypothesis.rule
-    head: dict[str, Any] = {"label": pair.first, "against": pair.second}
+    head: dict[str, Any] = {"label": pair.first, "against": pair.second, "seeds": pair.seeds}
     comparison = pair.comparison
     if comparison is None:
-        return {**head, "seeds": 0, "reason": pair.reason}
+        return {**head, "reason": pair.reason}
     if not comparison.among > 0:
-        return {**head, "seeds": comparison.seeds, "reason": "the difference is the same under all seeds"}
+        return {**head, "reason": "the difference is the same under all seeds"}
     half = half_width(comparison, error)
     inside = rule == "same" or (rule == "levels_off" and judged.weakest == len(pairs) - 1)
     distance = abs(abs(comparison.mean) - margin) if inside else abs(comparison.mean - margin)
@@ -145,4 +141,4 @@ def _weakest(pairs: Sequence[_Pair], judged: Judged, named: Named, margin: float
     }
     plateau = "" if judged.plateau is None else named.of[judged.plateau]
     more = {"seeds_to_decide": seeds_to_decide(comparison, distance, error), "levels_off_from": plateau}
-    return {**head, **present(**numbers), **more, "seeds": comparison.seeds, "reason": pair.reason}
+    return {**head, **present(**numbers), **more, "reason": pair.reason}
