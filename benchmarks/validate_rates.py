@@ -158,43 +158,34 @@ def families_of_claims(simulations: int, seed: int, row: MakeRow) -> Iterator[An
 
 def families_of_hypotheses(simulations: int, seed: int, row: MakeRow) -> Iterator[Any]:
     """Four stated hypotheses about such configurations, most of them true or false by just the margin: any wrong
-    verdict."""
+    verdict, and any interval of a printed difference without the true one."""
     generator, turns = np.random.default_rng(seed), max(simulations // 4, 100)
     raised = float(norm.ppf(norm.cdf(1 / 2**0.5) + MARGIN)) * 2**0.5
-    claims = Claims(
-        margin=MARGIN,
-        hypotheses=(
-            _stated("above-by-the-margin", "above", (2, 3), (0, 1), wrong=("supported", "contradicted")),
-            _stated("same-but-for-the-margin", "same", (2,), (0,), wrong=("supported", "contradicted")),
-            _stated("same", "same", (0,), (1,), wrong=("contradicted",)),
-            _stated("above", "above", (0,), (1,), wrong=("supported",)),
-        ),
+    stated = (
+        (_stated("above-by-the-margin", "above", (2, 3), (0, 1)), {"supported", "contradicted"}, MARGIN),
+        (_stated("same-but-for-the-margin", "same", (2,), (0,)), {"supported", "contradicted"}, MARGIN),
+        (_stated("same", "same", (0,), (1,)), {"contradicted"}, 0.0),
+        (_stated("above", "above", (0,), (1,)), {"supported"}, 0.0),
     )
-    wrong = 0
+    claims = Claims(margin=MARGIN, hypotheses=tuple(named.hypothesis for named, *_ in stated))
+    wrong = missed = 0
     for _ in range(turns):
         trials = _trials([1.0, 1.0, raised, raised], generator)
-        labels = {trial.planned["rank"]: label_of(trial.planned) for trial in trials}
-        named = [
-            Named(h, *(tuple(labels[point["lora.rank"]] for point in side) for side in (h.of, h.against)))
-            for h in claims.hypotheses
-        ]
-        verdicts = [r["verdict"] for r in hypothesis_rows(named, trials, "loss", claims, LEVEL)]
-        wrong += any(verdict in (h.published or "") for verdict, h in zip(verdicts, claims.hypotheses, strict=True))
-    setting = "4 hypotheses on 4 configurations, 5 seeds, true differences 0 or the margin"
-    yield row("hypotheses, any in error", setting, wrong / turns, 0.0, 0.05 + 3 * (0.05 * 0.95 / turns) ** 0.5)
+        rows = list(hypothesis_rows([named for named, *_ in stated], trials, "loss", claims, LEVEL))
+        judged = list(zip(rows, stated, strict=True))
+        wrong += any(said["verdict"] in wrong_verdicts for said, (_, wrong_verdicts, _) in judged)
+        missed += any(not said["difference_low"] <= true <= said["difference_high"] for said, (*_, true) in judged)
+    setting, most = "4 hypotheses on 4 configurations, 5 seeds, true differences 0 or the margin", 0.05
+    most += 3 * (0.05 * 0.95 / turns) ** 0.5
+    yield row("hypotheses, any in error", setting, wrong / turns, 0.0, most)
+    yield row("hypotheses, any interval without the true difference", setting, missed / turns, 0.0, most)
 
 
-def _stated(
-    name: str,
-    rule: Literal["above", "same"],
-    of: tuple[int, ...],
-    against: tuple[int, ...],
-    *,
-    wrong: tuple[str, ...],
-) -> Hypothesis:
-    """A hypothesis about ranks; `published` holds the verdicts that would be wrong."""
-    sides = [tuple({"lora.rank": rank} for rank in side) for side in (of, against)]
-    return Hypothesis(name=name, says=name, rule=rule, of=sides[0], against=sides[1], published=" ".join(wrong))
+def _stated(name: str, rule: Literal["above", "same"], of: tuple[int, ...], against: tuple[int, ...]) -> Named:
+    """A hypothesis about ranks."""
+    points = [tuple({"lora.rank": rank} for rank in side) for side in (of, against)]
+    labels = [tuple(label_of(plan_row("", {}, rank)) for rank in side) for side in (of, against)]
+    return Named(Hypothesis(name=name, says=name, rule=rule, of=points[0], against=points[1]), labels[0], labels[1])
 
 
 def _trials(lifts: Sequence[float], generator: np.random.Generator) -> list[ScoredStratum]:
