@@ -186,19 +186,10 @@ def is_actor(process: psutil.Process) -> bool:
 
 def prepared(folder: Path) -> list[str]:
     """A tiny model, records and a study in the folder; the command that runs it, but for --out."""
-    from fakes import TEXTS, save_tiny_model, tiny_study
+    from fakes import save_tiny_corpus, save_tiny_model, tiny_study
 
     model = save_tiny_model(folder / "model")
-    for split, count, shift in (("members", 12, 0), ("nonmembers", 12, 3), ("calibration", 10, 5)):
-        rows = [
-            {
-                "id": f"{split}{i}",
-                "group": f"{split}{i // 2}",
-                "text": f"{TEXTS[(i + shift) % 10][:-1]}, {split[0]}{i}.",
-            }
-            for i in range(count)
-        ]
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    save_tiny_corpus(folder)
     study = tiny_study(model, folder)
     study["grid"] = {"matrices": [["q"], ["k"], ["v"], ["o"]], "rank": [2]}
     study["training"]["epochs"] = 20

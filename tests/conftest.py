@@ -1,6 +1,5 @@
 """What most tests start from."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,20 +47,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve members, twelve non-members, ten calibration records as JSON lines, documents of two."""
-    from fakes import TEXTS
+    from fakes import save_tiny_corpus
 
-    folder = tmp_path_factory.mktemp("corpus")
-    for split, count, shift in (("members", 12, 0), ("nonmembers", 12, 3), ("calibration", 10, 5)):
-        rows = [
-            {
-                "id": f"{split}{i}",
-                "group": f"{split}{i // 2}",
-                "text": f"{TEXTS[(i + shift) % 10][:-1]}, {split[0]}{i}.",
-            }
-            for i in range(count)
-        ]
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
+    return save_tiny_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture

@@ -140,6 +140,21 @@ def save_chat_corpus(folder: Path, row: Callable[[str, str], dict[str, Any]]) ->
     return folder
 
 
+def save_tiny_corpus(folder: Path) -> Path:
+    """Twelve members, twelve non-members, ten calibration records as JSON lines, documents of two."""
+    for split, count, shift in (("members", 12, 0), ("nonmembers", 12, 3), ("calibration", 10, 5)):
+        rows = [
+            {
+                "id": f"{split}{i}",
+                "group": f"{split}{i // 2}",
+                "text": f"{TEXTS[(i + shift) % 10][:-1]}, {split[0]}{i}.",
+            }
+            for i in range(count)
+        ]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
 def tiny_study(model_folder: Path, corpus_folder: Path) -> dict[str, Any]:
     """A study of two trials that trains in a second, as the mapping that `load_study` takes."""
     return {

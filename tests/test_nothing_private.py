@@ -1,19 +1,17 @@
 """What a run leaves and prints holds no token of the environment, and no home folder but in its settings."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from byrote.store import Run
 from byrote.visible import without_home
+from fake_contents import contents
 from fakes import tiny_study as tiny_study_of
 
 pytestmark = pytest.mark.slow
@@ -37,14 +35,6 @@ def byrote(home: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
     environment = {**os.environ, **TOKENS, "HOME": str(home), "USER": USER, "LOGNAME": USER}
     command = [sys.executable, "-m", "byrote", *words]
     return subprocess.run(command, cwd=home, env=environment, capture_output=True, check=False)
-
-
-def contents(run: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(path for path in run.rglob("*") if path.is_file()):
-        words = path.read_bytes()
-        if path.suffix == ".parquet" and words.endswith(b"PAR1"):
-            words += json.dumps(pq.read_table(path).to_pylist(), default=str).encode()
-        yield path.relative_to(run).as_posix(), words
 
 
 def test_no_token_and_no_home_folder_is_in_what_a_run_leaves_and_prints(home: Path):

@@ -130,3 +130,22 @@ def test_dark_figures_are_dark(opened: Any) -> None:
 def test_it_prints_to_few_pages(opened: Any) -> None:
     pdf = opened().pdf(format="A4", margin=MARGIN)
     assert 1 < len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 14
+
+
+def test_the_cards_fit_the_first_screen_of_a_laptop(opened: Any) -> None:
+    page = opened(viewport={"width": 1180, "height": 760})
+    cards = [card.bounding_box() for card in page.query_selector_all(".card")]
+    assert len(cards) >= 4
+    assert max(card["y"] + card["height"] for card in cards) <= 760
+
+
+def test_sentences_that_are_folded_on_the_screen_stand_on_paper(opened: Any) -> None:
+    page = opened()
+    sentences = page.query_selector_all("details.words p")
+    assert len(sentences) >= 5
+    assert not any(sentence.is_visible() for sentence in sentences)
+    page.click("details.words summary")
+    assert sentences[0].is_visible()
+    page.click("details.words summary")
+    page.emulate_media(media="print")
+    assert all(sentence.is_visible() for sentence in sentences)

@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from byrote.running import pipeline
 from byrote.store import Run
 from byrote.store.purge import _BLANKED, ADAPTERS, TEXT, purge
 from byrote.study import load_study
+from fake_contents import contents
 from fakes import tiny_study as tiny_study_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_figure")]
@@ -49,15 +49,6 @@ def command(*words: object) -> int:
     with pytest.raises(SystemExit) as stop:
         main([str(word) for word in words])
     return int(stop.value.code or 0)
-
-
-def contents(run: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file as it lies, and Parquet with all of its cells in words as well."""
-    for path in sorted(path for path in run.rglob("*") if path.is_file()):
-        words = path.read_bytes()
-        if path.suffix == ".parquet":
-            words += json.dumps(pq.read_table(path).to_pylist(), default=str, ensure_ascii=False).encode()
-        yield path.relative_to(run).as_posix(), words
 
 
 def pieces(run: Path) -> set[bytes]:
