@@ -62,17 +62,17 @@ def page_of(name: str) -> str:
 
 def blocks_of(page: str) -> list[Block]:
     """The fenced Python and the indented blocks of a page; a blank line ends an indented one."""
-    found, before = [], ""
+    blocks, before = [], ""
     for part in re.split(r"\n\s*\n(?=\S|    )|(?=^```python\n)", _closed(page), flags=re.MULTILINE):
         text = part.strip("\n")
         if text.startswith("```python\n"):
-            found.append(Block("python", text.removeprefix("```python\n").removesuffix("```"), _executed(before)))
+            blocks.append(Block("python", text.removeprefix("```python\n").removesuffix("```"), _executed(before)))
         elif text.startswith("    "):
             text = re.sub(r"^    ", "", text, flags=re.MULTILINE)
-            found.append(Block(_kind(text), text, _executed(before)))
+            blocks.append(Block(_kind(text), text, _executed(before)))
         else:
             before = text
-    return found
+    return blocks
 
 
 def _closed(page: str) -> str:

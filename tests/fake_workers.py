@@ -140,7 +140,7 @@ class Actor:
         if name == "events" and self.number in self._ray.cut_off:
             self._ray.cut_off.remove(self.number)
             raise CutOffError("for now")
-        told = getattr(self._worker, name)(*words)
+        answer = getattr(self._worker, name)(*words)
         if self._died.is_set():
             raise Error("a long name The actor is dead because its node has died.\nAnd more")
-        return told
+        return answer

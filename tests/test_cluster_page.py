@@ -50,7 +50,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_the_commands_of_the_page_give_the_tables_of_a_local_run(file: Path, address: str) -> None:
     commands = re.findall(r"^    byrote (.+)$", PAGE, flags=re.MULTILINE)
     assert len(commands) == 3
-    told = [
+    commands_here = [
         command.replace("small/rank", file.name).replace("FIRST:6379", address).replace("/shared/", "shared/")
         for command in commands
     ]
@@ -62,7 +62,7 @@ def test_the_commands_of_the_page_give_the_tables_of_a_local_run(file: Path, add
             stdout=subprocess.PIPE,
             text=True,
         )
-        for words in told
+        for words in commands_here
     ]
     printed = [process.communicate(timeout=300)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]
@@ -107,12 +107,12 @@ def test_the_script_for_slurm_runs_a_study_on_the_nodes_of_an_allocation(file: P
     path = os.pathsep.join([str(fakes), str(Path(sys.executable).parent), os.environ["PATH"]])
     command = ["bash", str(DOCS / "cluster/slurm.sh"), str(file), "--out", str(tmp_path / "run")]
     try:
-        with (tmp_path / "told").open("w") as told:  # no pipe, which what is left of Ray would hold open
+        with (tmp_path / "told").open("w") as output:  # no pipe, which what is left of Ray would hold open
             done = subprocess.run(
                 [*command, "--machine.threads", "4"],
                 env={**os.environ, **allocation, "PATH": path, "PYTHONPATH": SOURCE},
-                stdout=told,
-                stderr=told,
+                stdout=output,
+                stderr=output,
                 check=False,
                 timeout=240,
             )

@@ -8,13 +8,13 @@ from fake_listener import Recorder
 
 
 def test_a_guarded_listener_stops_the_work_and_not_the_words():
-    told, lost = Recorder(), list[str]()
+    recorder, lost = Recorder(), list[str]()
 
     def check() -> None:
         if lost:
             raise StoreError(lost[0])
 
-    guarded = Guarded(told, check)
+    guarded = Guarded(recorder, check)
     with guarded.study("s", 1.0), guarded.task("t", 2, "steps", 1.0) as advance:
         advance(1, "")
         guarded.step("k", {"loss": 1.0})
@@ -26,4 +26,4 @@ def test_a_guarded_listener_stops_the_work_and_not_the_words():
         guarded.say("why")
     with pytest.raises(StoreError, match="taken over"):
         guarded.study("s", 1.0)
-    assert (told.done, told.said, told.logged) == ({"t": 1}, ["why"], {"k": [{"loss": 1.0}]})
+    assert (recorder.done, recorder.said, recorder.logged) == ({"t": 1}, ["why"], {"k": [{"loss": 1.0}]})

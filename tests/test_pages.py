@@ -46,10 +46,10 @@ def test_the_exit_statuses_of_a_page_are_those_of_the_code(name: str) -> None:
 
 def test_the_workflow_of_the_gate_is_yaml_and_runs_the_commands_that_are_tested() -> None:
     page = page_of("ci-gate")
-    found = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert found
-    assert "has not been executed" in page[: found.start()].rpartition("\n\n")[0].rpartition("\n\n")[2]
-    steps = yaml.safe_load(found.group(1))["jobs"]["audit"]["steps"]
+    workflow = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert workflow
+    assert "has not been executed" in page[: workflow.start()].rpartition("\n\n")[0].rpartition("\n\n")[2]
+    steps = yaml.safe_load(workflow.group(1))["jobs"]["audit"]["steps"]
     said = "\n".join(step.get("run", "") for step in steps)
     tested = [command for block in blocks_of(page) if block.kind == "commands" for command in block.commands]
     assert [command for command in tested if f"byrote {command}" not in said] == []

@@ -91,9 +91,9 @@ def test_a_killed_run_is_resumed_elsewhere_by_one_writer(s3: Any, tiny_study: di
         def step(self, trial: str, row: dict[str, Any]) -> None:
             super().step(trial, row)
             if not refused:
-                with on_machine("third", tmp_path), pytest.raises(StoreError) as told, Run(URL).locked():
+                with on_machine("third", tmp_path), pytest.raises(StoreError) as refusal, Run(URL).locked():
                     pass
-                refused.append(str(told.value))
+                refused.append(str(refusal.value))
 
     with on_machine("second", tmp_path):
         resumed = Meanwhile()
@@ -117,7 +117,7 @@ def test_a_killed_run_is_resumed_elsewhere_by_one_writer(s3: Any, tiny_study: di
 
 def test_of_many_writers_at_one_moment_one_gets_a_run(s3: Any):
     start, over = threading.Barrier(5), threading.Event()
-    got, refused = list[str](), list[str]()
+    held, refused = list[str](), list[str]()
 
     def race() -> None:
         lock = remote_lock.RemoteLock(s3, "bucket/runs/raced", "s3://bucket/runs/raced")
@@ -127,19 +127,19 @@ def test_of_many_writers_at_one_moment_one_gets_a_run(s3: Any):
         except StoreError as error:
             refused.append(str(error))
             return
-        got.append(lock.owner)
+        held.append(lock.owner)
         while not over.wait(0.05):
             lock.beat()
 
     threads = [threading.Thread(target=race) for _ in range(5)]
     for thread in threads:
         thread.start()
-    while len(got) + len(refused) < 5:
+    while len(held) + len(refused) < 5:
         time.sleep(0.02)
     over.set()
     for thread in threads:
         thread.join()
-    assert (len(got), len(refused)) == (1, 4)
+    assert (len(held), len(refused)) == (1, 4)
 
 
 def test_what_is_damaged_there_is_done_again_and_nothing_else(
@@ -182,10 +182,10 @@ def test_a_run_that_was_taken_over_stops_and_is_no_failure_of_a_stage(tiny_study
             time.sleep(2 * remote_lock.BEAT)
 
     with on_machine("first", tmp_path):
-        told = TakenOver()
+        listener = TakenOver()
         with pytest.raises(StoreError, match=f"another byrote has taken over {url}"):
-            pipeline.run(tiny_study, url, listener=told)
-        assert told.steps() < 6, "it stops in the middle of a training"
+            pipeline.run(tiny_study, url, listener=listener)
+        assert listener.steps() < 6, "it stops in the middle of a training"
         assert Run(Run(url).path).failures() == []
     assert not [name for name in FILES.find(f"{tmp_path}/run") if "adapter" in name or "tables" in name]
 
@@ -227,9 +227,9 @@ def test_a_bucket_that_cannot_be_used_is_one_line_before_anything_starts(
     with pytest.raises(SystemExit) as status:
         main(["run", "demo", "--out", url])
     assert status.value.code == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert "torch" not in told
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "torch" not in printed
 
 
 def test_missing_credentials_are_one_line(s3: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # noqa: ARG001

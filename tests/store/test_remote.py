@@ -46,8 +46,8 @@ class There:
         self.fs, self.root = mirror._fs, mirror._root
 
     def names(self) -> set[str]:
-        found = {path.removeprefix(f"{self.root}/") for path in self.fs.find(self.root)}
-        return {name for name in found if not name.startswith(".")}
+        names = {path.removeprefix(f"{self.root}/") for path in self.fs.find(self.root)}
+        return {name for name in names if not name.startswith(".")}
 
     def put(self, name: str, text: str) -> None:
         self.fs.pipe_file(f"{self.root}/{name}", text.encode())

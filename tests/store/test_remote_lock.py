@@ -181,7 +181,7 @@ def test_a_half_written_beat_is_no_loss(fs: Any):
 def test_of_many_writers_at_one_moment_one_gets_a_run_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("byrote.store.remote_lock.BEAT", 0.05)
     disk, start, over = fsspec.filesystem("file"), threading.Barrier(6), threading.Event()
-    got, refused = list[RemoteLock](), list[str]()
+    held, refused = list[RemoteLock](), list[str]()
 
     def race() -> None:
         lock = RemoteLock(disk, str(tmp_path), f"file://{tmp_path}")
@@ -193,7 +193,7 @@ def test_of_many_writers_at_one_moment_one_gets_a_run_on_a_disk(tmp_path: Path, 
             if len(refused) == 5:
                 over.set()
             return
-        got.append(lock)
+        held.append(lock)
         while not over.wait(0.005):
             lock.beat()
 
@@ -202,4 +202,4 @@ def test_of_many_writers_at_one_moment_one_gets_a_run_on_a_disk(tmp_path: Path, 
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert (len(got), len(refused)) == (1, 5)
+    assert (len(held), len(refused)) == (1, 5)

@@ -57,8 +57,8 @@ def lira_online(
 ) -> np.ndarray:
     """log N(s; in) − log N(s; out), arrays of one shape; higher = member (Carlini et al. 2022). NaN for an sd of 0.
 
-    >>> one = np.ones(1)
-    >>> lira_online(one, in_mean=one, in_sd=one, out_mean=0 * one, out_sd=one).tolist()
+    >>> ones = np.ones(1)
+    >>> lira_online(ones, in_mean=ones, in_sd=ones, out_mean=0 * ones, out_sd=ones).tolist()
     [0.5]
     """
     return _log_normal(statistic, in_mean, in_sd) - _log_normal(statistic, out_mean, out_sd)

@@ -66,8 +66,8 @@ def exposure_extrapolated(perplexity_C: np.ndarray, reference_perplexities_R: np
     infinite ones, hardly any spread, or a fit that fails. Raises ValueError as `exposure_by_rank` does.
 
     >>> references = np.exp(np.random.default_rng(0).normal(3, 0.5, 100))
-    >>> found = exposure_extrapolated(np.array([1.0, 20.0]), references)
-    >>> found.reason is None, bool(found.exposure[0] > found.exposure[1])
+    >>> fit = exposure_extrapolated(np.array([1.0, 20.0]), references)
+    >>> fit.reason is None, bool(fit.exposure[0] > fit.exposure[1])
     (True, True)
     """
     canaries_C, references_R = _checked(perplexity_C, reference_perplexities_R)

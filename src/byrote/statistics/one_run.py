@@ -151,8 +151,8 @@ def audit(scores_M: np.ndarray, is_in_M: np.ndarray, guesses: int, delta: float,
     canaries are in that the coins cannot have been fair (chance below 1e-6): guessing all in would then be right.
 
     >>> is_in = np.arange(40) % 2 == 0
-    >>> found = audit(is_in + 0.01 * np.arange(40), is_in, guesses=20, delta=1e-5)
-    >>> found.right, round(found.epsilon_low, 2), round(found.largest, 2)
+    >>> bound = audit(is_in + 0.01 * np.arange(40), is_in, guesses=20, delta=1e-5)
+    >>> bound.right, round(bound.epsilon_low, 2), round(bound.largest, 2)
     (20, 1.82, 1.82)
     """
     scores_M, is_in_M = np.asarray(scores_M), np.asarray(is_in_M)

@@ -53,8 +53,8 @@ def over_seeds(areas_S: np.ndarray, covariance_SS: np.ndarray, level: float = 0.
     one seed all but mean and sampling_se are NaN; so is an interval without width, such as where all areas are 1: that
     is not certainty. Raises ValueError for a NaN area or a shape that does not fit.
 
-    >>> found = over_seeds(np.array([0.70, 0.72, 0.71, 0.73, 0.71]), np.full(5, 0.01**2))
-    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3)
+    >>> estimate = over_seeds(np.array([0.70, 0.72, 0.71, 0.73, 0.71]), np.full(5, 0.01**2))
+    >>> round(estimate.mean, 3), round(estimate.low, 3), round(estimate.high, 3)
     (0.714, 0.689, 0.738)
     """
     areas_S, seeds = np.asarray(areas_S, dtype=float), len(areas_S)
@@ -127,8 +127,8 @@ def claim(
     about records like these (`over_seeds`). A NaN area leaves its seed out, and the reason counts it. Raises ValueError
     of lengths that differ and of a margin below 0.
 
-    >>> found = claim([0.80, 0.81, 0.79, 0.80, 0.82], [0.70, 0.70, 0.71, 0.69, 0.70], margin=0.02)
-    >>> found.verdict, round(found.difference, 3)
+    >>> claimed = claim([0.80, 0.81, 0.79, 0.80, 0.82], [0.70, 0.70, 0.71, 0.69, 0.70], margin=0.02)
+    >>> claimed.verdict, round(claimed.difference, 3)
     ('more', 0.104)
     """
     a_areas_S, b_areas_S = np.asarray(a_areas_S, dtype=float), np.asarray(b_areas_S, dtype=float)

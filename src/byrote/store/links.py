@@ -1,4 +1,4 @@
-"""A run folder ends at its links: nothing is written or removed behind one that leads out of it."""
+"""Folders of a run, which ends at its links: nothing is written or removed behind one that leads out of it."""
 
 import shutil
 from pathlib import Path
@@ -14,6 +14,15 @@ def check_inside(root: Path, folder: Path) -> None:
             f"{folder} leads out of the run folder, to {folder.resolve()}, where nothing is written or removed; take "
             "the link away, or let the whole run folder be one"
         )
+
+
+def make_private(root: Path, folder: Path) -> None:
+    """Make a folder of the run `root`; its owner alone may enter it. StoreError where it lies outside the run."""
+    check_inside(root, folder)
+    made = [new for new in (folder, *folder.parents) if new.is_relative_to(root) and not new.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for new in made:
+        new.chmod(0o700)
 
 
 def remove(place: Path) -> None:

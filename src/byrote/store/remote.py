@@ -24,6 +24,7 @@ from byrote.store import remote_lock
 from byrote.store.draft import ADAPTER, no_room
 from byrote.store.file_systems import file_system, is_url, line_of, version_of, way_out
 from byrote.store.integrity import MANIFEST, changed, damage_of
+from byrote.store.links import make_private
 from byrote.store.remote_lock import RemoteLock
 from byrote.store.working_copy import (
     RECORD,
@@ -95,7 +96,7 @@ class Mirror:
     def fetch(self) -> None:
         """Bring the copy in step with the remote folder. What the copy has and was never sent stays, unless the run was
         purged there; what was taken from there is taken from the copy."""
-        self._make(self.folder)
+        make_private(self.folder, self.folder)
         with (self.folder / ".fetching").open("w") as alone, self._reaching():
             fcntl.flock(alone, fcntl.LOCK_EX)
             self._known = dict(record_of(self.folder).known)
@@ -125,7 +126,7 @@ class Mirror:
 
     def _get(self, name: str) -> None:
         place = self.folder / name
-        self._make(place.parent)
+        make_private(self.folder, place.parent)
         part = place.with_name(f".part-{place.name}")
         part.touch(mode=0o600)
         self._fs.get_file(f"{self._root}/{name}", str(part))
@@ -295,16 +296,16 @@ class Mirror:
         self, over: threading.Event, work: Callable[[], None], pause: float, say: Callable[[str], None]
     ) -> None:
         """Until the run is over or lost; where it fails, which is said once, it is tried again."""
-        told = False
+        is_said = False
         while not over.wait(pause) and not self._lock.lost:
             try:
                 with self._reaching():
                     work()
-                told = False
+                is_said = False
             except StoreError as error:
-                if not told and not over.is_set():
+                if not is_said and not over.is_set():
                     say(f"{error}; byrote goes on and tries again" if not self._lock.lost else str(error))
-                told = True
+                is_said = True
 
     # --- the remote folder --------------------------------------------------------------------------------------
 
@@ -313,10 +314,10 @@ class Mirror:
         of it."""
         self._fs.invalidate_cache()
         try:
-            found: Mapping[str, Any] = self._fs.find(self._root, detail=True)
+            listed: Mapping[str, Any] = self._fs.find(self._root, detail=True)
         except FileNotFoundError:
             return {}
-        names = {path.removeprefix(self._root).lstrip("/"): facts for path, facts in found.items()}
+        names = {path.removeprefix(self._root).lstrip("/"): facts for path, facts in listed.items()}
         names = {name: facts for name, facts in sorted(names.items()) if name and not name.endswith("/")}  # no markers
         for name in names:
             if {"..", ""} & set(name.split("/")):
@@ -334,13 +335,6 @@ class Mirror:
             if no_room(error):
                 raise StoreError(f"no room left in {self.folder}, the working copy of {self.url}") from error
             raise StoreError(f"cannot use {self.url}: {line_of(error)}{way_out(error)}") from error
-
-    def _make(self, folder: Path) -> None:
-        """A folder of the copy that its owner alone may enter."""
-        made = [new for new in (folder, *folder.parents) if new.is_relative_to(self.folder) and not new.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for new in made:
-            new.chmod(0o700)
 
     def _write_record(self) -> None:
         part = self.folder / f".part-{RECORD}"

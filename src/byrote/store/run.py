@@ -362,11 +362,7 @@ class Run:
 
     def _private(self, folder: Path) -> None:
         """Make a folder of the run; its owner alone may enter it. StoreError where it lies outside the run."""
-        links.check_inside(self.path, folder)
-        made = [f for f in (folder, *folder.parents) if f.is_relative_to(self.path) and not f.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for new in made:
-            new.chmod(0o700)
+        links.make_private(self.path, folder)
 
     @contextmanager
     def _writing(self) -> Generator[None]:

@@ -116,7 +116,7 @@ def is_hidden(name: str) -> bool:
 
 def files(folder: Path) -> dict[str, tuple[int, int]]:
     """Path in the run → size and time of change of every file of the copy but hidden ones and links."""
-    found = dict[str, tuple[int, int]]()
+    stamps = dict[str, tuple[int, int]]()
     for inside, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
@@ -124,5 +124,5 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
             with suppress(FileNotFoundError):  # a worker has moved it since
                 status = path.lstat()
                 if stat.S_ISREG(status.st_mode) and not is_hidden(name):
-                    found[path.relative_to(folder).as_posix()] = status.st_size, status.st_mtime_ns
-    return found
+                    stamps[path.relative_to(folder).as_posix()] = status.st_size, status.st_mtime_ns
+    return stamps
