@@ -84,8 +84,8 @@ def _label(study: Study, name: str, point: Mapping[str, Any], labels: Mapping[st
     if label is None:
         words = ", ".join(f"{setting}: {value}" for setting, value in point.items())
         raise StudyError(
-            f"{where}: no trial of the grid has {words}; add it to the grid, or name settings that are there: "
-            f"{'; '.join(list(labels.values())[:5])}{' …' if len(labels) > 5 else ''}"
+            f"{where}: no trial of the grid has {words}; add it to the grid, take the hypothesis out, or name settings "
+            f"that are there: {'; '.join(list(labels.values())[:5])}{' …' if len(labels) > 5 else ''}"
         )
     return label
 
